@@ -1,0 +1,44 @@
+//! Hubble's wire contract in Rust: messages, gRPC stubs, JSON mapping, and one way to connect.
+//!
+//! `proto/` holds the contract; everything in [`flow`], [`observer`], [`peer`] and [`relay`] is
+//! generated from it when this crate is built.
+
+macro_rules! generated {
+    ($(#[doc = $doc:literal] $package:ident),* $(,)?) => {$(
+        #[doc = $doc]
+        #[allow(
+            missing_docs,
+            clippy::all,
+            clippy::allow_attributes_without_reason,
+            deprecated,
+            rustdoc::all,
+            reason = "generated from proto/, which holds the documentation"
+        )]
+        pub mod $package {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($package), ".rs"));
+        }
+    )*};
+}
+
+generated! {
+    #[doc = "Flows, filters and the other events of the stream."]
+    flow,
+    #[doc = "The Observer service."]
+    observer,
+    #[doc = "The Peer service."]
+    peer,
+    #[doc = "What a relay says about its nodes."]
+    relay,
+}
+
+/// The compiled `proto/` as an encoded `FileDescriptorSet`, imports included, as gRPC reflection
+/// and the wire check want it.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The Hubble release whose wire contract this crate follows. Servers announce it, since clients
+/// warn when a server is newer than they are.
+pub const HUBBLE_VERSION: &str = "1.19.4";
+
+/// The service name under which health is asked for: a constant of Hubble's clients, and not the
+/// name of the protobuf service.
+pub const HEALTH_SERVICE: &str = "hubble.server.Observer";

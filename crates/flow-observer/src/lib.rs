@@ -1,0 +1,1 @@
+//! Sources, decode, enrichment, flow ring and the Observer service of one node.

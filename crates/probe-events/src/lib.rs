@@ -1,0 +1,1 @@
+//! The event records that kernel and user space share.

@@ -1,0 +1,1 @@
+//! Peers, merge and serve: many node agents as one Observer service.
