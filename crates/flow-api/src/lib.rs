@@ -1,7 +1,25 @@
 //! Hubble's wire contract in Rust: messages, gRPC stubs, JSON mapping, and one way to connect.
 //!
-//! `proto/` holds the contract; everything in [`flow`], [`observer`], [`peer`] and [`relay`] is
-//! generated from it when this crate is built.
+//! `proto/` holds the contract; everything that depends on it is generated when this crate is
+//! built, without `protoc`:
+//!
+//! ```text
+//! proto/*.proto ─┬─ prost ──► flow, observer, peer, relay     messages
+//!                ├─ tonic ──► observer::observer_client       flows decoded, for those who read them
+//!                │            service::{observer_server,      flows as ready bytes, for those who
+//!                │                      observer_client}      pass them on (by way of codec)
+//!                │            peer::{peer_server, peer_client}
+//!                ├─ build/json.rs ──► json                    the JSON form of every message
+//!                └─ FILE_DESCRIPTOR_SET                       for reflection and checks
+//! ```
+//!
+//! Written by hand are [`connect`], which turns a server's name into a channel, [`codec`], and the
+//! rules of the JSON mapping in [`json`].
+
+pub mod codec;
+pub mod connect;
+pub mod json;
+pub mod service;
 
 macro_rules! generated {
     ($(#[doc = $doc:literal] $package:ident),* $(,)?) => {$(

@@ -1,1 +1,94 @@
-//! FlowFilter compiled to a predicate over anything that can be viewed as a flow.
+//! `FlowFilter` messages compiled once into a predicate over anything that can be viewed as a flow.
+//!
+//! In: the allow and the deny list of a request (`whitelist` and `blacklist` on the wire). Out: a
+//! [`Filter`] whose [`matches`](Filter::matches) answers for any [`FlowView`], or the
+//! [`FilterError`] that Hubble would answer with.
+//!
+//! A list is OR, the fields of one message are AND, the values of one field are OR. Deny wins, and
+//! an empty allow list allows everything.
+//!
+//! ```
+//! use flow_api::flow::{Flow, FlowFilter, Verdict};
+//! use flow_filter::Filter;
+//!
+//! let dropped = FlowFilter { verdict: vec![Verdict::Dropped.into()], ..FlowFilter::default() };
+//! let filter = Filter::compile(&[dropped], &[])?;
+//!
+//! let flow = Flow { verdict: Verdict::Dropped.into(), ..Flow::default() };
+//! assert!(filter.matches(&flow));
+//! assert!(!filter.matches(&Flow::default()));
+//! # Ok::<(), flow_filter::FilterError>(())
+//! ```
+
+mod address;
+mod condition;
+mod error;
+mod event_type;
+mod http;
+mod ip;
+mod kubernetes_name;
+mod label;
+mod message;
+mod pattern;
+mod pod;
+mod port;
+mod prefix;
+mod protocol;
+mod quote;
+mod re2;
+mod regexp;
+mod rule;
+mod selector;
+mod url;
+mod view;
+
+use flow_api::flow::FlowFilter;
+
+pub use error::{
+    AddressError, FilterError, NameError, PatternError, PortError, PrefixError, RegexpError,
+    SelectorError,
+};
+pub use view::{
+    EndpointView, EventKind, EventType, FlowView, HttpView, InterfaceView, IpView, L4Protocol,
+    L7Protocol, NoEndpoint, ServiceView, Side, TcpFlags, WorkloadView,
+};
+
+use rule::Rule;
+
+/// The compiled lists of a request. The default lets everything through.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    allow: Vec<Rule>,
+    deny: Vec<Rule>,
+}
+
+impl Filter {
+    /// Compiles the lists of a request, regular expressions, prefixes and selectors included.
+    ///
+    /// # Errors
+    /// The first entry that means nothing, in Hubble's order: the messages of `allow` before those
+    /// of `deny`, and within a message field by field.
+    pub fn compile(allow: &[FlowFilter], deny: &[FlowFilter]) -> Result<Self, FilterError> {
+        let rules = |filters: &[FlowFilter]| filters.iter().map(Rule::compile).collect();
+        let allow: Result<Vec<_>, _> = rules(allow);
+        Ok(Self {
+            allow: allow?,
+            deny: rules(deny)?,
+        })
+    }
+
+    /// Whether the event is wanted. Allocates nothing that the view does not, but for an HTTP path
+    /// with percent escapes.
+    #[must_use]
+    pub fn matches<V: FlowView>(&self, event: &V) -> bool {
+        (self.allow.is_empty() || self.allow.iter().any(|rule| rule.matches(event)))
+            && !self.deny.iter().any(|rule| rule.matches(event))
+    }
+
+    /// Whether every event is wanted, whatever it is: nothing needs to be looked at.
+    #[must_use]
+    pub fn matches_everything(&self) -> bool {
+        self.deny.is_empty()
+            && (self.allow.is_empty() || self.allow.iter().any(Rule::matches_everything))
+    }
+}

@@ -1,1 +1,30 @@
-//! Sources, decode, enrichment, flow ring and the Observer service of one node.
+//! One node's observer: what the kernel saw, as flows that anyone may read.
+//!
+//! ```text
+//! source ──▶ decode ──▶ enrich ──▶ ring ──▶ serve
+//!  raw        headers    who it     newest   GetFlows, each reader at its own pace
+//!  events     of the     is, at     flows
+//!             packet     that time
+//! ```
+//!
+//! [`agent::run`] puts it together. One thread takes events from the source through to the ring;
+//! readers share the ring's batches and never hold the writer up.
+
+pub mod agent;
+pub mod counters;
+pub mod decode;
+mod encode;
+pub mod enrich;
+mod listen;
+mod namespaces;
+pub mod pipeline;
+pub mod record;
+pub mod ring;
+mod running;
+mod serve;
+pub mod source;
+mod uuid;
+mod view;
+
+pub use listen::ListenError;
+pub use namespaces::SeenNamespaces;

@@ -1,1 +1,26 @@
-//! The event records that kernel and user space share.
+//! The event records that kernel and user space share, defined once.
+//!
+//! The probes write one record per event into one ring buffer: a fixed header of a known kind,
+//! then the first bytes of the packet. All numbers are in host byte order, since both sides run on
+//! the same machine; the packet bytes are as they were on the wire.
+//!
+//! ```text
+//! trace:  EventHeader (24) | TraceDetail (16) | packet, captured_len bytes
+//! drop:   EventHeader (24) | DropDetail  (24) | packet, captured_len bytes
+//! ```
+//!
+//! The crate is `no_std` and without dependencies, so that it builds for `bpfel` too.
+#![no_std]
+
+mod config;
+mod flow_table;
+mod record;
+
+pub use config::{
+    Counter, FEATURE_RX_SOCKET, KernelLayout, NetnsOwner, REASON_TABLE_ENTRIES, ReasonClass,
+};
+pub use flow_table::{FlowKey, FlowState, Origin};
+pub use record::{
+    CAPTURE_BYTES, DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE,
+    MAX_RECORD_BYTES, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
+};

@@ -1,1 +1,30 @@
-//! Clusters in network namespaces with real traffic, for the demo, end-to-end tests and benchmarks.
+//! Clusters of network namespaces on this machine, with real traffic: nodes that route, pods
+//! behind veth pairs, agents and a relay. The demo, the end-to-end tests and benchmarks use it.
+//!
+//! In goes a [`Spec`]; out comes a [`Cluster`], whose pods run closures, child processes and
+//! [workloads](workload), or make the [exchanges](exchange) whose packets a test can count. All of
+//! it happens inside namespaces that carry the owner's process id: the host's own network is not
+//! touched, clusters do not meet, and whatever a crash leaves is swept up by the next start.
+
+mod address;
+mod agents;
+mod cluster;
+pub mod exchange;
+mod inventory;
+mod netns;
+mod network;
+mod node;
+mod process;
+pub mod requirements;
+mod spawn;
+mod spec;
+mod sweep;
+mod tools;
+pub mod wait;
+pub mod workload;
+
+pub use cluster::Cluster;
+pub use netns::Namespace;
+pub use node::{Node, Pod};
+pub use spec::{NodeSpec, PodSpec, Spec};
+pub use sweep::{remove_on_signals, sweep};

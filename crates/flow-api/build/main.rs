@@ -1,4 +1,9 @@
-//! Compiles `proto/` without `protoc`: messages and stubs by prost and tonic.
+//! Compiles `proto/` without `protoc`: messages and stubs by prost and tonic, the JSON mapping by
+//! our own generator.
+
+mod json;
+mod names;
+mod stubs;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -13,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(PROTOS, [&proto_dir])?;
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    stubs::generate(&descriptors, &out_dir)?;
+    json::generate(&descriptors, &out_dir)?;
     Ok(())
 }

@@ -1,0 +1,150 @@
+//! A node's agent: everything between the probes and the socket, put together.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    counters::Counters,
+    encode::NodeFacts,
+    enrich::{Inventory, InventoryError},
+    listen::{self, ListenError},
+    namespaces::SeenNamespaces,
+    ring::FlowRing,
+    running::Running,
+    serve::{self, ObserverService, PeerService},
+    source::SourceError,
+};
+
+/// Where an agent listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/palomar/observer.sock";
+/// How many flows the ring keeps unless told otherwise, as in Hubble.
+pub const DEFAULT_RING_CAPACITY: usize = 4095;
+/// The largest ring: some eight gigabytes of flows.
+pub const MAX_RING_CAPACITY: usize = 16_777_215;
+
+/// How an agent is to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name in flows.
+    pub node_name: String,
+    /// The Unix socket to serve on.
+    pub socket: PathBuf,
+    /// Who is behind which address; without it, only this host's own addresses are known.
+    pub inventory: Option<PathBuf>,
+    /// Where events come from.
+    pub source: SourceKind,
+    /// How many flows to keep.
+    pub ring_capacity: usize,
+}
+
+/// Where events come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SourceKind {
+    /// Nowhere: the agent serves an empty ring.
+    None,
+    /// Our own probes.
+    Probes,
+}
+
+/// Why an agent could not run, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The inventory cannot be used.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The probes are not running.
+    #[cfg(feature = "probes")]
+    #[error(transparent)]
+    Probes(#[from] crate::source::probes::ProbeError),
+    /// This build has no probes.
+    #[error("this build has no probes: rebuild with the feature `probes`, or use --source none")]
+    NoProbes,
+    /// The socket cannot be served on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The server broke.
+    #[error("cannot serve")]
+    Serve(#[source] tonic::transport::Error),
+    /// The descriptors that reflection tells do not add up; a build gone wrong.
+    #[error("cannot offer reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// The source broke.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The thread that reads the source ended without a reason; a bug.
+    #[error("the thread that reads events ended unexpectedly")]
+    PipelineEnded,
+    /// The system has no thread left.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Runs an agent until `shutdown`: probes attached, socket served. When it returns, the probes are
+/// detached and the socket is gone.
+///
+/// # Errors
+/// When something it needs cannot be had, or breaks later.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AgentError> {
+    let inventory = match &config.inventory {
+        Some(path) => Inventory::read(path)?,
+        None => Inventory::default(),
+    };
+    // The socket before the probes: a second agent should fail before it attaches anything.
+    let (listener, _socket) = listen::unix(&config.socket).await?;
+
+    let ring = Arc::new(FlowRing::new(config.ring_capacity));
+    let counters = Arc::new(Counters::default());
+    let nodes = serve::peer_nodes(&config, &inventory);
+    let namespaces = Arc::new(SeenNamespaces::default());
+    let mut running = Running::start(&config, inventory, &ring, &counters, &namespaces)?;
+
+    info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
+    let closing = CancellationToken::new();
+    let observer = ObserverService {
+        ring,
+        node: Arc::new(NodeFacts {
+            name: config.node_name,
+        }),
+        counters: Arc::clone(&counters),
+        namespaces,
+        shutdown: closing.clone(),
+    };
+    let peers = PeerService {
+        nodes,
+        shutdown: closing.clone(),
+    };
+    let server = serve::run(listener, observer, peers, closing.clone());
+    tokio::pin!(server);
+    let result = tokio::select! {
+        served = &mut server => served,
+        () = shutdown.cancelled() => {
+            closing.cancel();
+            server.await
+        }
+        error = running.ended() => {
+            closing.cancel();
+            server.await.and(Err(error))
+        }
+    };
+    // Waits for threads that look for the end ten times a second.
+    drop(tokio::task::spawn_blocking(move || drop(running)).await);
+    report(&counters);
+    result
+}
+
+/// What was counted, for whoever reads the log after the fact.
+fn report(counters: &Counters) {
+    let undecodable = counters.undecodable_records();
+    info!(
+        flows = counters.seen_flows(),
+        lost = counters.lost_records(),
+        drops_elsewhere = counters.drops_elsewhere(),
+        "agent stopped"
+    );
+    if !undecodable.is_empty() {
+        warn!(?undecodable, "records that could not be decoded");
+    }
+}

@@ -1,0 +1,82 @@
+//! The gRPC edge: what a node answers.
+
+mod mask;
+mod observer;
+mod peer;
+mod query;
+
+use std::time::Duration;
+
+use flow_api::{
+    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, peer::peer_server::PeerServer,
+    service::observer_server::ObserverServer,
+};
+use http::HeaderValue;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tower::util::MapResponseLayer;
+use tracing::warn;
+
+use crate::agent::AgentError;
+
+pub(crate) use observer::ObserverService;
+pub(crate) use peer::{PeerService, peer_nodes};
+
+/// The header in which servers tell their version.
+const VERSION_HEADER: &str = "hubble-server-version";
+
+/// How long open streams may take to end once the agent is closing. A client that does not read
+/// would hold them open for ever.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Serves until `closing`, and then until the open streams have ended with a status of their own.
+pub(crate) async fn run(
+    listener: UnixListener,
+    observer: ObserverService,
+    peers: PeerService,
+    closing: CancellationToken,
+) -> Result<(), AgentError> {
+    let version = MapResponseLayer::new(|mut response: http::Response<tonic::body::Body>| {
+        let version = HeaderValue::from_static(HUBBLE_VERSION);
+        response.headers_mut().insert(VERSION_HEADER, version);
+        response
+    });
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status(HEALTH_SERVICE, ServingStatus::Serving)
+        .await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let server = Server::builder()
+        .layer(version)
+        .add_service(ObserverServer::new(observer))
+        .add_service(PeerServer::new(peers))
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(AgentError::Reflection)?)
+        .add_service(
+            reflection()
+                .build_v1alpha()
+                .map_err(AgentError::Reflection)?,
+        )
+        .serve_with_incoming_shutdown(
+            UnixListenerStream::new(listener),
+            closing.clone().cancelled_owned(),
+        );
+    let too_late = async {
+        closing.cancelled().await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(AgentError::Serve),
+        () = too_late => {
+            warn!("clients did not let go of their streams in time");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a request gets from the ring.
+
+use std::{net::IpAddr, time::Duration};
+
+use flow_api::{
+    flow::{FlowFilter, Verdict},
+    observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
+};
+use probe_events::{TracePoint, TraceReason};
+use prost_types::FieldMask;
+
+use super::*;
+use crate::{
+    record::{Endpoint, FlowRecord, Ip, Observation, PacketHeaders, Transport},
+    ring::Lost,
+};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// A flow at a second, from 10.0.0.SECOND; every third is a drop.
+fn flow(second: i64) -> Event {
+    let observation = if second % 3 == 0 {
+        Observation::Drop {
+            code: 133,
+            reason: "NETFILTER_DROP".into(),
+            function: None,
+        }
+    } else {
+        Observation::Trace {
+            point: TracePoint::FromEndpoint,
+            reason: TraceReason::New,
+        }
+    };
+    Event::Flow(FlowRecord {
+        time_ns: second * SECOND,
+        uuid: second as u128,
+        observation,
+        packet: PacketHeaders {
+            ip: Some(Ip {
+                source: IpAddr::from([10, 0, 0, second as u8]),
+                destination: IpAddr::from([10, 0, 1, 1]),
+            }),
+            transport: Some(Transport::Udp {
+                source_port: 1000,
+                destination_port: 53,
+            }),
+            ..PacketHeaders::default()
+        },
+        source: Arc::new(Endpoint {
+            identity: 7,
+            ..Endpoint::default()
+        }),
+        destination: Arc::default(),
+        direction: flow_api::flow::TrafficDirection::Egress,
+        interface: None,
+        socket_cookie: 0,
+    })
+}
+
+fn ring(capacity: usize, seconds: impl IntoIterator<Item = i64>) -> Arc<FlowRing> {
+    let ring = FlowRing::new(capacity);
+    for second in seconds {
+        ring.publish(vec![flow(second)]);
+    }
+    Arc::new(ring)
+}
+
+fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
+    let node = Arc::new(NodeFacts {
+        name: "node-1".to_owned(),
+    });
+    Query::new(request, Arc::clone(ring), node, CancellationToken::new())
+}
+
+async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
+    let bytes = query.next().await?.unwrap();
+    Some(GetFlowsResponse::decode(bytes).unwrap())
+}
+
+/// What a finite request gets: seconds of flows, and `-count` for losses.
+async fn answer(ring: &Arc<FlowRing>, request: GetFlowsRequest) -> Vec<i64> {
+    let mut query = start(ring, &request).unwrap();
+    let mut seen = Vec::new();
+    while let Some(response) = response(&mut query).await {
+        seen.push(match response.response_types {
+            Some(ResponseTypes::Flow(flow)) => flow.time.unwrap().seconds,
+            Some(ResponseTypes::LostEvents(lost)) => -(lost.num_events_lost as i64),
+            other => panic!("{other:?}"),
+        });
+    }
+    seen
+}
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+fn dropped() -> Vec<FlowFilter> {
+    vec![FlowFilter {
+        verdict: vec![Verdict::Dropped.into()],
+        ..FlowFilter::default()
+    }]
+}
+
+#[tokio::test]
+async fn last_counts_matching_flows_from_the_newest() {
+    let ring = ring(100, 1..=10);
+    let last = |number| GetFlowsRequest {
+        number,
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&ring, last(3)).await, [8, 9, 10]);
+    assert_eq!(answer(&ring, last(50)).await, Vec::from_iter(1..=10));
+    let request = GetFlowsRequest {
+        whitelist: dropped(),
+        ..last(2)
+    };
+    assert_eq!(answer(&ring, request).await, [6, 9]);
+}
+
+#[tokio::test]
+async fn no_number_means_everything_in_the_ring() {
+    assert_eq!(
+        answer(&ring(4, 1..=10), GetFlowsRequest::default()).await,
+        [7, 8, 9, 10]
+    );
+    assert_eq!(
+        answer(&ring(4, []), GetFlowsRequest::default()).await,
+        Vec::<i64>::new()
+    );
+}
+
+#[tokio::test]
+async fn first_counts_from_the_oldest() {
+    let request = GetFlowsRequest {
+        number: 2,
+        first: true,
+        blacklist: dropped(),
+        ..Default::default()
+    };
+    assert_eq!(answer(&ring(8, 1..=10), request).await, [4, 5]);
+}
+
+#[tokio::test]
+async fn since_and_until_are_inclusive_and_number_counts_from_since() {
+    let ring = ring(100, 1..=10);
+    let between = GetFlowsRequest {
+        since: at(4),
+        until: at(6),
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&ring, between.clone()).await, [4, 5, 6]);
+    let two = GetFlowsRequest {
+        number: 2,
+        ..between
+    };
+    assert_eq!(answer(&ring, two).await, [4, 5]);
+    let future = GetFlowsRequest {
+        since: at(99),
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&ring, future).await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn losses_pass_filters_and_count_for_nothing() {
+    let ring = FlowRing::new(100);
+    let lost = Event::Lost(Lost {
+        time_ns: 4 * SECOND,
+        count: 17,
+        cpu: 1,
+    });
+    ring.publish(vec![flow(3), lost, flow(5), flow(6)]);
+    let request = GetFlowsRequest {
+        number: 2,
+        whitelist: dropped(),
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&Arc::new(ring), request).await, [3, -17, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_begins_now_and_shows_each_flow_at_once() {
+    let ring = ring(100, 1..=3);
+    let request = GetFlowsRequest {
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let mut query = start(&ring, &request).unwrap();
+    ring.publish(vec![flow(4)]);
+    assert_eq!(response(&mut query).await.unwrap().time, at(4));
+    let waiting = tokio::time::timeout(Duration::from_secs(60), query.next()).await;
+    assert!(waiting.is_err(), "a follow does not end by itself");
+    ring.publish(vec![flow(5)]);
+    assert_eq!(response(&mut query).await.unwrap().time, at(5));
+}
+
+#[tokio::test]
+async fn a_follow_with_a_number_begins_with_the_last_ones_and_goes_on() {
+    let ring = ring(100, 1..=3);
+    let request = GetFlowsRequest {
+        follow: true,
+        number: 2,
+        ..GetFlowsRequest::default()
+    };
+    let mut query = start(&ring, &request).unwrap();
+    ring.publish(vec![flow(4)]);
+    for second in 2..=4 {
+        assert_eq!(response(&mut query).await.unwrap().time, at(second));
+    }
+}
+
+#[tokio::test]
+async fn a_follow_that_was_overtaken_is_told_how_many_it_missed() {
+    let ring = ring(4, 1..=1);
+    let request = GetFlowsRequest {
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let mut query = start(&ring, &request).unwrap();
+    for second in 2..=12 {
+        ring.publish(vec![flow(second)]);
+    }
+    let mut seen = Vec::new();
+    let mut missed = 0;
+    while missed == 0 || seen.len() < 4 {
+        match response(&mut query).await.unwrap().response_types {
+            Some(ResponseTypes::Flow(flow)) => seen.push(flow.time.unwrap().seconds),
+            Some(ResponseTypes::LostEvents(lost)) => {
+                assert_eq!(lost.source(), LostEventSource::HubbleRingBuffer);
+                missed += lost.num_events_lost;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((seen, missed), (vec![9, 10, 11, 12], 7));
+}
+
+#[tokio::test]
+async fn a_follow_ends_when_until_has_passed_although_nothing_happens() {
+    let ring = ring(4, 1..=3);
+    let request = GetFlowsRequest {
+        follow: true,
+        number: 9,
+        until: at(2),
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&ring, request.clone()).await, [1, 2]);
+    let quiet = GetFlowsRequest {
+        number: 0,
+        ..request
+    };
+    assert_eq!(answer(&ring, quiet).await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn a_closing_agent_ends_follows_with_a_status() {
+    let ring = ring(4, 1..=3);
+    let request = GetFlowsRequest {
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let shutdown = CancellationToken::new();
+    let node = Arc::new(NodeFacts::default());
+    let mut query = Query::new(&request, ring, node, shutdown.clone()).unwrap();
+    shutdown.cancel();
+    let status = query.next().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_mask_without_time_and_node_leaves_them_out_of_the_response_too() {
+    let ring = ring(4, 1..=1);
+    let masked = |paths: &[&str]| GetFlowsRequest {
+        field_mask: Some(FieldMask {
+            paths: paths.iter().map(|&path| path.to_owned()).collect(),
+        }),
+        ..GetFlowsRequest::default()
+    };
+    let mut query = start(&ring, &masked(&["source.identity"])).unwrap();
+    let bare = response(&mut query).await.unwrap();
+    assert_eq!((bare.time, bare.node_name.as_str()), (None, ""));
+    let Some(ResponseTypes::Flow(flow)) = bare.response_types else {
+        panic!("{bare:?}")
+    };
+    assert_eq!(flow.source.unwrap().identity, 7);
+    assert_eq!(flow.ip, None);
+
+    let mut query = start(&ring, &masked(&["time", "node_name"])).unwrap();
+    let named = response(&mut query).await.unwrap();
+    assert_eq!((named.time, named.node_name.as_str()), (at(1), "node-1"));
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused_as_hubble_does() {
+    let ring = ring(4, []);
+    let refused = |request: GetFlowsRequest| start(&ring, &request).err().unwrap();
+    let both = refused(GetFlowsRequest {
+        first: true,
+        follow: true,
+        ..Default::default()
+    });
+    assert_eq!(both.code(), tonic::Code::InvalidArgument);
+    assert_eq!(both.message(), "first cannot be specified with follow");
+
+    let mask = FieldMask {
+        paths: vec!["nope".to_owned()],
+    };
+    let mask = refused(GetFlowsRequest {
+        field_mask: Some(mask),
+        ..Default::default()
+    });
+    assert_eq!(
+        (mask.code(), mask.message()),
+        (tonic::Code::Unknown, "invalid fieldmask")
+    );
+
+    let filter = FlowFilter {
+        source_port: vec!["http".to_owned()],
+        ..FlowFilter::default()
+    };
+    let filter = refused(GetFlowsRequest {
+        whitelist: vec![filter],
+        ..Default::default()
+    });
+    assert_eq!(filter.code(), tonic::Code::Unknown);
+    assert!(
+        filter.message().starts_with("invalid source port filter"),
+        "{filter}"
+    );
+}

@@ -1,0 +1,99 @@
+//! What user space tells the probes, and what they count.
+
+/// Where the fields lie that the probes read from kernel structures: byte offsets in the running
+/// kernel, looked up in its BTF before the probes are loaded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct KernelLayout {
+    /// `sk_buff.dev`
+    pub skb_dev: u32,
+    /// `sk_buff.sk`
+    pub skb_sk: u32,
+    /// `sk_buff.len`
+    pub skb_len: u32,
+    /// `sk_buff.protocol`
+    pub skb_protocol: u32,
+    /// `sk_buff.network_header`
+    pub skb_network_header: u32,
+    /// `sk_buff.mac_header`
+    pub skb_mac_header: u32,
+    /// `sk_buff.tail`
+    pub skb_tail: u32,
+    /// `sk_buff.head`
+    pub skb_head: u32,
+    /// `sk_buff.data`
+    pub skb_data: u32,
+    /// `net_device.ifindex`
+    pub dev_ifindex: u32,
+    /// `net_device.nd_net.net`
+    pub dev_net: u32,
+    /// `sock.__sk_common.skc_net.net`
+    pub sock_net: u32,
+    /// `net.net_cookie`
+    pub net_cookie: u32,
+    /// `net.ns.inum`
+    pub net_inode: u32,
+    /// [`FEATURE_RX_SOCKET`] or 0.
+    pub features: u32,
+}
+
+/// [`KernelLayout::features`] bit: the `kfree_skb` tracepoint passes the receiving socket
+/// (Linux 6.11 and later).
+pub const FEATURE_RX_SOCKET: u32 = 1;
+
+/// Entries of the table of drop reasons; reasons beyond it are reported. The kernel's own number
+/// fewer than 150 so far.
+pub const REASON_TABLE_ENTRIES: u32 = 512;
+
+/// What to do with a drop reason; the value in the table of reasons.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReasonClass {
+    /// The packet was dropped: report it.
+    Drop = 0,
+    /// The kernel freed a buffer in the ordinary course of things: count it only.
+    NotADrop = 1,
+}
+
+/// Whose a network namespace is; the value in the map of namespaces. A namespace that is not in
+/// the map is reported, and user space decides.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NetnsOwner {
+    /// This node's: its own or a pod's.
+    ThisNode = 1,
+    /// Another node's on the same machine.
+    Other = 2,
+}
+
+/// Index into the per-CPU array of counters.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counter {
+    /// Trace records that found the ring full.
+    LostTrace = 0,
+    /// Drop records that found the ring full.
+    LostDrop = 1,
+    /// Freed buffers whose reason is no drop.
+    NotADrop = 2,
+    /// Drops in namespaces of other nodes.
+    OtherNode = 3,
+    /// Drops of packets without an IP header.
+    NotIp = 4,
+    /// Packets whose bytes could not be read.
+    Unreadable = 5,
+}
+
+impl Counter {
+    /// Number of counters.
+    pub const COUNT: u32 = 6;
+    /// All counters with the names that metrics and status use, in order.
+    pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
+        (Self::LostTrace, "lost_trace"),
+        (Self::LostDrop, "lost_drop"),
+        (Self::NotADrop, "not_a_drop"),
+        (Self::OtherNode, "other_node"),
+        (Self::NotIp, "not_ip"),
+        (Self::Unreadable, "unreadable"),
+    ];
+}

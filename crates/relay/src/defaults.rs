@@ -1,0 +1,100 @@
+//! Every number that the relay goes by, with the reason for it.
+
+use std::time::Duration;
+
+/// The relay's port, on all addresses; Hubble's too.
+pub(crate) const LISTEN_PORT: u16 = 4245;
+
+/// The port of an agent whose address names none, as peer services before Hubble 1.19 announce it.
+pub(crate) const AGENT_PORT: u16 = 4244;
+
+/// How long a following query waits for peers that say nothing. Long enough for a node under
+/// load, short enough to still look live in a terminal.
+pub(crate) const MAX_HOLD: Duration = Duration::from_secs(1);
+
+/// The longest pause between attempts to reach the peer service. Hubble waits 30 s each time; here
+/// it is a cap, and mostly a Unix socket on the same machine, so asking often costs nothing.
+pub(crate) const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The first pause before a broken connection or stream is tried again: an agent that restarts is
+/// back in less than a second.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(200);
+
+/// The longest pause between attempts to reach a peer. An attempt is one packet for a peer that is
+/// gone, and a peer that returns is part of the stream again within about this time.
+pub(crate) const RETRY_CAP: Duration = Duration::from_secs(2);
+
+/// A peer that takes longer to connect is failed for now.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A finite query gives a peer up when it has sent nothing for this long although it was read.
+pub(crate) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for calls with one answer. Half of the 12 s that clients wait for theirs, so that one
+/// node that hangs does not take the others' answers with it.
+pub(crate) const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a peer without the health service is asked whether it still lives.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The peer list has no end mark: when nothing was announced for this long after a reconnect, it
+/// is taken as complete, and peers that it did not name are gone.
+pub(crate) const SNAPSHOT_SETTLE: Duration = Duration::from_secs(1);
+
+/// A peer service that announces more nodes than this is broken: Kubernetes ends at 5,000.
+pub(crate) const MAX_PEERS: usize = 16_384;
+
+/// Streams that share one connection to a peer. Streams also share the connection's window, and
+/// one that is not read keeps what it was sent: with `flow_api::connect`'s windows of 256 KiB and
+/// 1 MiB, three slow clients leave room for a fourth call. One more would stop everybody.
+pub(crate) const STREAMS_PER_CONNECTION: usize = 3;
+
+/// A peer asked again is announced as connected after this long without a refusal. Go servers send
+/// no header before the first flow, so a quiet node says nothing at all when it accepts a call.
+pub(crate) const ACCEPT_GRACE: Duration = Duration::from_millis(500);
+
+/// Messages that go from a reader to the merge in one piece, so that the hand-over costs little
+/// per flow.
+pub(crate) const BATCH_EVENTS: usize = 64;
+
+/// The same in bytes: about 45 flows.
+pub(crate) const BATCH_BYTES: usize = 32 * 1024;
+
+/// The bounded read-ahead: what the merge holds of one peer's stream before its reader has to wait.
+/// Two batches, one being merged and one ready. With the batch in the reader's hands and the stream's
+/// window (see [`STREAMS_PER_CONNECTION`]), a call claims at most about 350 KiB per peer.
+pub(crate) const READ_AHEAD_BYTES: usize = 2 * BATCH_BYTES;
+
+/// What a following query holds on top of the read-ahead, shared by its peers: a second of 20,000
+/// flows, if one peer is quiet and the others are not.
+pub(crate) const HELD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The hold when [`HELD_BYTES`] is used up: better slightly out of order than slower than the flows
+/// come, which would end in lost ones.
+pub(crate) const HOLD_WHEN_FULL: Duration = Duration::from_millis(50);
+
+/// Credit is counted in pieces of this size.
+pub(crate) const CREDIT_UNIT_BYTES: usize = 1024;
+
+/// Reports of a call's readers on their way to the merge. What they hold is bounded by credit; this
+/// only bounds how many readers may be waiting to be heard without being parked.
+pub(crate) const REPORTS: usize = 256;
+
+/// Equal errors of several peers within this time become one status event.
+pub(crate) const ERROR_WINDOW: Duration = Duration::from_secs(10);
+
+/// Different errors that are remembered at the same time; more, and the oldest is sent early.
+pub(crate) const ERROR_MESSAGES: usize = 64;
+
+/// Names of unavailable nodes in the answer to `ServerStatus`, as Hubble's.
+pub(crate) const UNAVAILABLE_NAMES: usize = 10;
+
+/// A following query ends when its `until` has passed and nothing has come for this long.
+pub(crate) const UNTIL_GRACE: Duration = Duration::from_secs(2);
+
+/// `GetFlows` calls at the same time. Each may claim what [`READ_AHEAD_BYTES`] and [`HELD_BYTES`]
+/// say, so the number of calls is what bounds the relay's memory.
+pub(crate) const MAX_FLOW_CALLS: usize = 256;
+
+/// How long calls may take to end after SIGTERM.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

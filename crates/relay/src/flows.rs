@@ -1,0 +1,405 @@
+//! One `GetFlows` call: readers, merge and status events, put together as the stream that the
+//! client gets.
+//!
+//! There is no task for this: the stream is polled by the client's connection, so a client that
+//! does not read stops exactly what it asked for, and dropping the stream ends all its readers.
+//!
+//! Where this is better than Hubble's relay on purpose:
+//! - a following call does not end because its peers are gone, be it one or all; it waits for them;
+//! - peers that join or return are announced (NODE_CONNECTED), and so are those that are removed
+//!   (NODE_GONE); Hubble announces only whom it found at the start;
+//! - a peer that returns is asked for what is missing, and not for the last flows once more;
+//! - the first error of a kind is told at once, not ten seconds later.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flow_api::observer::GetFlowsRequest;
+use flow_api::relay::NodeState;
+use futures::Stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::call::Call;
+use crate::defaults::{HOLD_WHEN_FULL, REPORTS, UNTIL_GRACE};
+use crate::merge::{Arrived, LaneId, Merge};
+use crate::pool::{Member, Members, Pool};
+use crate::reader::{Event, FromReader, Reader, Report};
+use crate::status::{ErrorMerge, Notice};
+use crate::wire::Time;
+
+/// What a call needs besides the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The relay's own name, in whose name status events come.
+    pub(crate) relay_name: Arc<str>,
+    /// How long a following call waits for quiet peers.
+    pub(crate) max_hold: Duration,
+    /// Ends following calls.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The merged stream; see the [module](self). `permit` is held for as long as the stream lives.
+pub(crate) fn merged(
+    request: GetFlowsRequest,
+    metadata: MetadataMap,
+    pool: &Pool,
+    settings: Settings,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
+    let flows = Box::new(Flows::start(
+        Call::new(request, metadata),
+        pool,
+        settings,
+        permit,
+    ));
+    futures::stream::unfold(flows, |mut flows| async move {
+        let item = flows.next().await?;
+        Some((item, flows))
+    })
+}
+
+struct Flows {
+    call: Arc<Call>,
+    settings: Settings,
+    merge: Merge<Event>,
+    /// Never open, so nobody waits for it: where the status events of a finite call are queued.
+    status_lane: LaneId,
+    readers: JoinSet<()>,
+    peers: BTreeMap<LaneId, PeerState>,
+    /// Kept so that `reports` stays open; cloned for each reader.
+    sender: mpsc::Sender<FromReader>,
+    reports: mpsc::Receiver<FromReader>,
+    members: watch::Receiver<Members>,
+    errors: ErrorMerge,
+    /// Changes of state that are told in the next free moment, equal ones together.
+    changes: Vec<(NodeState, Arc<str>)>,
+    /// Encoded status events that go out before anything else.
+    ready: VecDeque<Bytes>,
+    /// When a following call that has an `until` stops waiting for its peers.
+    give_up: Option<Instant>,
+    is_over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// One peer as this call sees it.
+struct PeerState {
+    name: Arc<str>,
+    reader: AbortHandle,
+    /// What the client was told last: connected or not.
+    is_up: bool,
+    /// The last error that was told since.
+    told: Option<String>,
+    /// The reader has said its last word.
+    has_ended: bool,
+}
+
+impl Flows {
+    fn start(call: Call, pool: &Pool, settings: Settings, permit: OwnedSemaphorePermit) -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let follow = call.request.follow;
+        let mut members = pool.members.clone();
+        let at_start = Arc::clone(&members.borrow_and_update());
+        let mut merge = Merge::new();
+        let mut flows = Self {
+            give_up: call.gives_up(),
+            call: Arc::new(call),
+            settings,
+            status_lane: merge.add_lane(),
+            merge,
+            readers: JoinSet::new(),
+            peers: BTreeMap::new(),
+            sender,
+            reports,
+            members,
+            errors: ErrorMerge::new(follow),
+            changes: Vec::new(),
+            ready: VecDeque::new(),
+            is_over: false,
+            _permit: permit,
+        };
+        // Asked once, so that what is told and what is done are the same.
+        let at_start: Vec<_> = at_start
+            .values()
+            .map(|member| (member, member.is_available()))
+            .collect();
+        for (wanted, state) in [
+            (true, NodeState::NodeConnected),
+            (false, NodeState::NodeUnavailable),
+        ] {
+            for (member, _) in at_start.iter().filter(|(_, is_up)| *is_up == wanted) {
+                flows.changes.push((state, Arc::clone(&member.name)));
+            }
+        }
+        for (member, is_up) in at_start {
+            if is_up || follow {
+                flows.join(member, is_up);
+            }
+        }
+        flows.tell_changes();
+        flows
+    }
+
+    /// Starts to read a peer: as the client asked, or as one that joins later.
+    fn join(&mut self, member: &Arc<Member>, is_up: bool) {
+        let lane = self.merge.add_lane();
+        if is_up {
+            self.merge.open(lane);
+        }
+        let (call, member) = (Arc::clone(&self.call), Arc::clone(member));
+        let name = Arc::clone(&member.name);
+        let reader = Reader::new(call, member, lane, self.sender.clone(), !is_up);
+        let reader = self.readers.spawn(reader.run());
+        self.peers.insert(
+            lane,
+            PeerState {
+                name,
+                reader,
+                is_up,
+                told: None,
+                has_ended: false,
+            },
+        );
+    }
+
+    /// The next item of the stream.
+    async fn next(&mut self) -> Option<Result<Bytes, Status>> {
+        loop {
+            if let Some(status) = self.ready.pop_front() {
+                return Some(Ok(status));
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Some((_, event)) = self.merge.pop() {
+                return Some(Ok(event.bytes));
+            }
+            // All that has come is looked at before anything is released because of its age.
+            while let Ok((lane, report)) = self.reports.try_recv() {
+                self.take(lane, report);
+            }
+            let now = Instant::now();
+            self.tell_errors(now);
+            self.tell_changes();
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let expiry = self.expire(now);
+            if let Some((_, event)) = self.merge.pop() {
+                return Some(Ok(event.bytes));
+            }
+            if expiry.is_some_and(|expiry| expiry <= now) {
+                continue;
+            }
+            if self.is_done(now) {
+                self.finish();
+                continue;
+            }
+            if let Err(status) = self.wait(expiry).await {
+                self.is_over = true;
+                return Some(Err(status));
+            }
+        }
+    }
+
+    /// Waits until something is different.
+    async fn wait(&mut self, expiry: Option<Instant>) -> Result<(), Status> {
+        let follow = self.call.request.follow;
+        let wake = [expiry, self.errors.next_due(), self.give_up]
+            .into_iter()
+            .flatten()
+            .min();
+        let alarm = async {
+            match wake {
+                Some(wake) => sleep_until(wake).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // `sender` keeps the channel open, so there always is a next one.
+            Some((lane, report)) = self.reports.recv() => self.take(lane, report),
+            Ok(()) = self.members.changed(), if follow => self.update_peers(),
+            () = alarm => {}
+            () = self.settings.shutdown.cancelled(), if follow => {
+                return Err(Status::unavailable("the relay is shutting down"));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, lane: LaneId, report: Report) {
+        if let Report::Events(events) = report {
+            let arrived = self.call.request.follow.then(|| Arrived {
+                at: Instant::now(),
+                newest_credible: Time::now().later(self.settings.max_hold / 2),
+            });
+            if let Some(give_up) = &mut self.give_up {
+                // Somebody is still sending what happened before.
+                *give_up = (*give_up).max(Instant::now() + UNTIL_GRACE);
+            }
+            return self.merge.push(lane, events, arrived);
+        }
+        let Some(peer) = self.peers.get_mut(&lane) else {
+            return;
+        };
+        match report {
+            Report::Events(_) => {}
+            Report::Opened => {
+                self.merge.open(lane);
+                peer.told = None;
+                if !std::mem::replace(&mut peer.is_up, true) {
+                    self.changes
+                        .push((NodeState::NodeConnected, Arc::clone(&peer.name)));
+                }
+            }
+            Report::Skipped(reason) => {
+                let name = Arc::clone(&peer.name);
+                self.add_error(name, format!("skipped a malformed response: {reason}"));
+            }
+            Report::Failed(message) => self.fail(lane, message),
+            Report::Left => {
+                self.merge.close(lane);
+                if std::mem::replace(&mut peer.is_up, false) {
+                    self.changes
+                        .push((NodeState::NodeUnavailable, Arc::clone(&peer.name)));
+                }
+            }
+            Report::Ended => {
+                self.merge.close(lane);
+                peer.has_ended = true;
+            }
+            Report::Refused(message) => {
+                peer.has_ended = true;
+                self.fail(lane, message);
+            }
+        }
+    }
+
+    /// A peer's stream has broken, or it could not be opened again. The client is told once, and
+    /// again only if the reason changes.
+    fn fail(&mut self, lane: LaneId, message: String) {
+        self.merge.close(lane);
+        let Some(peer) = self.peers.get_mut(&lane) else {
+            return;
+        };
+        peer.has_ended |= !self.call.request.follow;
+        let was_up = std::mem::replace(&mut peer.is_up, false);
+        if was_up || peer.told.as_ref() != Some(&message) {
+            tracing::warn!(peer = %peer.name, error = %message, "peer stream broke");
+            peer.told = Some(message.clone());
+            let name = Arc::clone(&peer.name);
+            self.add_error(name, message);
+        }
+    }
+
+    fn add_error(&mut self, node: Arc<str>, message: String) {
+        let notices = self.errors.add(node, message, Time::now(), Instant::now());
+        self.tell(notices);
+    }
+
+    fn tell_errors(&mut self, now: Instant) {
+        let notices = self.errors.due(now);
+        self.tell(notices);
+    }
+
+    /// Hands status events out: at once to whoever follows, in the order of time otherwise.
+    fn tell(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            let bytes = notice.encode(&self.settings.relay_name);
+            if self.call.request.follow {
+                self.ready.push_back(bytes);
+            } else {
+                let event = Event {
+                    bytes,
+                    credit: None,
+                };
+                self.merge
+                    .push(self.status_lane, [(notice.time, event)], None);
+            }
+        }
+    }
+
+    /// One event for neighbours in the list that have the same state.
+    fn tell_changes(&mut self) {
+        for run in std::mem::take(&mut self.changes).chunk_by(|(a, _), (b, _)| a == b) {
+            if let Some((state, _)) = run.first() {
+                let names = run.iter().map(|(_, name)| Arc::clone(name)).collect();
+                self.ready
+                    .push_back(Notice::now(*state, names).encode(&self.settings.relay_name));
+            }
+        }
+    }
+
+    /// Brings the readers in step with the pool.
+    fn update_peers(&mut self) {
+        let members = Arc::clone(&self.members.borrow_and_update());
+        let gone: Vec<LaneId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !members.contains_key(&peer.name))
+            .map(|(lane, _)| *lane)
+            .collect();
+        for lane in gone {
+            self.merge.close(lane);
+            if let Some(peer) = self.peers.remove(&lane) {
+                peer.reader.abort();
+                self.changes.push((NodeState::NodeGone, peer.name));
+            }
+        }
+        while self.readers.try_join_next().is_some() {}
+        let known: BTreeSet<_> = self
+            .peers
+            .values()
+            .map(|peer| Arc::clone(&peer.name))
+            .collect();
+        for (_, member) in members.iter().filter(|(name, _)| !known.contains(*name)) {
+            self.join(member, false);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let max_hold = self.settings.max_hold;
+        let hold = if self.call.shared_credit.is_nearly_used_up() {
+            max_hold.min(HOLD_WHEN_FULL)
+        } else {
+            max_hold
+        };
+        // Nothing is ever due in a finite call: its events are queued without a time of arrival.
+        self.merge.expire(now, hold)
+    }
+
+    /// Whether nothing can come any more. A finite call is over when its peers are. A following one
+    /// goes on without peers, and ends only when every peer has said that it is done, because it
+    /// refused the request or because its time is up, or when `until` has passed and nothing comes:
+    /// an agent notices that only with its next flow.
+    fn is_done(&mut self, now: Instant) -> bool {
+        if !self.merge.is_empty() {
+            return false;
+        }
+        let all_ended = self.peers.values().all(|peer| peer.has_ended);
+        if !self.call.request.follow {
+            return all_ended;
+        }
+        let is_late = self.give_up.is_some_and(|give_up| give_up <= now);
+        is_late || (all_ended && !self.peers.is_empty())
+    }
+
+    /// The last words: errors that were still waiting for equal ones.
+    fn finish(&mut self) {
+        let notices = self.errors.drain();
+        if notices.is_empty() {
+            self.is_over = true;
+        }
+        self.tell(notices);
+    }
+}
+
+#[cfg(test)]
+mod tests;

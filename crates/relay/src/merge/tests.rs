@@ -1,0 +1,251 @@
+//! The merge against its rules, and against a sorted list.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HOLD: Duration = Duration::from_secs(1);
+
+fn at(seconds: i64) -> Time {
+    Time { seconds, nanos: 0 }
+}
+
+/// A merge of open lanes whose events are called `a10`: lane and time.
+struct Scene {
+    merge: Merge<String>,
+    lanes: Vec<LaneId>,
+    start: Instant,
+}
+
+impl Scene {
+    fn with_lanes(count: usize) -> Self {
+        let mut merge = Merge::new();
+        let lanes: Vec<_> = (0..count).map(|_| merge.add_lane()).collect();
+        lanes.iter().for_each(|lane| merge.open(*lane));
+        Self {
+            merge,
+            lanes,
+            start: Instant::now(),
+        }
+    }
+
+    fn queue(&mut self, lane: usize, times: &[i64]) {
+        self.merge.push(self.lanes[lane], named(lane, times), None);
+    }
+
+    /// The same in a following query, where the wall clock shows 1000.
+    fn arrive(&mut self, after: Duration, lane: usize, times: &[i64]) {
+        let arrived = Arrived {
+            at: self.start + after,
+            newest_credible: at(1000),
+        };
+        self.merge
+            .push(self.lanes[lane], named(lane, times), Some(arrived));
+    }
+
+    fn released(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.merge.pop())
+            .map(|(_, item)| item)
+            .collect()
+    }
+
+    fn released_after(&mut self, after: Duration) -> Vec<String> {
+        let now = self.start + after;
+        let mut all = self.released();
+        while self.merge.expire(now, HOLD).is_some_and(|next| next <= now) {
+            all.extend(self.released());
+        }
+        all.extend(self.released());
+        all
+    }
+}
+
+fn named(lane: usize, times: &[i64]) -> Vec<(Time, String)> {
+    let name = ["a", "b", "c", "d"][lane];
+    times
+        .iter()
+        .map(|time| (at(*time), format!("{name}{time}")))
+        .collect()
+}
+
+#[test]
+fn the_oldest_head_goes_first_once_every_lane_has_one() {
+    let mut scene = Scene::with_lanes(2);
+    scene.queue(0, &[10, 30]);
+    assert_eq!(scene.released(), [""; 0], "b may still bring an older one");
+    scene.queue(1, &[20, 40]);
+    assert_eq!(scene.released(), ["a10", "b20", "a30"]);
+    let lane = scene.lanes[0];
+    scene.merge.close(lane);
+    assert_eq!(scene.released(), ["b40"]);
+    assert!(scene.merge.is_empty());
+}
+
+#[test]
+fn equal_times_go_by_lane_and_then_by_arrival_however_they_come() {
+    let mut scene = Scene::with_lanes(2);
+    scene.queue(1, &[10, 10]);
+    scene.queue(0, &[10]);
+    assert_eq!(
+        scene.released(),
+        ["a10"],
+        "a may have another one of the same time"
+    );
+    scene.queue(0, &[10, 11]);
+    assert_eq!(scene.released(), ["a10", "b10", "b10"]);
+}
+
+#[test]
+fn a_single_lane_is_never_held() {
+    let mut scene = Scene::with_lanes(2);
+    let lane = scene.lanes[1];
+    scene.merge.close(lane);
+    scene.arrive(Duration::ZERO, 0, &[10, 20]);
+    assert_eq!(scene.released(), ["a10", "a20"]);
+}
+
+#[test]
+fn a_silent_lane_delays_the_others_by_the_hold_and_no_longer() {
+    let mut scene = Scene::with_lanes(2);
+    scene.arrive(Duration::ZERO, 0, &[10, 20]);
+    assert_eq!(
+        scene.released_after(HOLD - Duration::from_millis(1)),
+        [""; 0]
+    );
+    assert_eq!(
+        scene.merge.expire(scene.start, HOLD),
+        Some(scene.start + HOLD)
+    );
+    assert_eq!(scene.released_after(HOLD), ["a10", "a20"]);
+}
+
+#[test]
+fn what_is_older_than_an_expired_event_goes_before_it() {
+    let mut scene = Scene::with_lanes(3);
+    scene.arrive(Duration::ZERO, 0, &[20]);
+    scene.arrive(HOLD / 2, 1, &[10, 30]);
+    assert_eq!(scene.released_after(HOLD), ["b10", "a20"]);
+    assert_eq!(scene.released_after(HOLD * 2), ["b30"]);
+}
+
+#[test]
+fn a_late_event_is_handed_on_at_once() {
+    let mut scene = Scene::with_lanes(2);
+    scene.arrive(Duration::ZERO, 0, &[20]);
+    assert_eq!(scene.released_after(HOLD), ["a20"]);
+    scene.arrive(HOLD, 1, &[10]);
+    assert_eq!(scene.released(), ["b10"]);
+}
+
+#[test]
+fn events_of_one_lane_that_are_out_of_order_are_put_in_order_while_they_wait() {
+    let mut scene = Scene::with_lanes(2);
+    scene.queue(0, &[12, 10, 11]);
+    scene.queue(1, &[20]);
+    assert_eq!(scene.released(), ["a10", "a11", "a12"]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_does_not_flush_the_others() {
+    let mut scene = Scene::with_lanes(3);
+    scene.arrive(Duration::ZERO, 0, &[5000]);
+    scene.arrive(HOLD / 2, 1, &[20]);
+    assert_eq!(scene.released_after(HOLD), ["a5000"]);
+    scene.arrive(HOLD, 2, &[10]);
+    scene.arrive(HOLD, 0, &[5001]);
+    assert_eq!(scene.released(), ["c10"]);
+    scene.arrive(HOLD, 2, &[30]);
+    assert_eq!(scene.released(), ["b20"]);
+}
+
+#[test]
+fn events_without_time_go_first() {
+    let mut scene = Scene::with_lanes(2);
+    scene.queue(0, &[10]);
+    let lane = scene.lanes[1];
+    scene
+        .merge
+        .push(lane, [(Time::UNKNOWN, "unknown".to_owned())], None);
+    assert_eq!(scene.released(), ["unknown"]);
+}
+
+/// One step of a random history: a batch of a lane, or letting out what can go.
+#[derive(Clone, Debug)]
+enum Step {
+    Push(usize, usize),
+    Pop,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0..5usize, 1..6usize).prop_map(|(lane, count)| Step::Push(lane, count)),
+        1 => Just(Step::Pop),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+proptest! {
+    /// Against the model: all events, sorted by time, then lane, then arrival.
+    #[test]
+    fn a_finite_merge_is_the_sorted_union_however_the_batches_come(
+        mut streams in proptest::collection::vec(proptest::collection::vec(0..50i64, 0..30), 5),
+        steps in steps(),
+    ) {
+        streams.iter_mut().for_each(|stream| stream.sort_unstable());
+        let mut model: Vec<(Time, usize, usize)> = Vec::new();
+        for (lane, stream) in streams.iter().enumerate() {
+            model.extend(stream.iter().enumerate().map(|(nth, time)| (at(*time), lane, nth)));
+        }
+        model.sort_unstable();
+
+        let mut merge = Merge::new();
+        let lanes: Vec<_> = (0..streams.len()).map(|_| merge.add_lane()).collect();
+        lanes.iter().for_each(|lane| merge.open(*lane));
+        let mut sent = vec![0_usize; streams.len()];
+        let mut merged = Vec::new();
+        let rest = (0..streams.len()).map(|lane| Step::Push(lane, usize::MAX));
+        for step in steps.into_iter().chain(rest) {
+            match step {
+                Step::Push(lane, count) => {
+                    let end = sent[lane].saturating_add(count).min(streams[lane].len());
+                    let batch = (sent[lane]..end)
+                        .map(|nth| (at(streams[lane][nth]), (at(streams[lane][nth]), lane, nth)));
+                    merge.push(lanes[lane], batch, None);
+                    sent[lane] = end;
+                    if end == streams[lane].len() {
+                        merge.close(lanes[lane]);
+                    }
+                }
+                Step::Pop => merged.extend(std::iter::from_fn(|| merge.pop()).map(|(_, item)| item)),
+            }
+        }
+        merged.extend(std::iter::from_fn(|| merge.pop()).map(|(_, item)| item));
+        prop_assert!(merge.is_empty());
+        prop_assert_eq!(merged, model);
+    }
+
+    /// Held or late, in order or not: what goes in comes out, once.
+    #[test]
+    fn a_following_merge_loses_and_doubles_nothing(
+        batches in proptest::collection::vec(
+            (0..4usize, proptest::collection::vec(0..2000i64, 1..8), 0..400u64),
+            0..60,
+        ),
+    ) {
+        let mut scene = Scene::with_lanes(4);
+        let mut elapsed = Duration::ZERO;
+        let mut expected = Vec::new();
+        let mut released = Vec::new();
+        for (lane, times, wait) in batches {
+            elapsed += Duration::from_millis(wait);
+            expected.extend(named(lane, &times).into_iter().map(|(_, name)| name));
+            scene.arrive(elapsed, lane, &times);
+            released.extend(scene.released_after(elapsed));
+        }
+        released.extend(scene.released_after(elapsed + HOLD));
+        prop_assert!(scene.merge.is_empty());
+        released.sort_unstable();
+        expected.sort_unstable();
+        prop_assert_eq!(released, expected);
+    }
+}

@@ -1,0 +1,361 @@
+//! The connections: a [`PeerSet`] in, one [`Member`] per peer out, each with its connections and
+//! what is known of their state.
+//!
+//! A member lives as long as its name is in the set; when its address changes, the connections are
+//! replaced and the member stays, so whoever reads from it can go on where it was. A task per member
+//! keeps one stream open to the peer (see [`monitor`](crate::monitor)), which is how a lost
+//! connection is noticed without traffic, and tries again with pauses when it breaks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_api::connect::{ConnectError, ConnectOptions, Target, connect_lazy};
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tonic::transport::Channel;
+
+use crate::defaults::{CONNECT_TIMEOUT, STREAMS_PER_CONNECTION};
+use crate::monitor;
+use crate::peers::{Peer, PeerSet};
+
+/// The members of this moment, by name.
+pub(crate) type Members = Arc<BTreeMap<Arc<str>, Arc<Member>>>;
+
+/// What the rest of the relay sees of the pool. Reading never waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    /// Changes when peers come and go.
+    pub(crate) members: watch::Receiver<Members>,
+    /// Changes with the availability of any member too.
+    pub(crate) changes: watch::Receiver<u64>,
+}
+
+impl Pool {
+    /// The members of this moment.
+    pub(crate) fn members(&self) -> Members {
+        Arc::clone(&self.members.borrow())
+    }
+}
+
+/// How a peer's connection is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// Not tried yet.
+    Idle,
+    /// Being tried, and not known to fail.
+    Connecting,
+    /// Stands.
+    Ready,
+    /// The last attempt failed, for this reason; the next one follows.
+    Failed(String),
+}
+
+impl State {
+    /// Whether it makes sense to ask the peer something. As with Hubble, one that is still being
+    /// connected counts.
+    pub(crate) fn is_available(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
+/// One peer of the pool.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The node's name.
+    pub(crate) name: Arc<str>,
+    /// Malformed messages that it sent, of all calls.
+    pub(crate) malformed: AtomicU64,
+    link: watch::Sender<Link>,
+    /// Somebody has learnt something about the connection: look at once.
+    nudge: Notify,
+    changes: watch::Sender<u64>,
+}
+
+/// A member's address and what became of it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// As discovered.
+    pub(crate) peer: Peer,
+    /// Counts the addresses that the member has had.
+    pub(crate) generation: u64,
+    /// Of the address of this generation.
+    pub(crate) state: State,
+    /// `None` when the peer has no address that can be used.
+    connections: Option<Arc<Connections>>,
+}
+
+impl Link {
+    fn new(peer: Peer, generation: u64) -> Self {
+        let (connections, state) = match &peer.target {
+            Ok(target) => (
+                Some(Arc::new(Connections::new(target.clone()))),
+                State::Idle,
+            ),
+            Err(reason) => (None, State::Failed(reason.to_string())),
+        };
+        Self {
+            peer,
+            generation,
+            state,
+            connections,
+        }
+    }
+}
+
+impl Member {
+    fn new(name: Arc<str>, peer: Peer, changes: watch::Sender<u64>) -> Self {
+        let (link, _) = watch::channel(Link::new(peer, 0));
+        Self {
+            name,
+            malformed: AtomicU64::new(0),
+            link,
+            nudge: Notify::new(),
+            changes,
+        }
+    }
+
+    /// Follows the member's address and state.
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Whether the peer can be asked something now.
+    pub(crate) fn is_available(&self) -> bool {
+        self.link.borrow().state.is_available()
+    }
+
+    /// As discovered.
+    pub(crate) fn peer(&self) -> Peer {
+        self.link.borrow().peer.clone()
+    }
+
+    /// The connections of the address at hand, with its generation.
+    pub(crate) fn connections(&self) -> (Option<Arc<Connections>>, u64) {
+        let link = self.link.borrow();
+        (link.connections.clone(), link.generation)
+    }
+
+    /// Has the connection looked at now instead of after the pause.
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Waits for somebody's [`Member::nudge`].
+    pub(crate) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    /// Sets the state of one generation; of an older one there is nothing to say any more.
+    pub(crate) fn set_state(&self, generation: u64, state: State) {
+        let changed = self.link.send_if_modified(|link| {
+            let changed = link.generation == generation && link.state != state;
+            if changed {
+                report(&self.name, link, &state);
+                link.state = state;
+            }
+            changed
+        });
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn set_peer(&self, peer: Peer) {
+        let changed = self.link.send_if_modified(|link| {
+            let changed = link.peer != peer;
+            if changed {
+                *link = Link::new(peer, link.generation + 1);
+            }
+            changed
+        });
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Counts messages that could not be read.
+    pub(crate) fn count_malformed(&self, messages: u64) {
+        self.malformed.fetch_add(messages, Ordering::Relaxed);
+    }
+}
+
+/// Logs what changes for whoever operates the cluster, and not each attempt.
+fn report(peer: &str, link: &Link, state: &State) {
+    let address = &link.peer.address;
+    match (&link.state, state) {
+        (_, State::Ready) => tracing::info!(%peer, %address, "peer connected"),
+        (State::Failed(_), State::Failed(error)) => {
+            tracing::debug!(%peer, %address, %error, "peer still unavailable");
+        }
+        (_, State::Failed(error)) => {
+            tracing::warn!(%peer, %address, %error, "peer unavailable, trying again");
+        }
+        (_, State::Idle | State::Connecting) => {}
+    }
+}
+
+/// The connections to one address. Each carries at most [`STREAMS_PER_CONNECTION`] streams, so that
+/// a stream that is not read cannot use up the others' window; calls with one answer go over the
+/// first one.
+pub(crate) struct Connections {
+    target: Target,
+    channels: Mutex<Vec<Shared>>,
+}
+
+struct Shared {
+    channel: Channel,
+    /// One reference here, one in each [`Lease`].
+    users: Arc<()>,
+}
+
+/// A connection with room for one more stream, kept for it as long as this lives.
+pub(crate) struct Lease {
+    /// Where to call.
+    pub(crate) channel: Channel,
+    _user: Arc<()>,
+}
+
+impl Connections {
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            channels: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The connection for calls with one answer.
+    pub(crate) fn channel(&self) -> Result<Channel, ConnectError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = channels.first() {
+            return Ok(first.channel.clone());
+        }
+        let new = self.connect()?;
+        let channel = new.channel.clone();
+        channels.push(new);
+        Ok(channel)
+    }
+
+    /// A connection for a stream.
+    pub(crate) fn lease(&self) -> Result<Lease, ConnectError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_first = true;
+        // Connections that were made for a rush are closed again; the first one stays.
+        channels
+            .retain(|shared| std::mem::take(&mut is_first) || Arc::strong_count(&shared.users) > 1);
+        let has_room =
+            |shared: &&Shared| Arc::strong_count(&shared.users) <= STREAMS_PER_CONNECTION;
+        if let Some(shared) = channels.iter().find(has_room) {
+            return Ok(shared.lease());
+        }
+        let new = self.connect()?;
+        let lease = new.lease();
+        channels.push(new);
+        Ok(lease)
+    }
+
+    fn connect(&self) -> Result<Shared, ConnectError> {
+        let options = ConnectOptions {
+            connect_timeout: CONNECT_TIMEOUT,
+            ..ConnectOptions::default()
+        };
+        Ok(Shared {
+            channel: connect_lazy(&self.target, &options)?,
+            users: Arc::new(()),
+        })
+    }
+}
+
+impl Shared {
+    fn lease(&self) -> Lease {
+        Lease {
+            channel: self.channel.clone(),
+            _user: Arc::clone(&self.users),
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps the members in step with the peer set.
+pub(crate) struct Keeper {
+    peers: watch::Receiver<PeerSet>,
+    members: watch::Sender<Members>,
+    changes: watch::Sender<u64>,
+    /// One per member, ended with it.
+    monitors: JoinSet<()>,
+    handles: BTreeMap<Arc<str>, AbortHandle>,
+}
+
+impl Keeper {
+    /// The task that keeps the pool, and the pool as others see it. Members are there at once.
+    pub(crate) fn new(peers: watch::Receiver<PeerSet>) -> (Self, Pool) {
+        let members = watch::Sender::new(Members::default());
+        let changes = watch::Sender::new(0);
+        let pool = Pool {
+            members: members.subscribe(),
+            changes: changes.subscribe(),
+        };
+        let mut keeper = Self {
+            peers,
+            members,
+            changes,
+            monitors: JoinSet::new(),
+            handles: BTreeMap::new(),
+        };
+        keeper.update();
+        (keeper, pool)
+    }
+
+    /// Runs until discovery ends. Dropping it closes what it keeps.
+    pub(crate) async fn run(mut self) {
+        while self.peers.changed().await.is_ok() {
+            self.update();
+        }
+    }
+
+    fn update(&mut self) {
+        let peers = self.peers.borrow_and_update().peers.clone();
+        let old = Arc::clone(&self.members.borrow());
+        let mut members = BTreeMap::new();
+        for (name, peer) in peers {
+            let member = if let Some(member) = old.get(&name) {
+                member.set_peer(peer);
+                Arc::clone(member)
+            } else {
+                self.add(Arc::clone(&name), peer)
+            };
+            members.insert(name, member);
+        }
+        self.handles.retain(|name, monitor| {
+            let stays = members.contains_key(name);
+            if !stays {
+                tracing::info!(peer = %name, "peer gone");
+                monitor.abort();
+            }
+            stays
+        });
+        while self.monitors.try_join_next().is_some() {}
+        if members.len() != old.len() || !members.keys().eq(old.keys()) {
+            self.members.send_replace(Arc::new(members));
+        }
+        // Also when only the list's currency changed: health depends on it.
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn add(&mut self, name: Arc<str>, peer: Peer) -> Arc<Member> {
+        let member = Arc::new(Member::new(Arc::clone(&name), peer, self.changes.clone()));
+        let monitor = self
+            .monitors
+            .spawn(monitor::keep_connected(Arc::clone(&member)));
+        self.handles.insert(name, monitor);
+        member
+    }
+}

@@ -1,0 +1,363 @@
+//! One peer's part in one `GetFlows` call: asks the peer, reads its stream, hands batches to the
+//! merge, and in a following call asks again when the stream breaks.
+//!
+//! A reader is a task of its own, so a peer that hangs delays only itself, and it pays for what it
+//! hands over with [`Credit`], so a client that reads slowly fills this call's read-ahead, then the
+//! window of this call's stream, and then makes the peer wait. No other call notices.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flow_api::observer::GetFlowsRequest;
+use flow_api::service::observer_client::ObserverClient;
+use futures::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::call::Call;
+use crate::credit::Credit;
+use crate::defaults::{
+    ACCEPT_GRACE, BATCH_BYTES, BATCH_EVENTS, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP,
+};
+use crate::merge::LaneId;
+use crate::pool::{Lease, Member, State};
+use crate::retry::Backoff;
+use crate::status::error_text;
+use crate::wire::{MalformedResponse, Time, scan};
+
+/// One message on its way through the merge.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// The encoded `GetFlowsResponse`, as the peer sent it.
+    pub(crate) bytes: Bytes,
+    /// On the last event of a batch, what the whole batch was paid with; given back when dropped.
+    pub(crate) credit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a reader has to say.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The peer has accepted the call; said again after each break.
+    Opened,
+    /// What was there to read.
+    Events(Vec<(Time, Event)>),
+    /// Some messages of the peer were no messages; they are counted and left out.
+    Skipped(MalformedResponse),
+    /// The stream broke with an error. A following call's reader goes on trying.
+    Failed(String),
+    /// The peer ended a following stream without an error; the reader goes on trying.
+    Left,
+    /// There is nothing more to come, and this is the reader's last word.
+    Ended,
+    /// As [`Report::Ended`]: the peer does not take the request, and would not when asked again.
+    Refused(String),
+}
+
+/// A report and whose it is.
+pub(crate) type FromReader = (LaneId, Report);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Reader {
+    call: Arc<Call>,
+    member: Arc<Member>,
+    lane: LaneId,
+    reports: mpsc::Sender<FromReader>,
+    credit: Credit,
+    /// Whether the request goes out unchanged: nobody has asked this peer in this call yet.
+    is_first: bool,
+    /// The newest flow that was handed over.
+    newest: Option<Time>,
+}
+
+/// Why a stream is over.
+enum End {
+    /// By the peer, without an error.
+    Clean,
+    /// Stream or connection broke; the peer may take the request later.
+    Broken(String),
+    /// The peer does not take this request.
+    Refused(String),
+    /// The peer has moved; its new address is to be asked.
+    Moved,
+    /// Nobody listens to this reader any more.
+    Unheard,
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        let text = error_text(&status);
+        // Refused by the peer itself. Hubble gives Unknown for bad filters, but for much else too,
+        // so such a peer is asked again.
+        let is_refusal = matches!(status.code(), Code::InvalidArgument | Code::Unimplemented);
+        if is_refusal && status.source().is_none() {
+            Self::Refused(text)
+        } else {
+            Self::Broken(text)
+        }
+    }
+}
+
+impl Reader {
+    /// A reader of a peer that is asked as the client asks, or, with `from_now_on`, of one that
+    /// joins a following call later: it is asked for what has happened since the call began.
+    pub(crate) fn new(
+        call: Arc<Call>,
+        member: Arc<Member>,
+        lane: LaneId,
+        reports: mpsc::Sender<FromReader>,
+        from_now_on: bool,
+    ) -> Self {
+        let credit = Credit::new(READ_AHEAD_BYTES, call.shared_credit.clone());
+        Self {
+            call,
+            member,
+            lane,
+            reports,
+            credit,
+            is_first: !from_now_on,
+            newest: None,
+        }
+    }
+
+    /// Reads until there is nothing more to read, or until nobody listens.
+    pub(crate) async fn run(mut self) {
+        let follow = self.call.request.follow;
+        let mut backoff = Backoff::with_cap(RETRY_CAP);
+        if !self.is_first {
+            self.wait_until_available().await;
+        }
+        loop {
+            let asked = Instant::now();
+            let end = self.read_once().await;
+            let report = match end {
+                End::Clean if !follow || self.call.is_over() => Report::Ended,
+                End::Clean => Report::Left,
+                End::Broken(message) => Report::Failed(message),
+                End::Refused(message) => Report::Refused(message),
+                End::Moved => Report::Left,
+                End::Unheard => return,
+            };
+            let is_last = !follow || matches!(report, Report::Ended | Report::Refused(_));
+            if !self.report(report).await || is_last {
+                return;
+            }
+            if asked.elapsed() > RETRY_CAP {
+                backoff.reset();
+            }
+            // The pool finds out by itself if it watches the connection; if not, this tells it.
+            self.member.nudge();
+            sleep(backoff.next()).await;
+            self.wait_until_available().await;
+        }
+    }
+
+    /// While a peer is known to be down the pool alone tries to reach it, however many calls wait.
+    async fn wait_until_available(&self) {
+        let mut link = self.member.link();
+        let available = link
+            .wait_for(|link| link.state.is_available())
+            .await
+            .is_ok();
+        if !available {
+            // The peer left the pool. Whoever started this reader will stop it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Asks once and reads to the end.
+    async fn read_once(&mut self) -> End {
+        let member = Arc::clone(&self.member);
+        let (connections, generation) = member.connections();
+        let lease = match connections.map(|connections| connections.lease()) {
+            Some(Ok(lease)) => lease,
+            Some(Err(error)) => return End::Broken(error.to_string()),
+            None => return End::Broken("no address is known".to_owned()),
+        };
+        let mut link = member.link();
+        let follow = self.call.request.follow;
+        tokio::select! {
+            end = self.read(lease) => end,
+            Ok(_) = link.wait_for(|link| link.generation != generation), if follow => End::Moved,
+        }
+    }
+
+    async fn read(&mut self, lease: Lease) -> End {
+        let request = self.request();
+        self.is_first = false;
+        let mut client = ObserverClient::new(lease.channel.clone());
+        let opening = client.get_flows(request);
+        let stream = if self.call.request.follow {
+            self.open_following(opening).await
+        } else {
+            match timeout(PEER_TIMEOUT, opening).await {
+                Ok(Ok(response)) => Ok(response.into_inner()),
+                Ok(Err(status)) => Err(status.into()),
+                Err(_elapsed) => Err(silent()),
+            }
+        };
+        let mut stream = match stream {
+            Ok(stream) => stream,
+            Err(end) => return end,
+        };
+        loop {
+            let (batch, end) = self.batch(&mut stream).await;
+            if !batch.is_empty() && !self.hand_over(batch).await {
+                return End::Unheard;
+            }
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for a following call to be accepted and says so. A Go server that has nothing to send
+    /// does not say it itself, so some time without a refusal on a connection that stands will do.
+    async fn open_following(
+        &mut self,
+        opening: impl Future<Output = Result<Response<Streaming<Bytes>>, Status>>,
+    ) -> Result<Streaming<Bytes>, End> {
+        let mut link = self.member.link();
+        let grace = async {
+            let stands = link
+                .wait_for(|link| link.state == State::Ready)
+                .await
+                .is_ok();
+            if !stands {
+                std::future::pending::<()>().await;
+            }
+            sleep(ACCEPT_GRACE).await;
+        };
+        tokio::pin!(opening, grace);
+        let early = tokio::select! {
+            response = &mut opening => Some(response),
+            () = &mut grace => None,
+        };
+        let opened = match early {
+            Some(Err(status)) => return Err(status.into()),
+            Some(Ok(_)) | None => self.report(Report::Opened).await,
+        };
+        if !opened {
+            return Err(End::Unheard);
+        }
+        let response = match early {
+            Some(response) => response,
+            None => opening.await,
+        };
+        Ok(response?.into_inner())
+    }
+
+    /// The request for the next attempt: the client's own, and after that one for what has not been
+    /// handed over yet, so that nothing comes twice.
+    fn request(&self) -> Request<GetFlowsRequest> {
+        let mut message = self.call.request.clone();
+        if !self.is_first {
+            message.number = 0;
+            message.first = false;
+            let since = match (self.newest, message.since) {
+                (Some(newest), _) => newest.next_nanosecond(),
+                (None, Some(since)) => since.into(),
+                (None, None) => self.call.began,
+            };
+            message.since = Some(since.into());
+        }
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.call.metadata.clone();
+        request
+    }
+
+    /// One message, waited for, and those that are there already; and the end, if it came.
+    async fn batch(&self, stream: &mut Streaming<Bytes>) -> (Vec<Bytes>, Option<End>) {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut next = if self.call.request.follow {
+            stream.message().await
+        } else {
+            match timeout(PEER_TIMEOUT, stream.message()).await {
+                Ok(next) => next,
+                Err(_elapsed) => return (batch, Some(silent())),
+            }
+        };
+        loop {
+            match next {
+                Ok(Some(message)) => {
+                    bytes += message.len();
+                    batch.push(message);
+                }
+                Ok(None) => return (batch, Some(End::Clean)),
+                Err(status) => return (batch, Some(status.into())),
+            }
+            if batch.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES {
+                return (batch, None);
+            }
+            match stream.message().now_or_never() {
+                Some(ready) => next = ready,
+                None => return (batch, None),
+            }
+        }
+    }
+
+    /// Hands a batch to the merge, when there is room for it. `false` when nobody listens any more.
+    async fn hand_over(&mut self, batch: Vec<Bytes>) -> bool {
+        let mut events = Vec::with_capacity(batch.len());
+        let mut total = 0;
+        let mut newest = self.newest;
+        let mut malformed = None;
+        let mut malformed_count = 0;
+        for bytes in batch {
+            match scan(&bytes) {
+                Ok(envelope) => {
+                    total += bytes.len();
+                    if envelope.is_flow {
+                        newest = newest.max(envelope.time);
+                    }
+                    let time = envelope.time.unwrap_or(Time::UNKNOWN);
+                    events.push((
+                        time,
+                        Event {
+                            bytes,
+                            credit: None,
+                        },
+                    ));
+                }
+                Err(reason) => {
+                    malformed_count += 1;
+                    malformed = Some(reason);
+                }
+            }
+        }
+        if let Some(reason) = malformed {
+            self.member.count_malformed(malformed_count);
+            if !self.report(Report::Skipped(reason)).await {
+                return false;
+            }
+        }
+        if events.is_empty() {
+            return true;
+        }
+        let Ok(credit) = self.credit.take(total).await else {
+            return false;
+        };
+        if let Some((_, last)) = events.last_mut() {
+            last.credit = Some(credit);
+        }
+        let heard = self.report(Report::Events(events)).await;
+        if heard {
+            self.newest = newest;
+        }
+        heard
+    }
+
+    async fn report(&self, report: Report) -> bool {
+        self.reports.send((self.lane, report)).await.is_ok()
+    }
+}
+
+/// A finite query's peer that says nothing: to the client it looks like a call that timed out.
+fn silent() -> End {
+    let waited = Duration::as_secs(&PEER_TIMEOUT);
+    Status::deadline_exceeded(format!("the peer sent nothing for {waited} s")).into()
+}

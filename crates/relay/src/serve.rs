@@ -1,0 +1,203 @@
+//! The gRPC edge: which calls there are, what they answer, and the server around them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flow_api::observer::{
+    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
+    GetFlowsRequest, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
+    GetNodesResponse, ServerStatusRequest, ServerStatusResponse,
+};
+use flow_api::service::observer_server::{Observer, ObserverServer};
+use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
+use futures::stream::{BoxStream, Empty, StreamExt as _};
+use http::HeaderValue;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::{KeyRef, MetadataMap};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tower::util::MapResponseLayer;
+
+use crate::defaults::{DRAIN_TIMEOUT, MAX_FLOW_CALLS};
+use crate::flows::{self, Settings};
+use crate::health::HealthService;
+use crate::listen::Listener;
+use crate::pool::Pool;
+use crate::{RelayError, unary};
+
+/// With this header each answer says that a relay gave it, and which Hubble it speaks as.
+const VERSION_HEADER: &str = "hubble-relay-version";
+
+/// Headers of a call that belong to its connection, so they are not passed on. So are those that
+/// begin with [`RESERVED_PREFIX`].
+const OWN_HEADERS: [&str; 4] = ["content-type", "host", "te", "user-agent"];
+
+/// gRPC's own headers, such as the deadline. A client that gives up ends its call, and with it ours.
+const RESERVED_PREFIX: &str = "grpc-";
+
+/// The Observer service over all peers.
+#[derive(Debug)]
+pub(crate) struct RelayService {
+    pool: Pool,
+    settings: Settings,
+    flow_calls: Arc<Semaphore>,
+}
+
+impl RelayService {
+    /// A service over these peers.
+    pub(crate) fn new(pool: Pool, settings: Settings) -> Self {
+        Self {
+            pool,
+            settings,
+            flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Observer for RelayService {
+    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
+    type GetAgentEventsStream = Empty<Result<GetAgentEventsResponse, Status>>;
+    type GetDebugEventsStream = Empty<Result<GetDebugEventsResponse, Status>>;
+
+    async fn get_flows(
+        &self,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let permit = Arc::clone(&self.flow_calls)
+            .try_acquire_owned()
+            .map_err(|_| {
+                let message =
+                    format!("{MAX_FLOW_CALLS} GetFlows calls are open, which is the limit");
+                Status::resource_exhausted(message)
+            })?;
+        let metadata = forwarded(request.metadata());
+        let settings = self.settings.clone();
+        let stream = flows::merged(request.into_inner(), metadata, &self.pool, settings, permit);
+        Ok(Response::new(stream.boxed()))
+    }
+
+    async fn get_agent_events(
+        &self,
+        _request: Request<GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        Err(Status::unimplemented("GetAgentEvents not yet implemented"))
+    }
+
+    async fn get_debug_events(
+        &self,
+        _request: Request<GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        Err(Status::unimplemented("GetDebugEvents not yet implemented"))
+    }
+
+    async fn get_nodes(
+        &self,
+        request: Request<GetNodesRequest>,
+    ) -> Result<Response<GetNodesResponse>, Status> {
+        let metadata = forwarded(request.metadata());
+        Ok(Response::new(unary::nodes(&self.pool, &metadata).await))
+    }
+
+    async fn get_namespaces(
+        &self,
+        request: Request<GetNamespacesRequest>,
+    ) -> Result<Response<GetNamespacesResponse>, Status> {
+        let metadata = forwarded(request.metadata());
+        Ok(Response::new(
+            unary::namespaces(&self.pool, &metadata).await,
+        ))
+    }
+
+    async fn server_status(
+        &self,
+        request: Request<ServerStatusRequest>,
+    ) -> Result<Response<ServerStatusResponse>, Status> {
+        let metadata = forwarded(request.metadata());
+        Ok(Response::new(
+            unary::server_status(&self.pool, &metadata).await,
+        ))
+    }
+}
+
+/// The client's metadata as the peers get it.
+fn forwarded(metadata: &MetadataMap) -> MetadataMap {
+    let mut forwarded = metadata.clone();
+    for key in metadata.keys() {
+        let name = match key {
+            KeyRef::Ascii(key) => key.as_str(),
+            KeyRef::Binary(key) => key.as_str(),
+        };
+        if OWN_HEADERS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
+            forwarded.remove(name);
+        }
+    }
+    forwarded
+}
+
+/// Serves until `shutdown`, then ends what is open and closes.
+pub(crate) async fn serve(
+    listener: Listener,
+    relay: RelayService,
+    health: HealthService,
+    shutdown: CancellationToken,
+) -> Result<(), RelayError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Not all services of the files: a relay does not offer Peer.
+            .with_service_name("observer.Observer")
+            .with_service_name("grpc.health.v1.Health")
+            .with_service_name("grpc.reflection.v1.ServerReflection")
+            .with_service_name("grpc.reflection.v1alpha.ServerReflection")
+    };
+    let version = MapResponseLayer::new(|mut response: http::Response<tonic::body::Body>| {
+        let version = HeaderValue::from_static(HUBBLE_VERSION);
+        response.headers_mut().insert(VERSION_HEADER, version);
+        response
+    });
+    let router = Server::builder()
+        .layer(version)
+        .add_service(ObserverServer::new(relay))
+        .add_service(HealthServer::new(health))
+        .add_service(reflection().build_v1().map_err(RelayError::reflection)?)
+        .add_service(
+            reflection()
+                .build_v1alpha()
+                .map_err(RelayError::reflection)?,
+        );
+
+    let stop = shutdown.clone().cancelled_owned();
+    // Dropped last, when nobody can connect any more.
+    let mut socket_file = None;
+    let serving: futures::future::BoxFuture<'_, Result<(), tonic::transport::Error>> =
+        match listener {
+            Listener::Tcp(listener) => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
+            }
+            Listener::Unix(listener, file) => {
+                socket_file = Some(file);
+                let incoming = UnixListenerStream::new(listener);
+                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
+            }
+        };
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
+    };
+    let served = tokio::select! {
+        served = serving => served.map_err(|source| RelayError::Serve { source }),
+        () = deadline => {
+            tracing::warn!(after = ?DRAIN_TIMEOUT, "some calls did not end in time and were cut");
+            Ok(())
+        }
+    };
+    drop(socket_file);
+    served
+}

@@ -1,0 +1,407 @@
+//! Everything but flows: nodes, namespaces, status, health, reflection, headers, discovery.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Cluster, FakePeer, Item, LONG, PeerList, absent_peer, config};
+use flow_api::HUBBLE_VERSION;
+use flow_api::connect::{ConnectOptions, connect};
+use flow_api::observer::{
+    GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
+    GetNodesRequest, Node, ServerStatusRequest, ServerStatusResponse, Tls,
+};
+use flow_api::relay::NodeState;
+use relay::{Config, Listen, Relay};
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+fn numbers(flows: u64) -> ServerStatusResponse {
+    ServerStatusResponse {
+        num_flows: flows,
+        max_flows: 4095,
+        seen_flows: flows * 10,
+        uptime_ns: flows * 1_000_000_000,
+        version: format!("palomar v{flows}"),
+        flows_rate: 0.5,
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn status_sums_over_those_that_answer() {
+    let (a, b, bad) = (FakePeer::new("a"), FakePeer::new("b"), FakePeer::new("bad"));
+    a.set_status(numbers(7));
+    b.set_status(numbers(5));
+    bad.refuse(Status::internal("no"));
+    let mut config = config();
+    config.peers = vec![a.listed(), b.listed(), bad.listed(), absent_peer("x")];
+    let cluster = Cluster::start(config).await;
+    let mut client = cluster.client().await;
+    client.connected_nodes(2).await;
+
+    let status = client
+        .grpc
+        .server_status(ServerStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+
+    let expected = ServerStatusResponse {
+        num_flows: 12,
+        max_flows: 8190,
+        seen_flows: 120,
+        uptime_ns: 7_000_000_000,
+        num_connected_nodes: Some(2),
+        num_unavailable_nodes: Some(2),
+        unavailable_nodes: vec!["bad".into(), "x".into()],
+        version: "palomar-relay v0.1.0".into(),
+        flows_rate: 1.0,
+    };
+    assert_eq!(status, expected);
+}
+
+#[tokio::test]
+async fn ten_names_of_unavailable_nodes_are_enough() {
+    let mut config = config();
+    config.peers = (0..12)
+        .map(|n| absent_peer(&format!("node-{n:02}")))
+        .collect();
+    let cluster = Cluster::start(config).await;
+    let mut client = cluster.client().await;
+    let status = client
+        .grpc
+        .server_status(ServerStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(status.num_unavailable_nodes, Some(12));
+    assert_eq!(status.unavailable_nodes.len(), 10);
+}
+
+#[tokio::test]
+async fn every_known_node_is_listed_with_its_state() {
+    let (a, bad) = (FakePeer::new("a"), FakePeer::new("bad"));
+    a.set_status(numbers(7));
+    bad.refuse(Status::internal("no"));
+    let mut config = config();
+    config.peers = vec![bad.listed(), a.listed(), absent_peer("x")];
+    let cluster = Cluster::start(config).await;
+    let mut client = cluster.client().await;
+    client.connected_nodes(1).await;
+    client.unavailable_nodes(1).await;
+
+    let nodes = client
+        .grpc
+        .get_nodes(GetNodesRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .nodes;
+
+    let node = |name: &str, address: String, state: NodeState| Node {
+        name: name.into(),
+        address,
+        state: state.into(),
+        tls: Some(Tls::default()),
+        ..Node::default()
+    };
+    let connected = Node {
+        version: "palomar v7".into(),
+        uptime_ns: 7_000_000_000,
+        num_flows: 7,
+        max_flows: 4095,
+        seen_flows: 70,
+        ..node("a", a.address(), NodeState::NodeConnected)
+    };
+    let expected = [
+        connected,
+        node("bad", bad.address(), NodeState::NodeError),
+        node(
+            "x",
+            "unix:///nonexistent/x.sock".into(),
+            NodeState::NodeUnavailable,
+        ),
+    ];
+    assert_eq!(nodes, expected);
+}
+
+#[tokio::test]
+async fn namespaces_are_the_sorted_union_of_those_that_answer() {
+    let (a, b, bad) = (FakePeer::new("a"), FakePeer::new("b"), FakePeer::new("bad"));
+    a.set_namespaces(&[("", "shop"), ("east", "a")]);
+    b.set_namespaces(&[("", "shop"), ("", "bank"), ("east", "Z")]);
+    bad.refuse(Status::internal("no"));
+    let mut config = config();
+    config.peers = vec![a.listed(), b.listed(), bad.listed()];
+    let cluster = Cluster::start(config).await;
+    let mut client = cluster.client().await;
+    client.connected_nodes(2).await;
+    let answer = client
+        .grpc
+        .get_namespaces(GetNamespacesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let found: Vec<_> = answer
+        .namespaces
+        .iter()
+        .map(|n| (n.cluster.as_str(), n.namespace.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [("", "bank"), ("", "shop"), ("east", "Z"), ("east", "a")]
+    );
+}
+
+#[tokio::test]
+async fn every_answer_says_which_relay_gave_it_and_what_it_does_not_do() {
+    let cluster = Cluster::over(&[&FakePeer::new("a")]).await;
+    let mut client = cluster.client().await;
+    let answer = client
+        .grpc
+        .server_status(ServerStatusRequest {})
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.metadata().get("hubble-relay-version").unwrap(),
+        HUBBLE_VERSION
+    );
+    let flows = client
+        .grpc
+        .get_flows(GetFlowsRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        flows.metadata().get("hubble-relay-version").unwrap(),
+        HUBBLE_VERSION
+    );
+
+    let agent = client
+        .grpc
+        .get_agent_events(GetAgentEventsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(agent.code(), Code::Unimplemented);
+    assert_eq!(agent.message(), "GetAgentEvents not yet implemented");
+    assert_eq!(
+        agent.metadata().get("hubble-relay-version").unwrap(),
+        HUBBLE_VERSION
+    );
+    let debug = client
+        .grpc
+        .get_debug_events(GetDebugEventsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(debug.code(), Code::Unimplemented);
+    assert_eq!(debug.message(), "GetDebugEvents not yet implemented");
+}
+
+async fn health_client(cluster: &Cluster) -> HealthClient<tonic::transport::Channel> {
+    HealthClient::new(
+        connect(&cluster.address, &ConnectOptions::default())
+            .await
+            .unwrap(),
+    )
+}
+
+fn asked(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.into(),
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_peers() {
+    let mut peer = FakePeer::down("a");
+    let mut config = config();
+    config.peers = vec![peer.listed()];
+    let cluster = Cluster::start(config).await;
+    cluster.client().await.unavailable_nodes(1).await;
+    let mut health = health_client(&cluster).await;
+    let mut watch = health
+        .watch(asked("hubble.server.Observer"))
+        .await
+        .unwrap()
+        .into_inner();
+    for expected in [
+        ServingStatus::NotServing,
+        ServingStatus::Serving,
+        ServingStatus::NotServing,
+    ] {
+        let next = tokio::time::timeout(LONG, watch.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(next.status(), expected);
+        for service in ["", "hubble.server.Observer"] {
+            let now = health.check(asked(service)).await.unwrap().into_inner();
+            assert_eq!(now.status(), expected);
+        }
+        if peer.path().exists() {
+            peer.kill()
+        } else {
+            peer.start()
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_of_an_unknown_service_is_unknown() {
+    let cluster = Cluster::over(&[&FakePeer::new("a")]).await;
+    let mut health = health_client(&cluster).await;
+    let refused = health.check(asked("observer.Observer")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let mut watch = health
+        .watch(asked("observer.Observer"))
+        .await
+        .unwrap()
+        .into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::ServiceUnknown);
+}
+
+#[tokio::test]
+async fn reflection_lists_what_is_offered_and_not_the_peer_service() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let cluster = Cluster::over(&[&FakePeer::new("a")]).await;
+    let channel = connect(&cluster.address, &ConnectOptions::default())
+        .await
+        .unwrap();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let requests = tokio_stream::iter([request]);
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("a list: {answer:?}");
+    };
+    let mut names: Vec<_> = list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "observer.Observer",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn peers_stay_while_the_peer_service_is_away_and_go_when_it_no_longer_names_them() {
+    let (a, b) = (
+        FakePeer::with_flows("a", [1]),
+        FakePeer::with_flows("b", [2]),
+    );
+    let mut list = PeerList::of(&[&a, &b]);
+    let mut config = config();
+    config.peer_service = Some(list.address().parse().unwrap());
+    let cluster = Cluster::start(config).await;
+    let client = cluster.client().await;
+    client.connected_nodes(2).await;
+    let mut health = health_client(&cluster).await;
+    assert_eq!(
+        health.check(asked("")).await.unwrap().get_ref().status(),
+        ServingStatus::Serving
+    );
+
+    list.kill();
+    let start = Instant::now();
+    while health.check(asked("")).await.unwrap().get_ref().status() == ServingStatus::Serving {
+        assert!(start.elapsed() < LONG);
+    }
+    let items = client.all(GetFlowsRequest::default()).await;
+    assert_eq!(
+        items[0],
+        Item::status(NodeState::NodeConnected, &["a", "b"])
+    );
+
+    list.set(&[&b]);
+    list.start();
+    client.connected_nodes(1).await;
+    let items = client.all(GetFlowsRequest::default()).await;
+    assert_eq!(items[0], Item::status(NodeState::NodeConnected, &["b"]));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named_together_with_what_to_do() {
+    let listen: Listen = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        listen,
+        peers: vec![absent_peer("x")],
+        ..config()
+    };
+    let first = Relay::bind(config.clone()).await.unwrap();
+    let taken = first.address().to_string();
+    let error = Relay::bind(Config {
+        listen: taken.parse().unwrap(),
+        ..config.clone()
+    })
+    .await
+    .unwrap_err()
+    .to_string();
+    let expected = format!(
+        "cannot listen on {taken}: the address is in use, stop what listens there or choose another \
+         one"
+    );
+    assert_eq!(error, expected);
+
+    let listen: Listen = "unix:///nonexistent/relay.sock".parse().unwrap();
+    let error = Relay::bind(Config { listen, ..config })
+        .await
+        .unwrap_err()
+        .to_string();
+    let expected = "cannot listen on unix:///nonexistent/relay.sock: its directory does not exist, \
+                    create it first";
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
+async fn a_relay_without_any_peers_refuses_to_run() {
+    let error = Relay::bind(Config::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert_eq!(error, "no peers: name a peer service or at least one peer");
+}
+
+#[tokio::test]
+async fn a_peer_that_hangs_costs_the_others_nothing_but_time() {
+    // A socket on which nobody speaks gRPC: connecting works, answers never come.
+    let mute = tempfile::tempdir().unwrap();
+    let path = mute.path().join("mute.sock");
+    let _listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let good = FakePeer::new("good");
+    let mut config = config();
+    config.peers = vec![
+        good.listed(),
+        format!("mute=unix://{}", path.display()).parse().unwrap(),
+    ];
+    let cluster = Cluster::start(config).await;
+    let mut client = cluster.client().await;
+    let start = Instant::now();
+    let status = client
+        .grpc
+        .server_status(ServerStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(status.num_connected_nodes, Some(1));
+    assert_eq!(status.unavailable_nodes, ["mute"]);
+    assert!(start.elapsed() < Duration::from_secs(8));
+}

@@ -1,0 +1,377 @@
+//! A peer that behaves like a small agent: it keeps flows, answers `GetFlows` from them and follows,
+//! and does as it is told otherwise. It runs in a runtime of its own, so that it can be killed.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use flow_api::flow::Flow;
+use flow_api::observer::get_flows_response::ResponseTypes;
+use flow_api::observer::{
+    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
+    GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse,
+    GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
+};
+use flow_api::service::observer_server::{Observer, ObserverServer};
+use futures::stream::{BoxStream, StreamExt as _};
+use prost::Message as _;
+use relay::StaticPeer;
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// Milliseconds after some moment as the wire has it. 0 is long ago.
+pub(crate) fn time(millis: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(millis.rem_euclid(1000)).unwrap() * 1_000_000;
+    prost_types::Timestamp {
+        seconds: millis.div_euclid(1000),
+        nanos,
+    }
+}
+
+/// One flow of a node as an agent sends it.
+pub(crate) fn encoded_flow(node: &str, at: prost_types::Timestamp) -> Bytes {
+    let response = GetFlowsResponse {
+        response_types: Some(ResponseTypes::Flow(Flow {
+            node_name: node.into(),
+            time: Some(at),
+            // About as large as a flow of a pod.
+            uuid: "x".repeat(600),
+            ..Flow::default()
+        })),
+        node_name: node.into(),
+        time: Some(at),
+    };
+    response.encode_to_vec().into()
+}
+
+/// What a peer does; tests set it through [`FakePeer`].
+#[derive(Default)]
+struct Behaviour {
+    /// Sent in this order; with the time, for `since`.
+    flows: Vec<(prost_types::Timestamp, Bytes)>,
+    /// Sent instead of flows beyond this number of them: the stream breaks.
+    fail_after: Option<(usize, Status)>,
+    refuse: Option<Status>,
+    /// Takes calls and never answers.
+    hang: bool,
+    status: ServerStatusResponse,
+    namespaces: Vec<Namespace>,
+    requests: Vec<(GetFlowsRequest, MetadataMap)>,
+}
+
+#[derive(Default)]
+struct Shared {
+    behaviour: Mutex<Behaviour>,
+    /// Counts changes of the behaviour: what followers wait for.
+    changed: watch::Sender<u64>,
+    open_streams: AtomicUsize,
+}
+
+/// See the [module](self).
+pub(crate) struct FakePeer {
+    pub(crate) name: String,
+    path: PathBuf,
+    _dir: TempDir,
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+    with_health: bool,
+}
+
+impl FakePeer {
+    /// A peer without flows that is up.
+    pub(crate) fn new(name: &str) -> Self {
+        let mut peer = Self::down(name);
+        peer.start();
+        peer
+    }
+
+    /// A peer that has sent flows at these milliseconds.
+    pub(crate) fn with_flows(name: &str, millis: impl IntoIterator<Item = i64>) -> Self {
+        let peer = Self::new(name);
+        millis.into_iter().for_each(|millis| peer.flow(millis));
+        peer
+    }
+
+    /// A peer that is not up yet.
+    pub(crate) fn down(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            name: name.into(),
+            path: dir.path().join("observer.sock"),
+            _dir: dir,
+            shared: Arc::default(),
+            runtime: None,
+            with_health: true,
+        }
+    }
+
+    pub(crate) fn without_health(name: &str) -> Self {
+        let mut peer = Self::down(name);
+        peer.with_health = false;
+        peer.start();
+        peer
+    }
+
+    /// Comes up, with the flows that it had before.
+    pub(crate) fn start(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        if self.path.exists() {
+            std::fs::remove_file(&self.path).unwrap();
+        }
+        let listener = {
+            let _in_runtime = runtime.enter();
+            UnixListener::bind(&self.path).unwrap()
+        };
+        let mut server = Server::builder();
+        let observer = ObserverServer::new(Service(Arc::clone(&self.shared)));
+        let mut router = server.add_service(observer);
+        if self.with_health {
+            router = router.add_service(tonic_health::server::health_reporter().1);
+        }
+        runtime.spawn(router.serve_with_incoming(UnixListenerStream::new(listener)));
+        self.runtime = Some(runtime);
+    }
+
+    /// Dies without a word: connections break, the socket's file stays.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("unix://{}", self.path.display())
+    }
+
+    pub(crate) fn listed(&self) -> StaticPeer {
+        format!("{}={}", self.name, self.address()).parse().unwrap()
+    }
+
+    /// A flow happens at this time.
+    pub(crate) fn flow(&self, millis: i64) {
+        self.flow_at(time(millis));
+    }
+
+    /// A flow happens now.
+    pub(crate) fn flow_now(&self) {
+        self.flow_at(std::time::SystemTime::now().into());
+    }
+
+    pub(crate) fn flow_at(&self, at: prost_types::Timestamp) {
+        self.raw(at, encoded_flow(&self.name, at));
+    }
+
+    /// These bytes come as if they were a flow of this time.
+    pub(crate) fn raw(&self, at: prost_types::Timestamp, bytes: Bytes) {
+        self.change(|behaviour| behaviour.flows.push((at, bytes)));
+    }
+
+    pub(crate) fn fail_after(&self, flows: usize, status: Status) {
+        self.change(|behaviour| behaviour.fail_after = Some((flows, status)));
+    }
+
+    pub(crate) fn refuse(&self, status: Status) {
+        self.change(|behaviour| behaviour.refuse = Some(status));
+    }
+
+    pub(crate) fn hang(&self) {
+        self.change(|behaviour| behaviour.hang = true);
+    }
+
+    pub(crate) fn set_status(&self, status: ServerStatusResponse) {
+        self.change(|behaviour| behaviour.status = status);
+    }
+
+    pub(crate) fn set_namespaces(&self, namespaces: &[(&str, &str)]) {
+        let namespace = |(cluster, namespace): &(&str, &str)| Namespace {
+            cluster: (*cluster).into(),
+            namespace: (*namespace).into(),
+        };
+        self.change(|behaviour| {
+            behaviour.namespaces = namespaces.iter().map(namespace).collect();
+        });
+    }
+
+    /// The `GetFlows` requests so far.
+    pub(crate) fn requests(&self) -> Vec<(GetFlowsRequest, MetadataMap)> {
+        self.shared.behaviour.lock().unwrap().requests.clone()
+    }
+
+    /// The `GetFlows` streams that are open at the moment.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.shared.open_streams.load(Ordering::SeqCst)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.shared.behaviour.lock().unwrap());
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+}
+
+impl Drop for FakePeer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+struct Service(Arc<Shared>);
+
+/// Where one stream is.
+struct Cursor {
+    shared: Arc<Shared>,
+    request: GetFlowsRequest,
+    next: usize,
+    changed: watch::Receiver<u64>,
+    failed: bool,
+}
+
+impl Cursor {
+    fn new(shared: Arc<Shared>, request: GetFlowsRequest) -> Self {
+        shared.open_streams.fetch_add(1, Ordering::SeqCst);
+        let changed = shared.changed.subscribe();
+        let stored = shared.behaviour.lock().unwrap().flows.len();
+        let number = usize::try_from(request.number).unwrap();
+        let next = match request.since {
+            None if number > 0 => stored.saturating_sub(number),
+            // Everything stored; as if each test began with an empty ring.
+            _ => 0,
+        };
+        Self {
+            shared,
+            request,
+            next,
+            changed,
+            failed: false,
+        }
+    }
+
+    async fn item(&mut self) -> Option<Result<Bytes, Status>> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            {
+                let behaviour = self.shared.behaviour.lock().unwrap();
+                if let Some((after, status)) = &behaviour.fail_after
+                    && self.next >= *after
+                {
+                    self.failed = true;
+                    return Some(Err(status.clone()));
+                }
+                let rest = behaviour.flows.get(self.next..).unwrap_or_default();
+                let key = |at: &prost_types::Timestamp| (at.seconds, at.nanos);
+                for (at, bytes) in rest {
+                    self.next += 1;
+                    if self
+                        .request
+                        .since
+                        .is_none_or(|since| key(&since) <= key(at))
+                    {
+                        return Some(Ok(bytes.clone()));
+                    }
+                }
+                if !behaviour.hang && !self.request.follow {
+                    return None;
+                }
+            }
+            if self.changed.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.shared.open_streams.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tonic::async_trait]
+impl Observer for Service {
+    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
+    type GetAgentEventsStream = BoxStream<'static, Result<GetAgentEventsResponse, Status>>;
+    type GetDebugEventsStream = BoxStream<'static, Result<GetDebugEventsResponse, Status>>;
+
+    async fn get_flows(
+        &self,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let metadata = request.metadata().clone();
+        let request = request.into_inner();
+        let refused = {
+            let mut behaviour = self.0.behaviour.lock().unwrap();
+            behaviour.requests.push((request.clone(), metadata));
+            behaviour.refuse.clone()
+        };
+        if let Some(status) = refused {
+            return Err(status);
+        }
+        let cursor = Cursor::new(Arc::clone(&self.0), request);
+        let stream = futures::stream::unfold(cursor, |mut cursor| async move {
+            let item = cursor.item().await?;
+            Some((item, cursor))
+        });
+        Ok(Response::new(stream.boxed()))
+    }
+
+    async fn get_agent_events(
+        &self,
+        _request: Request<GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_debug_events(
+        &self,
+        _request: Request<GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_nodes(
+        &self,
+        _request: Request<GetNodesRequest>,
+    ) -> Result<Response<GetNodesResponse>, Status> {
+        Err(Status::unimplemented("GetNodes not implemented"))
+    }
+
+    async fn get_namespaces(
+        &self,
+        _request: Request<GetNamespacesRequest>,
+    ) -> Result<Response<GetNamespacesResponse>, Status> {
+        let behaviour = self.0.behaviour.lock().unwrap();
+        if let Some(status) = &behaviour.refuse {
+            return Err(status.clone());
+        }
+        Ok(Response::new(GetNamespacesResponse {
+            namespaces: behaviour.namespaces.clone(),
+        }))
+    }
+
+    async fn server_status(
+        &self,
+        _request: Request<ServerStatusRequest>,
+    ) -> Result<Response<ServerStatusResponse>, Status> {
+        let behaviour = self.0.behaviour.lock().unwrap();
+        if let Some(status) = &behaviour.refuse {
+            return Err(status.clone());
+        }
+        Ok(Response::new(behaviour.status.clone()))
+    }
+}

@@ -1,0 +1,113 @@
+//! The demo's shop: which pods there are and who calls whom.
+//!
+//! ```text
+//!  node-1                                node-2
+//!  shop/frontend-0  ── dns ──▶ kube-system/coredns-0 (node-1)
+//!  shop/frontend-0  ── http 8080 ───────▶ shop/api-0
+//!  shop/cart-0      ── udp 11211 ───────▶ shop/cache-0
+//!  batch/crawler-0  ── tcp 5432 ────✗     shop/db-0        dropped by a rule on node-1
+//! ```
+//! Every further node has a `shop/frontend-N` of its own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Result;
+
+use super::{
+    Call, Workload, Zone, call, call_blocked, send_datagrams, serve_dns, serve_http, serve_udp,
+};
+use crate::{Cluster, Pod, PodSpec, Spec};
+
+const DNS_PORT: u16 = 53;
+const API_PORT: u16 = 8080;
+const API_NAME: &str = "api.shop.svc.cluster.local";
+const CACHE_PORT: u16 = 11211;
+const DATABASE_PORT: u16 = 5432;
+
+/// How often each client acts: a few packets a second, slow enough to read along.
+const INTERVAL: Duration = Duration::from_millis(700);
+
+/// The pods of the scene on `nodes` nodes, two at least.
+pub fn demo_spec(nodes: usize) -> Spec {
+    let mut spec = Spec::with_nodes(nodes.max(2))
+        .pod("node-1", PodSpec::new("shop", "frontend"))
+        .pod("node-1", PodSpec::new("shop", "cart"))
+        .pod("node-1", PodSpec::new("batch", "crawler"))
+        .pod("node-1", PodSpec::new("kube-system", "coredns"))
+        .pod("node-2", PodSpec::new("shop", "api"))
+        .pod("node-2", PodSpec::new("shop", "cache"))
+        .pod("node-2", PodSpec::new("shop", "db"));
+    for number in 3..=nodes {
+        let frontend = PodSpec::new("shop", "frontend").named(&format!("frontend-{}", number - 2));
+        spec = spec.pod(&format!("node-{number}"), frontend);
+    }
+    spec
+}
+
+/// The scene's servers and clients at work; they stop on drop.
+#[derive(Debug)]
+pub struct Scene {
+    workloads: Vec<Workload>,
+}
+
+impl Scene {
+    /// Starts the traffic in a cluster made from [`demo_spec`].
+    ///
+    /// # Errors
+    /// When a pod of the scene is missing or the drop rule cannot be set.
+    pub fn start(cluster: &Cluster) -> Result<Self> {
+        let pod = |name| cluster.pod(name);
+        let (coredns, api) = (pod("kube-system/coredns-0")?, pod("shop/api-0")?);
+        let (cache, db) = (pod("shop/cache-0")?, pod("shop/db-0")?);
+        let crawler = pod("batch/crawler-0")?;
+        cluster
+            .node(crawler.node())?
+            .drop_traffic(crawler, db, DATABASE_PORT)?;
+
+        // Servers before their clients, so that no first call fails.
+        let zone = Zone::from([(API_NAME.to_owned(), api.ips().to_vec())]);
+        let mut workloads = vec![
+            serve_dns(coredns, zone)?,
+            serve_http(api, API_PORT)?,
+            serve_http(db, DATABASE_PORT)?,
+            serve_udp(cache, CACHE_PORT)?,
+        ];
+        let is_frontend = |pod: &&Pod| pod.spec().name.starts_with("frontend-");
+        for frontend in cluster.pods().filter(is_frontend) {
+            let to_api = Call {
+                dns: sockets(coredns, DNS_PORT),
+                host: API_NAME.to_owned(),
+                port: API_PORT,
+                path: "/basket".to_owned(),
+            };
+            workloads.push(call(frontend, to_api, INTERVAL)?);
+        }
+        workloads.push(send_datagrams(
+            pod("shop/cart-0")?,
+            sockets(cache, CACHE_PORT),
+            INTERVAL,
+        )?);
+        workloads.push(call_blocked(crawler, sockets(db, DATABASE_PORT), INTERVAL)?);
+        Ok(Self { workloads })
+    }
+
+    /// The servers and clients, for their counts.
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // All are told before the first is waited for.
+        self.workloads.iter().for_each(Workload::stop);
+    }
+}
+
+/// `port` on both addresses of `pod`.
+fn sockets(pod: &Pod, port: u16) -> Vec<SocketAddr> {
+    pod.ips()
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, port))
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask probes`: builds the eBPF programs into the object that is checked in.
+//!
+//! Stable Rust has no standard library for BPF, so the programs are built with Debian's `rustc-web`
+//! and its library source, and linked by `bpf-linker` on the same LLVM. The build does not depend
+//! on where the checkout lies, so that `--check` can compare bytes.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::workspace;
+
+/// Compiler, its library source, and the LLVM that `bpf-linker` is built on: all of one LLVM.
+const PACKAGES: [&str; 4] = ["rustc-web", "rust-web-src", "llvm-22", "llvm-22-dev"];
+const COMPILER: &str = "/usr/bin/rustc";
+const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.rs";
+const LLVM: &str = "/usr/lib/llvm-22";
+/// The version that is installed: fixed, so that a new one never changes the object.
+const LINKER_VERSION: &str = "0.13.0";
+const TARGET: &str = "bpfel-unknown-none";
+/// Where the object lies, from the root of the workspace.
+const OBJECT: &str = "crates/ebpf-probes/probes.bpf.o";
+
+/// Builds the object; with `check`, compares it with the one that is checked in instead of
+/// replacing that.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let root = workspace::root()?;
+    install_packages()?;
+    let linker = install_linker(&root)?;
+    let built = build(&root, &linker)?;
+    let object = root.join(OBJECT);
+    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    if !check {
+        fs::write(&object, bytes).with_context(|| format!("cannot write {OBJECT}"))?;
+        return Ok(());
+    }
+    let checked_in = fs::read(&object).with_context(|| format!("cannot read {OBJECT}"))?;
+    ensure!(
+        bytes == checked_in,
+        "{OBJECT} is not what the source gives with {}: run `cargo xtask probes` and commit it",
+        compiler_version()?
+    );
+    Ok(())
+}
+
+fn install_packages() -> Result<()> {
+    let present = [COMPILER, LIBRARY, LLVM]
+        .iter()
+        .all(|path| Path::new(path).exists())
+        && Path::new(LLVM).join("bin/llvm-objcopy").exists()
+        && Path::new(LLVM).join("include/llvm-c").exists();
+    if present {
+        return Ok(());
+    }
+    let install = format!("apt-get install {}", PACKAGES.join(" "));
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("the BPF toolchain is missing, and there is no apt-get here to `{install}`");
+    }
+    println!("installing {}", PACKAGES.join(" "));
+    workspace::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    workspace::run(
+        Command::new("apt-get")
+            .args(["install", "-qq", "--no-install-recommends"])
+            .args(PACKAGES)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+    .with_context(|| format!("cannot install the BPF toolchain: as root, `{install}`"))
+}
+
+/// The linker of this workspace, installed into `target/tools` if it is not there yet.
+fn install_linker(root: &Path) -> Result<PathBuf> {
+    let tools = root.join("target/tools");
+    let program = tools.join("bin/bpf-linker");
+    let version = Command::new(&program).arg("--version").output();
+    if version.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(LINKER_VERSION)) {
+        return Ok(program);
+    }
+    println!(
+        "installing bpf-linker {LINKER_VERSION} into {}",
+        tools.display()
+    );
+    workspace::run(
+        Command::new("cargo")
+            .args(["install", "--quiet", "--locked", "--force", "bpf-linker"])
+            .args(["--version", LINKER_VERSION, "--no-default-features"])
+            .args(["--features", "llvm-22", "--root"])
+            .arg(&tools)
+            .env("LLVM_SYS_221_PREFIX", LLVM)
+            .env(
+                "RUSTFLAGS",
+                format!("-L {LLVM}/lib -Clink-arg=-Wl,-rpath,{LLVM}/lib"),
+            ),
+    )
+    .context("cannot install bpf-linker")?;
+    Ok(program)
+}
+
+/// Builds the object without what only a debugger would read, and returns its path.
+fn build(root: &Path, linker: &Path) -> Result<PathBuf> {
+    let target = root.join("target/probes");
+    // Paths end up in the object's line information; these stand for the same places everywhere.
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let mut flags = vec![
+        "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
+        format!("-Clinker={}", linker.display()),
+        "-Clink-arg=--btf".to_owned(),
+        format!("--remap-path-prefix={}=palomar", root.display()),
+    ];
+    if let Some(registry) = cargo_home.map(|home| home.join("registry/src")) {
+        // Each registry has a folder of its own, named after a hash.
+        for index in fs::read_dir(&registry).into_iter().flatten().flatten() {
+            flags.push(format!(
+                "--remap-path-prefix={}=crates",
+                index.path().display()
+            ));
+        }
+    }
+    workspace::run(
+        Command::new("cargo")
+            .current_dir(root)
+            .args(["build", "--quiet", "--locked", "--package", "ebpf-probes"])
+            .args([
+                "--profile",
+                "probes",
+                "-Zbuild-std=core",
+                "--target",
+                TARGET,
+            ])
+            .arg("--target-dir")
+            .arg(&target)
+            .env("RUSTC", COMPILER)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
+    )
+    .context("cannot build the eBPF programs")?;
+
+    let whole = target.join(TARGET).join("probes/probes");
+    let stripped = target.join("probes.bpf.o");
+    workspace::run(
+        Command::new(Path::new(LLVM).join("bin/llvm-objcopy"))
+            .arg("--strip-debug")
+            .args([&whole, &stripped]),
+    )?;
+    Ok(stripped)
+}
+
+fn compiler_version() -> Result<String> {
+    let output = Command::new(COMPILER).arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
