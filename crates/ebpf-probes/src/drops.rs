@@ -1,7 +1,9 @@
 //! Drops: every packet that the kernel frees without delivering it.
 
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_probe_read_kernel as read_bytes},
+    helpers::{
+        bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_probe_read_kernel as read_bytes,
+    },
     macros::{btf_tracepoint, map},
     maps::PerCpuArray,
     programs::BtfTracePointContext,
@@ -43,7 +45,11 @@ fn report(ctx: &BtfTracePointContext) -> Option<()> {
 
     let layout = kernel_layout();
     // The verifier drops this branch on kernels whose tracepoint has three arguments.
-    let rx_socket: u64 = if layout.features & FEATURE_RX_SOCKET != 0 { ctx.arg(3) } else { 0 };
+    let rx_socket: u64 = if layout.features & FEATURE_RX_SOCKET != 0 {
+        ctx.arg(3)
+    } else {
+        0
+    };
     let place = place(&layout, skb, rx_socket);
     // SAFETY: plain look-up; the value is copied at once.
     if unsafe { NETNS.get(place.netns_cookie) } == Some(&(NetnsOwner::Other as u32)) {
@@ -96,7 +102,9 @@ struct Place {
 #[inline(always)]
 fn place(layout: &KernelLayout, skb: u64, rx_socket: u64) -> Place {
     let device: u64 = read(skb, layout.skb_dev).unwrap_or(0);
-    let ifindex = non_null(device).and_then(|device| read(device, layout.dev_ifindex)).unwrap_or(0);
+    let ifindex = non_null(device)
+        .and_then(|device| read(device, layout.dev_ifindex))
+        .unwrap_or(0);
     let net = non_null(rx_socket)
         .or_else(|| non_null(read(skb, layout.skb_sk).unwrap_or(0)))
         .and_then(|socket| read::<u64>(socket, layout.sock_net))
@@ -109,7 +117,11 @@ fn place(layout: &KernelLayout, skb: u64, rx_socket: u64) -> Place {
             netns_cookie: read(net, layout.net_cookie).unwrap_or(0),
             netns_inode: read(net, layout.net_inode).unwrap_or(0),
         },
-        None => Place { ifindex, netns_cookie: 0, netns_inode: 0 },
+        None => Place {
+            ifindex,
+            netns_cookie: 0,
+            netns_inode: 0,
+        },
     }
 }
 
@@ -137,19 +149,32 @@ fn capture(layout: &KernelLayout, skb: u64, into: &mut [u8; CAPTURE_BYTES]) -> O
 
     let has_ethernet =
         mac_header != u64::from(NO_MAC_HEADER) && mac_header + ETH_HEADER == network_header;
-    let (start, flags) =
-        if has_ethernet { (mac_header, 0) } else { (network_header, FLAG_STARTS_AT_IP) };
+    let (start, flags) = if has_ethernet {
+        (mac_header, 0)
+    } else {
+        (network_header, FLAG_STARTS_AT_IP)
+    };
     // `data` may stand before or behind the start, as headers were pulled or pushed.
     let data_offset = data.wrapping_sub(head);
-    let length = u64::from(skb_len).wrapping_add(data_offset).wrapping_sub(start) as u32;
+    let length = u64::from(skb_len)
+        .wrapping_add(data_offset)
+        .wrapping_sub(start) as u32;
 
     let captured = bounded(tail.checked_sub(start)?)?;
     // SAFETY: the helper reads kernel memory safely and fails where there is none; the buffer
     // holds `captured` bytes.
     let result = unsafe {
-        read_bytes(into.as_mut_ptr().cast(), captured as u32, (head + start) as *const _)
+        read_bytes(
+            into.as_mut_ptr().cast(),
+            captured as u32,
+            (head + start) as *const _,
+        )
     };
-    (result == 0).then_some(Captured { flags, length, captured })
+    (result == 0).then_some(Captured {
+        flags,
+        length,
+        captured,
+    })
 }
 
 /// Reads a field of a kernel structure.

@@ -57,7 +57,11 @@ pub(crate) fn observe(tuple: &Tuple, now_ns: u64) -> TraceReason {
             }
         }
         None => {
-            let state = FlowState { last_seen_ns: now_ns, origin, reserved: 0 };
+            let state = FlowState {
+                last_seen_ns: now_ns,
+                origin,
+                reserved: 0,
+            };
             // A full table makes room by itself; should the insertion fail all the same, the next
             // packet of the connection tries again.
             let _ = FLOWS.insert(&tuple.key, &state, 0);

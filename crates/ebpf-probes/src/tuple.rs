@@ -118,7 +118,11 @@ pub(crate) fn of(ctx: &TcContext) -> Option<Tuple> {
         key.port_a = receiver_port;
         key.port_b = sender_port;
     }
-    Some(Tuple { key, sender_is_a, role })
+    Some(Tuple {
+        key,
+        sender_is_a,
+        role,
+    })
 }
 
 /// Source and destination port, as TCP, UDP and SCTP begin.

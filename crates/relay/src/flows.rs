@@ -185,7 +185,8 @@ impl Flows {
                 self.take(lane, report);
             }
             let now = Instant::now();
-            self.tell_errors(now);
+            let errors = self.errors.due(now);
+            self.tell(errors);
             self.tell_changes();
             if !self.ready.is_empty() {
                 continue;
@@ -304,11 +305,6 @@ impl Flows {
         self.tell(notices);
     }
 
-    fn tell_errors(&mut self, now: Instant) {
-        let notices = self.errors.due(now);
-        self.tell(notices);
-    }
-
     /// Hands status events out: at once to whoever follows, in the order of time otherwise.
     fn tell(&mut self, notices: Vec<Notice>) {
         for notice in notices {
@@ -394,9 +390,7 @@ impl Flows {
     /// The last words: errors that were still waiting for equal ones.
     fn finish(&mut self) {
         let notices = self.errors.drain();
-        if notices.is_empty() {
-            self.is_over = true;
-        }
+        self.is_over = notices.is_empty();
         self.tell(notices);
     }
 }

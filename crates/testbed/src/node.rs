@@ -99,7 +99,7 @@ impl Node {
     pub fn spawn(&self, command: Command) -> Result<Child> {
         self.0
             .spawner
-            .spawn(command, Some(self.0.namespace.open()?))
+            .spawn_in(Some(self.0.namespace.open()?), command)
     }
 
     /// Makes the node drop, by an nftables rule in its forward chain, whatever `from` sends to the
@@ -173,7 +173,7 @@ impl Pod {
     pub fn spawn(&self, command: Command) -> Result<Child> {
         self.0
             .spawner
-            .spawn(command, Some(self.0.namespace.open()?))
+            .spawn_in(Some(self.0.namespace.open()?), command)
     }
 
     /// Runs `body` on a new thread inside the pod and waits for it: sockets that it opens are the

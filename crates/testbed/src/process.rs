@@ -52,7 +52,7 @@ impl Process {
             // in the order that it wants.
             .process_group(0);
         let namespace = namespace.map(Namespace::open).transpose()?;
-        let child = spawner.spawn(command, namespace)?;
+        let child = spawner.spawn_in(namespace, command)?;
         Ok(Self {
             name: name.to_owned(),
             child,

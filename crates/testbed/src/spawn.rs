@@ -16,10 +16,7 @@ use anyhow::{Context as _, Result, anyhow};
 use nix::{
     errno::Errno,
     sched::{CloneFlags, setns},
-    sys::{
-        prctl,
-        signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-    },
+    sys::{prctl, signal::Signal},
     unistd::{Pid, getpid, getppid},
 };
 
@@ -31,15 +28,19 @@ struct Request {
     reply: SyncSender<io::Result<Child>>,
 }
 
-/// The thread that forks every child of one cluster. When it is dropped the thread ends, and the
-/// kernel kills the children that are left.
+/// A thread that forks children, such as those of one cluster. When it is dropped, or its process
+/// dies in whatever way, the kernel kills the children that are left.
 #[derive(Debug)]
-pub(crate) struct Spawner {
+pub struct Spawner {
     requests: SyncSender<Request>,
 }
 
 impl Spawner {
-    pub(crate) fn start() -> Result<Self> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start() -> Result<Self> {
         // One slot: a caller waits for its own answer anyway.
         let (requests, receiver) = sync_channel(1);
         thread::Builder::new()
@@ -49,8 +50,16 @@ impl Spawner {
         Ok(Self { requests })
     }
 
+    /// Starts `command` in the network namespace of this process.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn spawn(&self, command: Command) -> Result<Child> {
+        self.spawn_in(None, command)
+    }
+
     /// Starts `command`, inside `namespace` if there is one.
-    pub(crate) fn spawn(&self, command: Command, namespace: Option<File>) -> Result<Child> {
+    pub(crate) fn spawn_in(&self, namespace: Option<File>, command: Command) -> Result<Child> {
         let program = command.get_program().to_string_lossy().into_owned();
         let (reply, answer) = sync_channel(1);
         let gone = || anyhow!("cannot start {program}: the spawning thread is gone");
@@ -93,7 +102,7 @@ fn serve(requests: &Receiver<Request>) {
 fn before_exec(command: &mut Command, namespace: Option<File>, owner: Pid) {
     let prepare = move || prepare_child(namespace.as_ref(), owner).map_err(io::Error::from);
     // SAFETY: the closure runs in the forked child, where other threads' locks may be held for
-    // ever. It makes system calls only (prctl, getppid, sigprocmask, setns), on values that were
+    // ever. It makes system calls only (prctl, getppid, setns), on values that were
     // built before the fork; it neither allocates nor takes a lock.
     unsafe {
         command.pre_exec(prepare);
@@ -106,9 +115,6 @@ fn prepare_child(namespace: Option<&File>, owner: Pid) -> Result<(), Errno> {
     if getppid() != owner {
         return Err(Errno::ESRCH);
     }
-    // A blocked signal is inherited: an owner that waits for SIGTERM by hand would leave its
-    // children deaf to it.
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     match namespace {
         Some(namespace) => setns(namespace, CloneFlags::CLONE_NEWNET),
         None => Ok(()),

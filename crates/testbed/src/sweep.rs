@@ -10,9 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    mount::{MntFlags, umount2},
-    sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise},
+use nix::mount::{MntFlags, umount2};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level::emulate_default_handler,
 };
 
 use crate::netns::DIRECTORY;
@@ -74,27 +76,23 @@ pub(crate) fn remove(id: &ClusterId) -> Result<()> {
 }
 
 /// On SIGINT and SIGTERM removes the clusters of this process, then ends it as the signal would
-/// have. For programs that do not handle these signals themselves; to be called before any other
-/// thread is started, because threads inherit which signals they leave to this one.
+/// have. For programs that do not handle these signals themselves.
 ///
 /// # Errors
-/// When the signals cannot be blocked or the thread that waits for them cannot be started.
+/// When the signals cannot be caught or the thread that waits for them cannot be started.
 pub fn remove_on_signals() -> Result<()> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    signals
-        .thread_block()
-        .context("cannot block SIGINT and SIGTERM")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
     thread::Builder::new()
         .name("testbed-signals".to_owned())
         .spawn(move || {
-            let Ok(signal) = signals.wait() else { return };
+            let Some(signal) = signals.forever().next() else {
+                return;
+            };
             if let Err(error) = remove_where(|id| id.pid == process::id()) {
                 tracing::warn!(%error, "cannot remove a test cluster");
             }
-            // Both fail only for numbers that are no signals; the exit below is the way out then.
-            pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None).ok();
-            raise(signal).ok();
-            process::exit(128 + signal as i32);
+            // Fails only for signals that do not end a process by default.
+            emulate_default_handler(signal).ok();
         })
         .context("cannot start the thread that waits for signals")?;
     Ok(())

@@ -6,7 +6,6 @@ use std::{
     net::{SocketAddr, UdpSocket},
     path::Path,
     process::{Command, ExitCode, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Result, ensure};
@@ -14,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use testbed::{
     Cluster, Spec,
     exchange::{self, Family},
-    requirements, wait,
+    requirements,
     workload::{Scene, demo_spec},
 };
 
@@ -162,17 +161,7 @@ fn child_in_pod() -> Result<()> {
 fn scene_works() -> Result<()> {
     let cluster = Cluster::start(&demo_spec(3))?;
     let scene = Scene::start(&cluster)?;
-    wait::until(
-        "two rounds of every workload",
-        Duration::from_secs(20),
-        || {
-            Ok(scene
-                .workloads()
-                .iter()
-                .all(|it| it.done() >= 2 || is_idle(it.name()))
-                .then_some(()))
-        },
-    )?;
+    scene.warm_up()?;
     for workload in scene.workloads() {
         ensure!(
             workload.failed() == 0,
@@ -182,9 +171,4 @@ fn scene_works() -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The database's server: everything that is sent to it is dropped on the way.
-fn is_idle(workload: &str) -> bool {
-    workload == "http server in shop/db-0"
 }

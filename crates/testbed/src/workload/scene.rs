@@ -16,7 +16,7 @@ use anyhow::Result;
 use super::{
     Call, Workload, Zone, call, call_blocked, send_datagrams, serve_dns, serve_http, serve_udp,
 };
-use crate::{Cluster, Pod, PodSpec, Spec};
+use crate::{Cluster, Pod, PodSpec, Spec, wait};
 
 const DNS_PORT: u16 = 53;
 const API_PORT: u16 = 8080;
@@ -26,6 +26,8 @@ const DATABASE_PORT: u16 = 5432;
 
 /// How often each client acts: a few packets a second, slow enough to read along.
 const INTERVAL: Duration = Duration::from_millis(700);
+/// Two rounds take two seconds at most when all goes well.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The pods of the scene on `nodes` nodes, two at least.
 pub fn demo_spec(nodes: usize) -> Spec {
@@ -47,7 +49,8 @@ pub fn demo_spec(nodes: usize) -> Spec {
 /// The scene's servers and clients at work; they stop on drop.
 #[derive(Debug)]
 pub struct Scene {
-    workloads: Vec<Workload>,
+    servers: Vec<Workload>,
+    clients: Vec<Workload>,
 }
 
 impl Scene {
@@ -66,11 +69,15 @@ impl Scene {
 
         // Servers before their clients, so that no first call fails.
         let zone = Zone::from([(API_NAME.to_owned(), api.ips().to_vec())]);
-        let mut workloads = vec![
+        let servers = vec![
             serve_dns(coredns, zone)?,
             serve_http(api, API_PORT)?,
             serve_http(db, DATABASE_PORT)?,
             serve_udp(cache, CACHE_PORT)?,
+        ];
+        let mut clients = vec![
+            send_datagrams(pod("shop/cart-0")?, sockets(cache, CACHE_PORT), INTERVAL)?,
+            call_blocked(crawler, sockets(db, DATABASE_PORT), INTERVAL)?,
         ];
         let is_frontend = |pod: &&Pod| pod.spec().name.starts_with("frontend-");
         for frontend in cluster.pods().filter(is_frontend) {
@@ -80,27 +87,47 @@ impl Scene {
                 port: API_PORT,
                 path: "/basket".to_owned(),
             };
-            workloads.push(call(frontend, to_api, INTERVAL)?);
+            clients.push(call(frontend, to_api, INTERVAL)?);
         }
-        workloads.push(send_datagrams(
-            pod("shop/cart-0")?,
-            sockets(cache, CACHE_PORT),
-            INTERVAL,
-        )?);
-        workloads.push(call_blocked(crawler, sockets(db, DATABASE_PORT), INTERVAL)?);
-        Ok(Self { workloads })
+        Ok(Self { servers, clients })
     }
 
-    /// The servers and clients, for their counts.
-    pub fn workloads(&self) -> &[Workload] {
-        &self.workloads
+    /// Waits until every client has been through its first calls, by IPv4 and by IPv6. From then
+    /// on everybody knows their neighbours, and the stream holds little but the scene itself.
+    ///
+    /// # Errors
+    /// When a client has not got that far in several times the time it should take.
+    pub fn warm_up(&self) -> Result<()> {
+        wait::until("the first calls of all clients", WARM_UP_TIMEOUT, || {
+            let warm = self.clients.iter().all(|client| client.done() >= 2);
+            Ok(warm.then_some(()))
+        })
+    }
+
+    /// Who calls whom, a line each.
+    pub fn description() -> String {
+        format!(
+            "shop/frontend-* ask kube-system/coredns-0 for {API_NAME}, then GET from shop/api-0 port {API_PORT}\n\
+             shop/cart-0 sends to shop/cache-0, udp port {CACHE_PORT}\n\
+             batch/crawler-0 tries shop/db-0 port {DATABASE_PORT}, which an nftables rule drops"
+        )
+    }
+
+    /// All servers and clients, for their counts.
+    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.servers.iter().chain(&self.clients)
+    }
+
+    /// The clients, for their counts.
+    pub fn clients(&self) -> &[Workload] {
+        &self.clients
     }
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
         // All are told before the first is waited for.
-        self.workloads.iter().for_each(Workload::stop);
+        self.workloads().for_each(Workload::stop);
     }
 }
 

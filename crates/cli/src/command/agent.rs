@@ -1,0 +1,78 @@
+//! `palomar agent`: observes this node and serves its flows.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use flow_observer::agent::{
+    self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY, SourceKind,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Observe this node and serve its flows on a Unix socket.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  Observe this host and look at its flows from another terminal:
+    palomar agent &
+    palomar observe -f
+
+  Name the pods and hosts behind the addresses:
+    palomar agent --inventory inventory.yaml")]
+pub(crate) struct Args {
+    /// Name of this node in flows [default: the host name]
+    #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
+    node_name: Option<String>,
+
+    /// Unix socket to serve on
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+
+    /// YAML file that tells who is behind which address
+    #[arg(long, value_name = "FILE")]
+    inventory: Option<PathBuf>,
+
+    /// Where events come from: `probes` (needs root), or `none` to serve an empty ring
+    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = Source::Probes)]
+    source: Source,
+
+    /// How many flows to keep in memory
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = DEFAULT_RING_CAPACITY as u64,
+        value_parser = clap::value_parser!(u64).range(1..=MAX_RING_CAPACITY as u64)
+    )]
+    ring_capacity: u64,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Source {
+    Probes,
+    None,
+}
+
+/// Runs until `shutdown`.
+pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let node_name = match args.node_name.filter(|name| !name.is_empty()) {
+        Some(name) => name,
+        None => host_name().context("cannot tell the host name: name the node with --node-name")?,
+    };
+    let config = Config {
+        node_name,
+        socket: args.socket,
+        inventory: args.inventory,
+        source: match args.source {
+            Source::Probes => SourceKind::Probes,
+            Source::None => SourceKind::None,
+        },
+        ring_capacity: usize::try_from(args.ring_capacity)?,
+    };
+    Ok(agent::run(config, shutdown).await?)
+}
+
+/// The kernel's name for this host.
+pub(crate) fn host_name() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/hostname")?
+        .trim()
+        .to_owned())
+}

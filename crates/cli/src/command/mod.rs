@@ -1,0 +1,110 @@
+//! What each command does.
+
+#[cfg(feature = "node")]
+mod agent;
+#[cfg(feature = "node")]
+mod demo;
+mod list;
+#[cfg(feature = "node")]
+mod node;
+mod observe;
+pub(crate) mod output;
+#[cfg(feature = "node")]
+mod relay;
+mod status;
+mod uptime;
+mod version;
+mod watch;
+
+use std::io::{self, Write as _};
+
+use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+
+use crate::cli::{Action, Command, Globals};
+use crate::config::Config;
+use crate::flags::Accept;
+use crate::logging;
+
+#[cfg(feature = "node")]
+pub(crate) use node::Node;
+#[cfg(feature = "node")]
+pub(crate) use observe::show;
+
+/// Runs the command that a line means. The line does not hold the program's name.
+pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
+    let command = Command::find(&mut line)?;
+    let line = &line;
+    match command.action {
+        Some(Action::AgentEvents) => client(command, line, observe::agent_events),
+        Some(Action::DebugEvents) => client(command, line, observe::debug_events),
+        Some(Action::Flows) => client(command, line, observe::flows),
+        Some(Action::Help) => help(line),
+        Some(Action::Namespaces) => client(command, line, list::namespaces),
+        #[cfg(feature = "node")]
+        Some(Action::Node(node)) => node.run(&command.page, line),
+        Some(Action::Nodes) => client(command, line, list::nodes),
+        Some(Action::Peers) => client(command, line, watch::peers),
+        Some(Action::Status) => client(command, line, status::run),
+        Some(Action::Version) => client(command, line, version::run),
+        None => {
+            command.parse::<crate::settings::ServerArgs>(line)?;
+            print(&command.help())
+        }
+    }
+}
+
+/// Parses the flags of a command of the client and runs it on this thread, until it ends or a
+/// signal asks it to.
+fn client<T: Accept + Default>(
+    command: &Command,
+    line: &[String],
+    run: impl AsyncFnOnce(Globals<T>, CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut globals = command.parse::<T>(line)?;
+    if globals.help {
+        return print(&command.help());
+    }
+    globals.config = Config::load(globals.config_file.as_deref());
+    globals.debug |= globals.config.wants_debug();
+    logging::start(globals.debug, LevelFilter::WARN);
+    globals.config.log();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let shutdown = crate::signals::shutdown()?;
+        run(globals, shutdown).await
+    });
+    // A thread that waits for standard input would hold us up.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints the help text of the command that the words name, as far as they name one.
+fn help(line: &[String]) -> anyhow::Result<()> {
+    let mut words = line.to_vec();
+    match Command::find(&mut words) {
+        Ok(command) => print(&command.help()),
+        Err(error) => {
+            Command::find(&mut Vec::new())?;
+            eprintln!("{error}");
+            Ok(())
+        }
+    }
+}
+
+/// Writes a text to standard output, and a line end if it has none.
+fn print(text: &str) -> anyhow::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(text: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    if !text.ends_with(b"\n") {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()?;
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! `palomar observe`: sends the request, prints what comes.
+
+use std::pin::pin;
+
+use flow_api::json;
+use futures::{FutureExt as _, StreamExt as _, future, stream};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tracing::debug;
+
+use crate::cli::Globals;
+use crate::filters::raw;
+use crate::observe::{
+    args::Args,
+    request::{self, Display},
+};
+use crate::print::{self, NoEvent, Page, Printer, Screen};
+use crate::settings::Settings;
+use crate::source::{
+    Flows, Responses, file,
+    server::{RpcError, Server},
+};
+
+pub(crate) async fn flows(
+    globals: Globals<Args>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut args = globals.command;
+    let settings = Settings::new(args.server.clone(), globals.config.clone())?;
+    let (request, display) = request::flows(&mut args, &globals.config, globals.debug)?;
+    if args.print_raw_filters {
+        return super::print(&raw::print(&request.whitelist, &request.blacklist));
+    }
+    #[cfg(feature = "node")]
+    if args.embedded {
+        return crate::embedded::observe(request, display, shutdown).await;
+    }
+    let responses: Flows = if args.input_file.is_empty() {
+        asked(&shutdown, async {
+            let server = Server::connect(&settings).await?;
+            debug!(
+                request = json::to_string(&request),
+                "Sending GetFlows request"
+            );
+            let mut observer = server.observer();
+            let call = async |request| observer.get_flows(request).await;
+            Ok(server.streaming(request, call).await?)
+        })
+        .await
+    } else {
+        debug!(
+            request = json::to_string(&request),
+            "Sending GetFlows request"
+        );
+        file::flows(&args.input_file, &request)?
+    };
+    show(responses, display, shutdown, |printer, response, page| {
+        printer.flows(response, page);
+        Ok(())
+    })
+    .await
+}
+
+pub(crate) async fn agent_events(
+    globals: Globals<Args>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let args = globals.command;
+    let settings = Settings::new(args.server.clone(), globals.config.clone())?;
+    let (request, display) = request::agent_events(&args, globals.debug)?;
+    let responses = asked(&shutdown, async {
+        let server = Server::connect(&settings).await?;
+        debug!(
+            request = json::to_string(&request),
+            "Sending GetAgentEvents request"
+        );
+        let mut observer = server.observer();
+        let call = async |request| observer.get_agent_events(request).await;
+        Ok(server.streaming(request, call).await?)
+    })
+    .await;
+    show(responses, display, shutdown, |printer, response, page| {
+        printer.agent_event(response, page)
+    })
+    .await
+}
+
+pub(crate) async fn debug_events(
+    globals: Globals<Args>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let args = globals.command;
+    let settings = Settings::new(args.server.clone(), globals.config.clone())?;
+    let (request, display) = request::debug_events(&args, globals.debug)?;
+    let responses = asked(&shutdown, async {
+        let server = Server::connect(&settings).await?;
+        debug!(
+            request = json::to_string(&request),
+            "Sending GetDebugEvents request"
+        );
+        let mut observer = server.observer();
+        let call = async |request| observer.get_debug_events(request).await;
+        Ok(server.streaming(request, call).await?)
+    })
+    .await;
+    show(responses, display, shutdown, |printer, response, page| {
+        printer.debug_event(response, page)
+    })
+    .await
+}
+
+/// The responses to a call; a failed call is a stream of one error, and one that a signal cut short
+/// an empty stream.
+pub(super) async fn asked<T: Send + 'static>(
+    shutdown: &CancellationToken,
+    asking: impl Future<Output = anyhow::Result<Responses<T>>>,
+) -> Responses<T> {
+    match shutdown.run_until_cancelled(asking).await {
+        Some(Ok(responses)) => responses,
+        Some(Err(error)) => stream::once(future::ready(Err(error))).boxed(),
+        None => stream::empty().boxed(),
+    }
+}
+
+/// Prints responses until they end, fail, or a signal comes. What was printed before an error is
+/// written.
+pub(crate) async fn show<T>(
+    responses: Responses<T>,
+    display: Display,
+    shutdown: CancellationToken,
+    print: impl Fn(&mut dyn Printer, &T, &mut Page) -> Result<(), NoEvent>,
+) -> anyhow::Result<()> {
+    let mut printer = print::printer(display.format, display.style);
+    let mut screen = Screen::new(display.silent);
+    let mut responses = pin!(responses);
+    let outcome = loop {
+        // What is ready is printed together; before waiting for more, it is written.
+        let next = match responses.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                screen.flush()?;
+                match shutdown.run_until_cancelled(responses.next()).await {
+                    Some(next) => next,
+                    None => break Ok(()),
+                }
+            }
+        };
+        let printed = match next {
+            Some(Ok(response)) => print(&mut *printer, &response, &mut screen.page),
+            Some(Err(error)) => break ended_by(error),
+            None => break Ok(()),
+        };
+        if let Err(error) = printed {
+            break Err(error.into());
+        }
+        screen.turn()?;
+        if shutdown.is_cancelled() {
+            break Ok(());
+        }
+    };
+    printer.finish(&mut screen.page);
+    screen.flush()?;
+    outcome
+}
+
+/// What an error at the end of a stream means: one that says that the call was cancelled is no
+/// error, and of one without a code only the text counts.
+fn ended_by(error: anyhow::Error) -> anyhow::Result<()> {
+    match error.downcast::<RpcError>() {
+        Ok(RpcError {
+            code: Code::Cancelled,
+            ..
+        }) => Ok(()),
+        Ok(RpcError {
+            code: Code::Unknown,
+            message,
+        }) => Err(anyhow::Error::msg(message)),
+        Ok(error) => Err(error.into()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,149 @@
+//! `palomar observe --embedded`: an agent inside this process, for one command on one host.
+//!
+//! The agent serves on a socket of its own in a private directory, and is asked through it like any
+//! other, so that nothing behaves differently. It ends with the stream.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use flow_api::{
+    connect::{ConnectOptions, Target, connect},
+    observer::{GetFlowsRequest, observer_client::ObserverClient},
+};
+use flow_observer::agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY, SourceKind};
+use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::show;
+use crate::observe::request::Display;
+use crate::print::Format;
+use crate::source::{Flows, server::RpcError};
+
+/// How long probes may take to load and attach: verifying them takes the kernel some seconds on a
+/// slow machine.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often to look for the socket meanwhile.
+const START_POLL: Duration = Duration::from_millis(20);
+
+/// Shows what this machine sees from now on, until a signal comes or the agent breaks.
+///
+/// # Errors
+/// The agent cannot run here, or breaks later.
+pub(crate) async fn observe(
+    request: GetFlowsRequest,
+    display: Display,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    if display.format == Format::Table {
+        bail!("table output format is not compatible with --embedded, which follows");
+    }
+    let directory = PrivateDirectory::new().context("cannot make a directory for the agent")?;
+    let socket = directory.0.join("observer.sock");
+    let stopping = CancellationToken::new();
+    let config = Config {
+        node_name: host_name(),
+        socket: socket.clone(),
+        inventory: None,
+        source: SourceKind::Probes,
+        ring_capacity: DEFAULT_RING_CAPACITY,
+    };
+    let mut agent = tokio::spawn(agent::run(config, stopping.clone()));
+    let watching = async {
+        let asking = flows(socket, request);
+        let Some(flows) = shutdown.run_until_cancelled(asking).await else {
+            return Ok(());
+        };
+        let print = shutdown.clone();
+        show(flows?, display, print, |printer, response, page| {
+            printer.flows(response, page);
+            Ok(())
+        })
+        .await
+    };
+    let watched = tokio::select! {
+        // The agent's own error says more than the broken stream that it causes.
+        biased;
+        ended = &mut agent => {
+            told(ended)?;
+            bail!("the agent inside this process ended by itself");
+        }
+        watched = watching => watched,
+    };
+    stopping.cancel();
+    told(agent.await)?;
+    watched
+}
+
+/// Connects once the agent listens, and asks for everything from then on.
+async fn flows(socket: PathBuf, request: GetFlowsRequest) -> anyhow::Result<Flows> {
+    let target = Target::Unix(socket);
+    let options = ConnectOptions::default();
+    let connecting = async {
+        loop {
+            if let Ok(channel) = connect(&target, &options).await {
+                return channel;
+            }
+            tokio::time::sleep(START_POLL).await;
+        }
+    };
+    let channel = tokio::time::timeout(START_TIMEOUT, connecting)
+        .await
+        .context("the agent inside this process does not come up")?;
+    let request = GetFlowsRequest {
+        number: 0,
+        first: false,
+        follow: true,
+        ..request
+    };
+    let responses = ObserverClient::new(channel)
+        .get_flows(request)
+        .await
+        .map_err(RpcError::from)?;
+    let responses = responses.into_inner();
+    Ok(responses
+        .map_err(|status| RpcError::from(status).into())
+        .boxed())
+}
+
+/// What the agent says at its end.
+fn told(ended: Result<Result<(), AgentError>, JoinError>) -> anyhow::Result<()> {
+    ended
+        .context("the agent inside this process failed")?
+        .context("cannot watch this machine")
+}
+
+/// The node's name in flows. Nothing depends on it here.
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// A directory that nobody else can enter; gone when this is dropped.
+struct PrivateDirectory(PathBuf);
+
+impl PrivateDirectory {
+    fn new() -> io::Result<Self> {
+        let name = format!("palomar-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Fails if it exists: then somebody else made it.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "cannot remove directory");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What was typed after `observe` and its sub-commands. No I/O.
+
+use crate::filters::{self, Filters};
+use crate::flags::{
+    Accept, Flag, Section, ValueError,
+    value::{self, Base},
+};
+use crate::settings::{self, ServerArgs};
+
+/// Which events, from when, how many.
+const SELECTORS: Section = Section {
+    heading: "Selectors Flags",
+    flags: &[
+        Flag::switch(
+            "all",
+            "All events that the server still has; best with filters",
+        ),
+        Flag::value(
+            "first",
+            "N",
+            "The oldest N; of each node when a relay is asked",
+        ),
+        Flag::switch("follow", "Go on with new events as they happen").short('f'),
+        Flag::value(
+            "last",
+            "N",
+            "The latest N; of each node when a relay is asked [default: 20]",
+        ),
+        Flag::value(
+            "since",
+            "TIME",
+            "From then on: a duration back from now such as 5m or 1h30m, or a date: 2026-01-31, \
+            2026-01-31T09Z, 2026-01-31T09:30+02:00, 2026-01-31T09:30:15.5Z, or \"Sat, 31 Jan \
+            2026 09:30:00 +0200\"",
+        ),
+        Flag::value("until", "TIME", "Up to then, in the same forms"),
+    ],
+};
+
+/// Filters as the API has them.
+const RAW_FILTERS: Section = Section {
+    heading: "Raw-Filters Flags",
+    flags: &[
+        Flag::value(
+            "allowlist",
+            "JSON",
+            "Show what matches this FlowFilter, as --print-raw-filters prints it; may be repeated",
+        ),
+        Flag::value(
+            "denylist",
+            "JSON",
+            "Hide what matches this FlowFilter; may be repeated",
+        ),
+    ],
+};
+
+/// How events look.
+const FORMATTING: Section = Section {
+    heading: "Formatting Flags",
+    flags: &[
+        Flag::value(
+            "output",
+            "FORMAT",
+            "compact: a line each; dict: a line for each field; \
+            table: aligned columns; json or jsonpb: all that is known, a line each [default: \
+            compact]",
+        )
+        .short('o'),
+        Flag::switch("print-node-name", "Show which node saw it"),
+        Flag::switch(
+            "print-policy-names",
+            "Show the policies behind policy verdicts",
+        ),
+        Flag::value(
+            "time-format",
+            "NAME",
+            "StampMilli, YearMonthDay, YearMonthDayHour, \
+            YearMonthDayHourMinute, RFC3339, RFC3339Milli, RFC3339Micro, RFC3339Nano or \
+            RFC1123Z; not for JSON [default: StampMilli]",
+        ),
+    ],
+};
+
+/// How flows look.
+const FLOW_FORMAT: Section = Section {
+    heading: "Flow Format Flags",
+    flags: &[
+        Flag::value(
+            "color",
+            "WHEN",
+            "auto, always or never; for compact and dict [default: auto]",
+        ),
+        Flag::switch(
+            "ip-translation",
+            "Show names instead of addresses; switch it off with --ip-translation=false \
+            [default: true]",
+        ),
+        Flag::switch("numeric", "Show addresses, never names"),
+    ],
+};
+
+/// Everything else.
+const OTHER: Section = Section {
+    heading: "Other Flags",
+    flags: &[
+        Flag::value(
+            "field-mask",
+            "FIELDS",
+            "Ask for these fields only, as in time,verdict,source.pod_name; for JSON",
+        ),
+        Flag::value(
+            "input-file",
+            "FILE",
+            "Read flows from a file of JSON lines instead of a server; - is standard input",
+        ),
+        Flag::switch(
+            "print-raw-filters",
+            "Print the filters as the API has them, and ask nobody",
+        ),
+        Flag::switch("silent-errors", "Say nothing about nodes in trouble").short('s'),
+        Flag::switch(
+            "use-default-field-masks",
+            "Ask only for what the format shows; not for JSON [default: true]",
+        ),
+    ],
+};
+
+/// What only `palomar` has.
+#[cfg(feature = "node")]
+const EMBEDDED: Section = Section {
+    heading: "Local Flags",
+    flags: &[Flag::switch(
+        "embedded",
+        "Watch this machine with an agent inside this process; needs root, asks no server",
+    )],
+};
+
+/// The flags of `observe` and `observe flows`.
+pub(crate) const FLOWS: &[Section] = &[
+    SELECTORS,
+    filters::table::SECTION,
+    RAW_FILTERS,
+    FORMATTING,
+    FLOW_FORMAT,
+    #[cfg(feature = "node")]
+    EMBEDDED,
+    settings::SECTION,
+    OTHER,
+    crate::cli::GLOBAL,
+];
+
+/// The flags of `observe agent-events` and `observe debug-events`.
+pub(crate) const EVENTS: &[Section] = &[
+    SELECTORS,
+    FORMATTING,
+    settings::SECTION,
+    OTHER,
+    crate::cli::GLOBAL,
+];
+
+/// Flags as they were typed.
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) all: bool,
+    pub(crate) first: u64,
+    pub(crate) follow: bool,
+    pub(crate) last: u64,
+    pub(crate) since: String,
+    pub(crate) until: String,
+    pub(crate) filters: Filters,
+    pub(crate) allowlist: Vec<String>,
+    pub(crate) denylist: Vec<String>,
+    pub(crate) output: String,
+    pub(crate) print_node_name: bool,
+    pub(crate) print_policy_names: bool,
+    pub(crate) time_format: String,
+    pub(crate) color: String,
+    pub(crate) ip_translation: bool,
+    pub(crate) numeric: bool,
+    pub(crate) field_mask: Vec<String>,
+    pub(crate) input_file: String,
+    pub(crate) print_raw_filters: bool,
+    pub(crate) silent_errors: bool,
+    pub(crate) use_default_field_masks: bool,
+    #[cfg(feature = "node")]
+    pub(crate) embedded: bool,
+    pub(crate) server: ServerArgs,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            all: false,
+            first: 0,
+            follow: false,
+            last: 0,
+            since: String::new(),
+            until: String::new(),
+            filters: Filters::default(),
+            allowlist: Vec::new(),
+            denylist: Vec::new(),
+            output: "compact".to_owned(),
+            print_node_name: false,
+            print_policy_names: false,
+            time_format: String::new(),
+            color: "auto".to_owned(),
+            ip_translation: true,
+            numeric: false,
+            field_mask: Vec::new(),
+            input_file: String::new(),
+            print_raw_filters: false,
+            silent_errors: false,
+            use_default_field_masks: true,
+            #[cfg(feature = "node")]
+            embedded: false,
+            server: ServerArgs::default(),
+        }
+    }
+}
+
+impl Accept for Args {
+    fn accept(&mut self, flag: &'static Flag, text: &str) -> Result<bool, ValueError> {
+        let number = || value::unsigned(text, Base::Prefix, u64::BITS);
+        match flag.long {
+            "all" => self.all = value::switch(text)?,
+            "first" => self.first = number()?,
+            "follow" => self.follow = value::switch(text)?,
+            "last" => self.last = number()?,
+            "since" => text.clone_into(&mut self.since),
+            "until" => text.clone_into(&mut self.until),
+            "allowlist" => self.allowlist.push(text.to_owned()),
+            "denylist" => self.denylist.push(text.to_owned()),
+            "output" => text.clone_into(&mut self.output),
+            "print-node-name" => self.print_node_name = value::switch(text)?,
+            "print-policy-names" => self.print_policy_names = value::switch(text)?,
+            "time-format" => text.clone_into(&mut self.time_format),
+            "color" => text.clone_into(&mut self.color),
+            "ip-translation" => self.ip_translation = value::switch(text)?,
+            "numeric" => self.numeric = value::switch(text)?,
+            "field-mask" => self.field_mask.extend(value::list(text)?),
+            "input-file" => text.clone_into(&mut self.input_file),
+            "print-raw-filters" => self.print_raw_filters = value::switch(text)?,
+            "silent-errors" => self.silent_errors = value::switch(text)?,
+            "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
+            #[cfg(feature = "node")]
+            "embedded" => self.embedded = value::switch(text)?,
+            _ => return Ok(self.server.accept(flag, text)? || self.filters.accept(flag, text)?),
+        }
+        Ok(true)
+    }
+}

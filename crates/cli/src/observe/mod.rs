@@ -1,0 +1,5 @@
+//! `palomar observe`: what was typed, what it means, and running it.
+
+pub(crate) mod args;
+mod mask;
+pub(crate) mod request;

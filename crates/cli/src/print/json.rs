@@ -1,0 +1,99 @@
+//! Each response as one line of JSON, exactly as Hubble's exporter and command line write it.
+
+use flow_api::json;
+use flow_api::observer::{
+    GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
+    get_flows_response::ResponseTypes,
+};
+
+use super::{NoEvent, Page, Printer, Style};
+
+/// The whole response.
+#[derive(Debug)]
+pub(super) struct Json {
+    style: Style,
+}
+
+impl Json {
+    pub(super) fn new(style: Style) -> Self {
+        Self { style }
+    }
+}
+
+impl Printer for Json {
+    fn flows(&mut self, response: &GetFlowsResponse, page: &mut Page) {
+        match &response.response_types {
+            Some(ResponseTypes::Flow(_) | ResponseTypes::LostEvents(_)) => {
+                line(response, &mut page.out);
+            }
+            Some(ResponseTypes::NodeStatus(status)) if self.style.shows(status) => {
+                line(response, &mut page.err);
+            }
+            Some(ResponseTypes::NodeStatus(_)) | None => {}
+        }
+    }
+
+    fn agent_event(
+        &mut self,
+        response: &GetAgentEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent> {
+        response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+        line(response, &mut page.out);
+        Ok(())
+    }
+
+    fn debug_event(
+        &mut self,
+        response: &GetDebugEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent> {
+        response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+        line(response, &mut page.out);
+        Ok(())
+    }
+}
+
+/// The event alone, as command lines before Hubble 1.0 wrote it. The state of nodes has no form
+/// here.
+#[derive(Debug)]
+pub(super) struct LegacyJson;
+
+impl Printer for LegacyJson {
+    fn flows(&mut self, response: &GetFlowsResponse, page: &mut Page) {
+        match &response.response_types {
+            Some(ResponseTypes::Flow(flow)) => line(flow, &mut page.out),
+            Some(ResponseTypes::LostEvents(event)) => line(event, &mut page.out),
+            Some(ResponseTypes::NodeStatus(_)) | None => {}
+        }
+    }
+
+    fn agent_event(
+        &mut self,
+        response: &GetAgentEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent> {
+        line(
+            response.agent_event.as_ref().ok_or(NoEvent::AGENT)?,
+            &mut page.out,
+        );
+        Ok(())
+    }
+
+    fn debug_event(
+        &mut self,
+        response: &GetDebugEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent> {
+        line(
+            response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?,
+            &mut page.out,
+        );
+        Ok(())
+    }
+}
+
+fn line(message: &impl json::Json, out: &mut Vec<u8>) {
+    json::write(message, out);
+    out.push(b'\n');
+}

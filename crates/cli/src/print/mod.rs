@@ -1,0 +1,150 @@
+//! Events in, text out. One printer for each format, behind one trait.
+//!
+//! A printer does no I/O and cannot fail: it appends to a [`Page`], and its owner decides when the
+//! page is written ([`Screen`]). Everything that came over the wire is escaped
+//! ([`escape`]), so that no name and no URL can take hold of a terminal.
+
+mod agent_event;
+mod color;
+mod compact;
+mod debug_event;
+mod dict;
+mod escape;
+mod flow;
+mod json;
+mod lost;
+mod node_status;
+mod screen;
+mod table;
+pub(crate) mod tabs;
+pub(crate) mod time;
+
+use flow_api::observer::{GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse};
+
+pub(crate) use color::Color;
+pub(crate) use escape::Escape;
+pub(crate) use screen::{Screen, is_closed_pipe};
+use time::TimeFormat;
+
+/// Text that is ready to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// Events.
+    pub(crate) out: Vec<u8>,
+    /// What is said about the stream itself: the state of nodes.
+    pub(crate) err: Vec<u8>,
+}
+
+/// How events are shown.
+pub(crate) trait Printer {
+    /// A flow, a gap, or the state of nodes.
+    fn flows(&mut self, response: &GetFlowsResponse, page: &mut Page);
+
+    /// Something that the agent did.
+    ///
+    /// # Errors
+    /// The response holds no event.
+    fn agent_event(
+        &mut self,
+        response: &GetAgentEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent>;
+
+    /// A debug record.
+    ///
+    /// # Errors
+    /// The response holds no event.
+    fn debug_event(
+        &mut self,
+        response: &GetDebugEventsResponse,
+        page: &mut Page,
+    ) -> Result<(), NoEvent>;
+
+    /// What could only be printed once all events were known.
+    fn finish(&mut self, _page: &mut Page) {}
+}
+
+/// A response of the right type without the event that it is for.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not {article} {kind} event")]
+pub(crate) struct NoEvent {
+    article: &'static str,
+    kind: &'static str,
+}
+
+impl NoEvent {
+    const AGENT: Self = Self {
+        article: "an",
+        kind: "agent",
+    };
+    const DEBUG: Self = Self {
+        article: "a",
+        kind: "debug",
+    };
+}
+
+/// The formats.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    /// One line for each flow.
+    Compact,
+    /// A line for each field.
+    Dict,
+    /// The whole response as one line of JSON.
+    Json,
+    /// The flow alone as one line of JSON.
+    LegacyJson,
+    /// Aligned columns.
+    Table,
+}
+
+/// What all formats have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Style {
+    /// How times look.
+    pub(crate) time: TimeFormat,
+    /// Whether to use colours.
+    pub(crate) color: Color,
+    /// What to do with control characters.
+    pub(crate) escape: Escape,
+    /// Show names instead of addresses.
+    pub(crate) names: bool,
+    /// Show which node saw it.
+    pub(crate) node_name: bool,
+    /// Show the policies behind a policy verdict.
+    pub(crate) policy_names: bool,
+    /// Show also that nodes came and went, not only trouble.
+    pub(crate) all_node_states: bool,
+}
+
+/// The printer of a format.
+pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer> {
+    match format {
+        Format::Compact => Box::new(compact::Compact::new(style)),
+        Format::Dict => Box::new(dict::Dict::new(style)),
+        Format::Json => Box::new(json::Json::new(style)),
+        Format::LegacyJson => Box::new(json::LegacyJson),
+        Format::Table => Box::new(table::Table::new(style)),
+    }
+}
+
+/// The name of a wire enum's value; the number where this build knows no name.
+fn enum_name<E: TryFrom<i32>>(
+    number: i32,
+    name: fn(&E) -> &'static str,
+) -> std::borrow::Cow<'static, str> {
+    match E::try_from(number) {
+        Ok(value) => name(&value).into(),
+        Err(_) => number.to_string().into(),
+    }
+}
+
+/// Appends formatted text. Writing to memory cannot fail.
+macro_rules! append {
+    ($out:expr, $($format:tt)*) => {{
+        use std::io::Write as _;
+        let written = write!($out, $($format)*);
+        debug_assert!(written.is_ok(), "writing to memory cannot fail");
+    }};
+}
+pub(crate) use append;

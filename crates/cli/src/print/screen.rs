@@ -1,0 +1,67 @@
+//! Where pages go: standard output and standard error.
+
+use std::io::{self, Write as _};
+
+use super::Page;
+
+/// Text is written once there is this much of it, or earlier when there is nothing else to do:
+/// large enough that system calls do not show, small enough to stay in a cache.
+const PAGE_BYTES: usize = 64 * 1024;
+
+/// Standard output and standard error, and the page that is being filled for them.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    /// What is not written yet.
+    pub(crate) page: Page,
+    /// Drops what would go to standard error.
+    silent: bool,
+}
+
+impl Screen {
+    /// A screen; a `silent` one says nothing on standard error.
+    pub(crate) fn new(silent: bool) -> Self {
+        Self {
+            page: Page::default(),
+            silent,
+        }
+    }
+
+    /// To be called after each event: writes if there is much to write, or something about nodes,
+    /// which must not come long after the flows around it.
+    ///
+    /// # Errors
+    /// Standard output or error cannot be written.
+    pub(crate) fn turn(&mut self) -> io::Result<()> {
+        if self.page.out.len() >= PAGE_BYTES || !self.page.err.is_empty() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes all there is.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.page.out.is_empty() {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&self.page.out)?;
+            stdout.flush()?;
+            self.page.out.clear();
+        }
+        if !self.page.err.is_empty() {
+            if !self.silent {
+                io::stderr().lock().write_all(&self.page.err)?;
+            }
+            self.page.err.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error means that nobody reads our output any more, as after `| head`.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,24 @@
+//! Where events come from: a server, or a file of JSON lines.
+
+pub(crate) mod file;
+pub(crate) mod server;
+
+use flow_api::observer::GetFlowsResponse;
+use futures::stream::BoxStream;
+
+/// Responses as they come, up to the first error.
+pub(crate) type Responses<T> = BoxStream<'static, anyhow::Result<T>>;
+
+/// A stream of flows, gaps and node states.
+pub(crate) type Flows = Responses<GetFlowsResponse>;
+
+/// An I/O error as people say it: `no such file or directory`, without number and capital.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,15 @@
+//! The client part of `palomar` as a user meets it: the real binary, its output, its messages and
+//! its exit code.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests do, but are not marked as such"
+)]
+
+mod errors;
+mod filters;
+mod formats;
+mod harness;
+mod help;
+mod input;
+mod server;

@@ -1,0 +1,335 @@
+//! Asking a server: a small one inside the test, on a Unix socket.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flow_api::{
+    HEALTH_SERVICE, json,
+    observer::*,
+    relay::NodeState,
+    service::observer_server::{Observer, ObserverServer},
+};
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use prost::Message as _;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+
+use crate::harness::{ANSWERS, ASKS, palomar};
+
+/// What the server does once it has sent its flows.
+#[derive(Clone, Debug)]
+enum End {
+    Close,
+    Fail(Status),
+    StayOpen,
+}
+
+/// Two flows, then an end.
+struct Server {
+    end: End,
+    asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
+}
+
+#[tonic::async_trait]
+impl Observer for Server {
+    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
+    type GetAgentEventsStream = BoxStream<'static, Result<GetAgentEventsResponse, Status>>;
+    type GetDebugEventsStream = BoxStream<'static, Result<GetDebugEventsResponse, Status>>;
+
+    async fn get_flows(
+        &self,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        self.asked.lock().unwrap().push(request.into_inner());
+        let flows = [ASKS, ANSWERS].map(|line| {
+            let response: GetFlowsResponse = json::from_str(line).unwrap();
+            Ok(Bytes::from(response.encode_to_vec()))
+        });
+        let flows = stream::iter(flows);
+        let mut response = Response::new(match self.end.clone() {
+            End::Close => flows.boxed(),
+            End::Fail(status) => flows.chain(stream::iter([Err(status)])).boxed(),
+            End::StayOpen => flows.chain(stream::pending()).boxed(),
+        });
+        let version = "1.99.0".parse().unwrap();
+        response
+            .metadata_mut()
+            .insert("hubble-server-version", version);
+        Ok(response)
+    }
+
+    async fn get_agent_events(
+        &self,
+        _: Request<GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        Err(Status::unknown("only flows here"))
+    }
+
+    async fn get_debug_events(
+        &self,
+        _: Request<GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        Err(Status::unimplemented("only flows here"))
+    }
+
+    async fn get_nodes(
+        &self,
+        _: Request<GetNodesRequest>,
+    ) -> Result<Response<GetNodesResponse>, Status> {
+        let node = |name: &str| Node {
+            name: name.to_owned(),
+            version: "palomar v0.1.0".to_owned(),
+            state: NodeState::NodeConnected.into(),
+            uptime_ns: 90_000_000_000,
+            num_flows: 10,
+            max_flows: 4095,
+            seen_flows: 45,
+            ..Node::default()
+        };
+        Ok(Response::new(GetNodesResponse {
+            nodes: vec![node("node-2"), node("node-1")],
+        }))
+    }
+
+    async fn get_namespaces(
+        &self,
+        _: Request<GetNamespacesRequest>,
+    ) -> Result<Response<GetNamespacesResponse>, Status> {
+        // Longer than the test waits.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Err(Status::internal("too late"))
+    }
+
+    async fn server_status(
+        &self,
+        _: Request<ServerStatusRequest>,
+    ) -> Result<Response<ServerStatusResponse>, Status> {
+        Ok(Response::new(ServerStatusResponse {
+            num_flows: 1_000,
+            max_flows: 4_095,
+            seen_flows: 12_345,
+            uptime_ns: 90_000_000_000,
+            num_connected_nodes: Some(2),
+            num_unavailable_nodes: Some(1),
+            unavailable_nodes: vec!["node-3".to_owned()],
+            version: "palomar v0.1.0".to_owned(),
+            flows_rate: 2.5,
+        }))
+    }
+}
+
+/// A running server. Ends with the test.
+struct Running {
+    address: String,
+    asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
+    _directory: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn serve(end: End) -> Running {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("observer.sock");
+    let asked = Arc::default();
+    let server = Server {
+        end,
+        asked: Arc::clone(&asked),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(async { UnixListener::bind(&socket).unwrap() });
+    runtime.spawn(async move {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter
+            .set_service_status(HEALTH_SERVICE, ServingStatus::Serving)
+            .await;
+        tonic::transport::Server::builder()
+            .add_service(health)
+            .add_service(ObserverServer::new(server))
+            .serve_with_incoming(UnixListenerStream::new(listener))
+            .await
+            .unwrap();
+    });
+    Running {
+        address: format!("unix://{}", socket.display()),
+        asked,
+        _directory: directory,
+        _runtime: runtime,
+    }
+}
+
+impl Running {
+    fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output = palomar(args)
+            .env("PALOMAR_SERVER", &self.address)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+}
+
+#[test]
+fn observe_asks_for_what_it_shows() {
+    let server = serve(End::Close);
+    let (code, stdout, _) = server.ask(&["observe", "--to-port", "5432", "--not", "-n", "x"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 2));
+    let asked = server.asked.lock().unwrap();
+    assert_eq!(asked[0].number, 20);
+    assert!(!asked[0].follow);
+    assert_eq!(asked[0].whitelist[0].destination_port, ["5432"]);
+    assert_eq!(asked[0].blacklist.len(), 2);
+    let mask = asked[0].field_mask.as_ref().unwrap();
+    assert_eq!(mask.paths.len(), 20);
+}
+
+#[test]
+fn json_asks_for_everything_and_follow_for_no_number() {
+    let server = serve(End::Close);
+    server.ask(&["observe", "-f", "-o", "json"]);
+    server.ask(&[
+        "observe",
+        "--all",
+        "-o",
+        "json",
+        "--field-mask",
+        "time,verdict",
+    ]);
+    let asked = server.asked.lock().unwrap();
+    assert_eq!((asked[0].number, asked[0].follow), (0, true));
+    assert_eq!(asked[0].field_mask, None);
+    assert_eq!(asked[1].number, u64::MAX);
+    let mask = asked[1].field_mask.as_ref().unwrap();
+    assert_eq!(mask.paths, ["time", "verdict"]);
+}
+
+#[test]
+fn a_newer_server_earns_a_warning() {
+    let (code, _, stderr) = serve(End::Close).ask(&["observe"]);
+    assert_eq!(code, Some(0));
+    assert!(stderr.contains("level=WARN"), "{stderr}");
+    assert!(stderr.contains("server=1.99.0"), "{stderr}");
+}
+
+#[test]
+fn what_came_before_an_error_is_printed() {
+    let server = serve(End::Fail(Status::not_found("gone")));
+    for format in ["compact", "dict", "json", "table"] {
+        let (code, stdout, stderr) = server.ask(&["observe", "-o", format]);
+        assert_eq!(code, Some(1), "{format}");
+        assert!(stdout.contains("web-0"), "{format}: {stdout}");
+        assert!(
+            stderr.ends_with("rpc error: code = NotFound desc = gone\n"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn of_an_error_without_code_the_text_counts() {
+    let (code, _, stderr) = serve(End::Close).ask(&["observe", "agent-events"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), "only flows here\n"));
+}
+
+#[test]
+fn a_stream_that_was_cancelled_ended_well() {
+    let (code, stdout, _) = serve(End::Fail(Status::cancelled("bye"))).ask(&["observe"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 2));
+}
+
+#[test]
+fn following_shows_flows_at_once_and_ends_with_a_signal() {
+    let server = serve(End::StayOpen);
+    for signal in ["-INT", "-TERM"] {
+        let mut child = palomar(&["observe", "-f"])
+            .env("PALOMAR_SERVER", &server.address)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        for _ in 0..2 {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            assert!(line.contains("shop/web-0"), "{line}");
+        }
+        let killed = std::process::Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn status_in_each_format() {
+    let server = serve(End::Close);
+    let (code, stdout, _) = server.ask(&["status"]);
+    assert_eq!(code, Some(0));
+    let expected = format!(
+        "Healthcheck (via {}): Ok
+Current/Max Flows: 1,000/4,095 (24.42%)
+Flows/s: 2.50
+Connected Nodes: 2/3
+Unavailable Nodes: 1
+  - node-3
+",
+        server.address
+    );
+    assert_eq!(stdout, expected);
+    let (_, stdout, _) = server.ask(&["status", "-o", "dict"]);
+    assert!(stdout.contains("             UPTIME: 1m30s\n"), "{stdout}");
+    let (_, stdout, _) = server.ask(&["status", "-o", "table"]);
+    assert!(
+        stdout.starts_with("NUM FLOWS   MAX FLOWS   SEEN FLOWS"),
+        "{stdout}"
+    );
+    let (_, stdout, _) = server.ask(&["status", "-o", "json"]);
+    assert!(
+        stdout.starts_with(r#"{"num_flows":"1000","max_flows":"4095""#),
+        "{stdout}"
+    );
+    let (code, _, stderr) = server.ask(&["status", "-o", "xml"]);
+    assert_eq!(
+        (code, stderr.as_str()),
+        (Some(1), "invalid output format: xml\n")
+    );
+}
+
+#[test]
+fn nodes_are_listed_by_name() {
+    let server = serve(End::Close);
+    let (_, stdout, _) = server.ask(&["list", "nodes"]);
+    assert_eq!(
+        stdout,
+        "\
+NAME     STATUS      AGE     FLOWS/S   CURRENT/MAX-FLOWS
+node-1   Connected   1m30s   0.50      10/4095 (  0.24%)
+node-2   Connected   1m30s   0.50      10/4095 (  0.24%)
+"
+    );
+    let (_, stdout, _) = server.ask(&["list", "node", "-o", "json"]);
+    let nodes: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(nodes[1]["name"], "node-2");
+}
+
+#[test]
+fn a_call_with_one_answer_has_a_limit() {
+    let server = serve(End::Close);
+    let (code, _, stderr) = server.ask(&["list", "namespaces", "--request-timeout", "100ms"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        stderr,
+        "rpc error: code = DeadlineExceeded desc = context deadline exceeded\n"
+    );
+}
