@@ -77,9 +77,8 @@ impl Node {
                 return super::print(&error.render().to_string());
             }
             Err(error) => {
-                let text = error.render().to_string();
-                let text = text.strip_prefix("error: ").unwrap_or(&text);
-                return Err(anyhow::Error::msg(text.trim_end().to_owned()));
+                let text = one_line(&error.render().to_string());
+                return Err(anyhow::anyhow!("{text}; see '{} --help'", page.path));
             }
         };
         logging::start(matches.get_flag("debug"), LevelFilter::INFO);
@@ -95,4 +94,16 @@ impl Node {
             }
         })
     }
+}
+
+/// clap's message without its usage lines, as one line.
+fn one_line(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let line = lines.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
