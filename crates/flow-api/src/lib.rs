@@ -16,10 +16,13 @@
 //! Written by hand are [`connect`], which turns a server's name into a channel, [`codec`], and the
 //! rules of the JSON mapping in [`json`].
 
+mod code;
 pub mod codec;
 pub mod connect;
 pub mod json;
 pub mod service;
+
+pub use code::code_name;
 
 macro_rules! generated {
     ($(#[doc = $doc:literal] $package:ident),* $(,)?) => {$(

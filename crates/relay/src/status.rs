@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_api::code_name;
 use flow_api::observer::GetFlowsResponse;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::relay::{NodeState, NodeStatusEvent};
@@ -190,29 +191,6 @@ pub(crate) fn plain_text(status: &Status) -> String {
         .next()
         .unwrap_or(&text)
         .to_lowercase()
-}
-
-/// The code as Go spells it.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "Canceled",
-        Code::Unknown => "Unknown",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Aborted => "Aborted",
-        Code::OutOfRange => "OutOfRange",
-        Code::Unimplemented => "Unimplemented",
-        Code::Internal => "Internal",
-        Code::Unavailable => "Unavailable",
-        Code::DataLoss => "DataLoss",
-        Code::Unauthenticated => "Unauthenticated",
-    }
 }
 
 #[cfg(test)]
