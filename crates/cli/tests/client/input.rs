@@ -6,6 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 use crate::harness::*;
 
 #[test]
@@ -116,10 +121,7 @@ fn an_interrupt_ends_even_while_waiting_for_input() {
     let mut line = String::new();
     // It runs, and its signals are caught, once it has printed.
     stdout.read_line(&mut line).unwrap();
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let start = Instant::now();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(0));

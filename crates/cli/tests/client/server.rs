@@ -18,6 +18,10 @@ use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use prost::Message as _;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -251,7 +255,7 @@ fn a_stream_that_was_cancelled_ended_well() {
 #[test]
 fn following_shows_flows_at_once_and_ends_with_a_signal() {
     let server = serve(End::StayOpen);
-    for signal in ["-INT", "-TERM"] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut child = palomar(&["observe", "-f"])
             .env("PALOMAR_SERVER", &server.address)
             .stdout(Stdio::piped())
@@ -263,10 +267,7 @@ fn following_shows_flows_at_once_and_ends_with_a_signal() {
             stdout.read_line(&mut line).unwrap();
             assert!(line.contains("shop/web-0"), "{line}");
         }
-        let killed = std::process::Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(killed.unwrap().success());
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
     }
 }
