@@ -67,7 +67,7 @@ fn report(ctx: &TcContext, point: TracePoint) -> Option<()> {
         Some(mut tuple) => {
             tuple.key.scope = match point {
                 TracePoint::FromEndpoint | TracePoint::ToEndpoint => ifindex,
-                TracePoint::FromNetwork | TracePoint::ToNetwork => 0,
+                _ => 0,
             };
             flow_table::observe(&tuple, now_ns)
         }

@@ -9,7 +9,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] = ["flow.proto", "observer.proto", "peer.proto", "relay.proto"];
+const PROTOS: [&str; 5] = [
+    "flow.proto",
+    "observer.proto",
+    "palomar.proto",
+    "peer.proto",
+    "relay.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let proto_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");

@@ -21,11 +21,14 @@ pub(crate) fn generate(
         .build_server(false)
         .out_dir(out_dir)
         .compile_fds(descriptors.clone())?;
-    // The setting above holds for all services; Peer needs its server too.
+    // The setting above holds for all services; these need their servers too.
     tonic_prost_build::configure()
         .out_dir(out_dir)
         .compile_fds(FileDescriptorSet {
-            file: vec![file(descriptors, "peer.proto")?.clone()],
+            file: vec![
+                file(descriptors, "palomar.proto")?.clone(),
+                file(descriptors, "peer.proto")?.clone(),
+            ],
         })?;
 
     let service_dir = out_dir.join("service");

@@ -4,7 +4,7 @@
 //! built, without `protoc`:
 //!
 //! ```text
-//! proto/*.proto ─┬─ prost ──► flow, observer, peer, relay     messages
+//! proto/*.proto ─┬─ prost ──► flow, observer, palomar, peer, relay: messages
 //!                ├─ tonic ──► observer::observer_client       flows decoded, for those who read them
 //!                │            service::{observer_server,      flows as ready bytes, for those who
 //!                │                      observer_client}      pass them on (by way of codec)
@@ -19,6 +19,7 @@
 mod code;
 pub mod codec;
 pub mod connect;
+pub mod extension;
 pub mod json;
 pub mod service;
 
@@ -46,6 +47,8 @@ generated! {
     flow,
     #[doc = "The Observer service."]
     observer,
+    #[doc = "What Palomar tells beyond Hubble's contract."]
+    palomar,
     #[doc = "The Peer service."]
     peer,
     #[doc = "What a relay says about its nodes."]

@@ -4,14 +4,19 @@
 //! field mask gets the wanted parts copied out of those bytes (`mask`).
 
 use bytes::Bytes;
-use flow_api::{flow, observer};
+use flow_api::{
+    extension, flow, observer,
+    palomar::{self, FlowDetail},
+};
+use probe_events::{TracePoint, TraceReason};
 use prost::Message as _;
 use prost_types::Timestamp;
 
 use crate::{
-    decode::summary::summary,
+    decode::{datapath_file, summary::summary},
     record::{
-        Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, PacketHeaders, Transport,
+        Dropped, DroppedBy, Ethernet, FlowRecord, Interface, Ip, Observation, PacketHeaders, Party,
+        Traffic, Transport,
     },
     ring::{Event, Lost, Slot},
 };
@@ -36,16 +41,27 @@ pub(crate) struct Encoded {
 pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
     slot.encoded.get_or_init(|| match &slot.event {
         Event::Flow(record) => {
-            let flow = flow_message(record, node).encode_to_vec();
-            let (response, at) = flow_response(&flow, &node.name, record.time_ns);
-            let flow = response.slice(at..at + flow.len());
-            Encoded { response, flow }
+            encoded_flow(&flow_message(record, node), &node.name, record.time_ns)
         }
+        // A flow of another node keeps that node's name.
+        Event::Message(flow) => encoded_flow(&flow.message, &flow.message.node_name, flow.time_ns),
         Event::Lost(lost) => Encoded {
             response: lost_response(*lost, node).encode_to_vec().into(),
             flow: Bytes::new(),
         },
+        // No part of this stream.
+        Event::Agent(_) | Event::Debug(_) => Encoded {
+            response: Bytes::new(),
+            flow: Bytes::new(),
+        },
     })
+}
+
+fn encoded_flow(flow: &flow::Flow, node_name: &str, time_ns: i64) -> Encoded {
+    let flow = flow.encode_to_vec();
+    let (response, at) = flow_response(&flow, node_name, time_ns);
+    let flow = response.slice(at..at + flow.len());
+    Encoded { response, flow }
 }
 
 /// A response around an encoded flow, and where in it the flow lies.
@@ -55,23 +71,35 @@ pub(crate) fn flow_response(flow: &[u8], node_name: &str, time_ns: i64) -> (Byte
         time: Some(timestamp(time_ns)),
         response_types: None,
     };
-    flow_in_envelope(flow, &envelope)
+    flow_in_envelope(&[flow], &envelope)
 }
 
-/// As [`flow_response`], with whatever else the response holds.
+/// As [`flow_response`], with whatever else the response holds. The flow may come in parts.
 pub(crate) fn flow_in_envelope(
-    flow: &[u8],
+    flow: &[&[u8]],
     envelope: &observer::GetFlowsResponse,
 ) -> (Bytes, usize) {
     /// `GetFlowsResponse.flow` is field 1, length-delimited.
     const FLOW_TAG: u8 = 1 << 3 | 2;
-    let mut bytes = Vec::with_capacity(flow.len() + envelope.encoded_len() + 11);
+    let flow_len: usize = flow.iter().map(|part| part.len()).sum();
+    let mut bytes = Vec::with_capacity(flow_len + envelope.encoded_len() + 11);
     bytes.push(FLOW_TAG);
-    prost::encoding::encode_varint(flow.len() as u64, &mut bytes);
+    prost::encoding::encode_varint(flow_len as u64, &mut bytes);
     let at = bytes.len();
-    bytes.extend_from_slice(flow);
+    for part in flow {
+        bytes.extend_from_slice(part);
+    }
     bytes.extend_from_slice(&envelope.encode_to_vec());
     (bytes.into(), at)
+}
+
+/// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
+pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
+    let flow = flow::Flow {
+        extensions: Some(extension::pack(&flow_detail(record))),
+        ..flow::Flow::default()
+    };
+    flow.encode_to_vec().into()
 }
 
 /// A gap before the ring.
@@ -106,6 +134,7 @@ pub(crate) fn lost_event_response(
 pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow {
     let (kind, sub_type) = record.event_type();
     let is_reply = record.is_reply();
+    let drop_reason = record.drop_reason();
     let mut message = flow::Flow {
         time: Some(timestamp(record.time_ns)),
         uuid: uuid_text(record.uuid),
@@ -114,12 +143,14 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }),
         verdict: record.verdict().into(),
+        drop_reason,
+        drop_reason_desc: drop_reason.cast_signed(),
         ethernet: record.packet.ethernet.map(ethernet),
-        ip: record.packet.ip.map(ip),
+        ip: record.packet.ip.map(|it| ip(it, record)),
         l4: layer4(&record.packet),
         source: Some(endpoint(&record.source)),
         destination: Some(endpoint(&record.destination)),
-        r#type: flow::FlowType::L3L4.into(),
+        r#type: record.flow_type().into(),
         node_name: node.name.clone(),
         reply: is_reply.unwrap_or(false),
         event_type: Some(flow::CiliumEventType {
@@ -134,33 +165,115 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         ..flow::Flow::default()
     };
     match &record.observation {
-        Observation::Trace { point, reason } => {
-            message.trace_observation_point = match point {
-                probe_events::TracePoint::ToEndpoint => flow::TraceObservationPoint::ToEndpoint,
-                probe_events::TracePoint::FromEndpoint => flow::TraceObservationPoint::FromEndpoint,
-                probe_events::TracePoint::FromNetwork => flow::TraceObservationPoint::FromNetwork,
-                probe_events::TracePoint::ToNetwork => flow::TraceObservationPoint::ToNetwork,
-            }
-            .into();
-            message.trace_reason = match reason {
-                probe_events::TraceReason::New => flow::TraceReason::New,
-                probe_events::TraceReason::Established => flow::TraceReason::Established,
-                probe_events::TraceReason::Reply => flow::TraceReason::Reply,
-                probe_events::TraceReason::Related => flow::TraceReason::Related,
-                probe_events::TraceReason::Unknown => flow::TraceReason::Unknown,
-            }
-            .into();
+        Observation::Trace { point, reason, .. } | Observation::Closing { point, reason } => {
+            message.trace_observation_point = observation_point(*point).into();
+            message.trace_reason = trace_reason(*reason).into();
         }
-        Observation::Drop { code, function, .. } => {
-            message.drop_reason = u32::from(*code);
-            message.drop_reason_desc = i32::from(*code);
-            message.file = function.as_ref().map(|function| flow::FileInfo {
-                name: function.to_string(),
-                line: 0,
-            });
+        Observation::Drop(Dropped { by, .. }) => message.file = dropped_in(by),
+        Observation::PolicyVerdict(decided) => {
+            message.auth_type = decided.auth_type.into();
+            message.policy_match_type = decided.match_type.into();
         }
+        Observation::DebugCapture { point } => message.debug_capture_point = (*point).into(),
+        Observation::Socket { point, cgroup_id } => {
+            message.sock_xlate_point = (*point).into();
+            message.cgroup_id = *cgroup_id;
+        }
+        Observation::Captured => {}
+    }
+    if let Some(rare) = &record.rare {
+        message.proxy_port = rare.proxy_port;
+        message.ip_trace_id = (rare.ip_trace_id != 0).then_some(flow::IpTraceId {
+            trace_id: rare.ip_trace_id,
+            ip_option_type: 0,
+        });
     }
     message
+}
+
+fn observation_point(point: TracePoint) -> flow::TraceObservationPoint {
+    // Hubble's numbers are those of the datapath, but 0 stands for unknown.
+    match point {
+        TracePoint::ToEndpoint => flow::TraceObservationPoint::ToEndpoint,
+        other => flow::TraceObservationPoint::try_from(i32::from(other as u8)).unwrap_or_default(),
+    }
+}
+
+fn trace_reason(reason: TraceReason) -> flow::TraceReason {
+    // Up to the unknown one, Hubble's numbers are higher by one; beyond it, they are the same.
+    let number = match i32::from(reason as u8) {
+        5 => 0,
+        low @ ..5 => low + 1,
+        high => high,
+    };
+    flow::TraceReason::try_from(number).unwrap_or_default()
+}
+
+fn dropped_in(by: &DroppedBy) -> Option<flow::FileInfo> {
+    match by {
+        DroppedBy::Kernel { function, .. } => function.as_ref().map(|function| flow::FileInfo {
+            name: function.to_string(),
+            line: 0,
+        }),
+        DroppedBy::Datapath { file, line } => Some(flow::FileInfo {
+            name: datapath_file(*file),
+            line: u32::from(*line),
+        }),
+    }
+}
+
+/// What clients get that ask for more than Hubble tells.
+fn flow_detail(record: &FlowRecord) -> FlowDetail {
+    let counts = &record.counts;
+    FlowDetail {
+        forward: traffic(counts.forward),
+        backward: traffic(counts.backward),
+        closing: matches!(record.observation, Observation::Closing { .. }),
+        tcp_retransmits: counts.tcp_retransmits,
+        tcp_resets_sent: counts.tcp_resets_sent,
+        process: record.process.as_ref().map(|process| palomar::Process {
+            pid: process.pid,
+            name: process.name.to_string(),
+            cgroup_id: process.cgroup_id,
+        }),
+        drop: match &record.observation {
+            Observation::Drop(Dropped {
+                by:
+                    DroppedBy::Kernel {
+                        reason,
+                        function,
+                        netns_inode,
+                    },
+                ..
+            }) => Some(palomar::KernelDrop {
+                reason: reason.to_string(),
+                function: function
+                    .as_ref()
+                    .map_or_else(String::new, |it| it.to_string()),
+                netns_inode: *netns_inode,
+                socket_cookie: record.socket_cookie,
+            }),
+            _ => None,
+        },
+        vlan_id: 0,
+        application: record
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.application.as_ref())
+            .map(|application| palomar::Application {
+                protocol: application.protocol.to_owned(),
+                name: application.name.clone(),
+                summary: application.summary.clone(),
+            }),
+    }
+}
+
+/// Absent where nobody counts: a packet that was seen counts at least itself.
+fn traffic(traffic: Traffic) -> Option<palomar::Traffic> {
+    (traffic != Traffic::default()).then_some(palomar::Traffic {
+        packets: traffic.packets,
+        bytes: traffic.bytes,
+    })
 }
 
 fn ethernet(ethernet: Ethernet) -> flow::Ethernet {
@@ -170,17 +283,29 @@ fn ethernet(ethernet: Ethernet) -> flow::Ethernet {
     }
 }
 
-fn ip(ip: Ip) -> flow::Ip {
+fn ip(ip: Ip, record: &FlowRecord) -> flow::Ip {
     let version = if ip.source.is_ipv4() {
         flow::IpVersion::IPv4
     } else {
         flow::IpVersion::IPv6
     };
+    let source = ip.source.to_string();
+    let original = record
+        .rare
+        .as_ref()
+        .and_then(|rare| rare.original_source)
+        .map(|original| original.to_string())
+        .filter(|original| *original != source);
+    let (source, source_xlated) = match original {
+        Some(original) => (original, source),
+        None => (source, String::new()),
+    };
     flow::Ip {
-        source: ip.source.to_string(),
+        source,
+        source_xlated,
         destination: ip.destination.to_string(),
         ip_version: version.into(),
-        ..flow::Ip::default()
+        encrypted: matches!(record.observation, Observation::Trace { encrypted, .. } if encrypted),
     }
 }
 
@@ -238,10 +363,11 @@ fn tcp_flags(bits: u16) -> flow::TcpFlags {
     }
 }
 
-fn endpoint(endpoint: &Endpoint) -> flow::Endpoint {
+fn endpoint(party: &Party) -> flow::Endpoint {
+    let endpoint = &party.endpoint;
     flow::Endpoint {
         id: endpoint.id,
-        identity: endpoint.identity,
+        identity: party.identity,
         cluster_name: endpoint.cluster_name.clone(),
         namespace: endpoint.namespace.clone(),
         labels: endpoint.labels.clone(),

@@ -11,6 +11,7 @@
 //! readers share the ring's batches and never hold the writer up.
 
 pub mod agent;
+pub mod assemble;
 pub mod counters;
 pub mod decode;
 mod encode;
@@ -18,8 +19,10 @@ pub mod enrich;
 mod listen;
 mod namespaces;
 pub mod pipeline;
+pub mod process;
 pub mod record;
 pub mod ring;
+mod rules;
 mod running;
 mod serve;
 pub mod source;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::record::FlowRecord;
+use crate::ring::Event;
 
 /// A namespace is listed for so long after its last flow, as in Hubble.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60 * 60);
@@ -19,14 +19,10 @@ pub struct SeenNamespaces {
 
 impl SeenNamespaces {
     /// Notes the namespaces of a batch of flows.
-    pub(crate) fn see<'a>(&self, flows: impl Iterator<Item = &'a FlowRecord>) {
-        let names: BTreeSet<&str> = flows
-            .flat_map(|flow| {
-                [
-                    flow.source.namespace.as_str(),
-                    flow.destination.namespace.as_str(),
-                ]
-            })
+    pub(crate) fn see(&self, events: &[Event]) {
+        let names: BTreeSet<&str> = events
+            .iter()
+            .flat_map(namespaces)
             .filter(|name| !name.is_empty())
             .collect();
         if names.is_empty() {
@@ -53,5 +49,20 @@ impl SeenNamespaces {
             .unwrap_or_else(PoisonError::into_inner);
         last_seen.retain(|_, seen| seen.elapsed() < TIME_TO_LIVE);
         last_seen.keys().cloned().collect()
+    }
+}
+
+/// The namespaces at the ends of a flow; empty where there is none.
+fn namespaces(event: &Event) -> [&str; 2] {
+    match event {
+        Event::Flow(flow) => {
+            [&flow.source, &flow.destination].map(|party| party.endpoint.namespace.as_str())
+        }
+        Event::Message(flow) => [&flow.message.source, &flow.message.destination].map(|endpoint| {
+            endpoint
+                .as_ref()
+                .map_or("", |endpoint| endpoint.namespace.as_str())
+        }),
+        Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => [""; 2],
     }
 }

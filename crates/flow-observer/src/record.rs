@@ -9,7 +9,9 @@ use flow_api::flow;
 use flow_filter::TcpFlags;
 use probe_events::{TracePoint, TraceReason};
 
-/// One observed packet.
+use crate::process::Process;
+
+/// One observed packet, or what is left to say of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowRecord {
     /// Wall clock, nanoseconds since 1970.
@@ -21,15 +23,87 @@ pub struct FlowRecord {
     /// The packet's headers.
     pub packet: PacketHeaders,
     /// Who sent it.
-    pub source: Arc<Endpoint>,
+    pub source: Party,
     /// Who was to receive it.
-    pub destination: Arc<Endpoint>,
+    pub destination: Party,
     /// As seen from the endpoint that the observation belongs to.
     pub direction: flow::TrafficDirection,
     /// Where it was seen; drops have none, as in Hubble.
     pub interface: Option<Interface>,
     /// Cookie of the sending socket, 0 when unknown.
     pub socket_cookie: u64,
+    /// What this report of a connection stands for.
+    pub counts: Counts,
+    /// Who on this node is behind the connection.
+    pub process: Option<Arc<Process>>,
+    /// What few flows have; on its own so that the others stay small.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// One side of a flow, as it was known when the flow happened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Party {
+    /// Who is behind the address.
+    pub endpoint: Arc<Endpoint>,
+    /// The identity: that of the event where it has one, else that of the endpoint.
+    pub identity: u32,
+}
+
+impl Party {
+    /// An endpoint by its own identity.
+    #[must_use]
+    pub fn of(endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            identity: endpoint.identity,
+        }
+    }
+}
+
+/// Traffic of a connection since its last report at the same place, zeros where nobody counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// In the direction of the reported packet, itself included.
+    pub forward: Traffic,
+    /// In the other direction.
+    pub backward: Traffic,
+    /// TCP segments that this node's sockets sent again.
+    pub tcp_retransmits: u32,
+    /// TCP resets that this node's sockets sent.
+    pub tcp_resets_sent: u32,
+}
+
+/// An amount of traffic.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Traffic {
+    /// Packets as they go over a wire: a packet that is still to be segmented counts as many.
+    pub packets: u64,
+    /// Bytes, with link layer headers.
+    pub bytes: u64,
+}
+
+/// What few flows have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rare {
+    /// The port of the proxy that the packet went to or came from.
+    pub proxy_port: u32,
+    /// The source before it was translated (masqueraded); the packet's own is the translated one.
+    pub original_source: Option<IpAddr>,
+    /// The trace identifier of an IP option; 0 for none.
+    pub ip_trace_id: u64,
+    /// What the payload said.
+    pub application: Option<Application>,
+}
+
+/// What the first bytes of a payload said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Application {
+    /// As in `dns`, `http`, `tls`, `quic`.
+    pub protocol: &'static str,
+    /// The name asked for: a DNS question, a host, a server name.
+    pub name: String,
+    /// One line about the message.
+    pub summary: String,
 }
 
 /// What was observed of a packet.
@@ -41,16 +115,79 @@ pub enum Observation {
         point: TracePoint,
         /// What was known of its connection.
         reason: TraceReason,
+        /// It was encrypted on the wire.
+        encrypted: bool,
     },
-    /// The kernel dropped it.
-    Drop {
-        /// Hubble's number for the kernel's reason, see `decode::drop_code`.
-        code: u8,
+    /// No packet: a connection ended, or was silent for long, with packets that were not reported.
+    Closing {
+        /// Where they passed.
+        point: TracePoint,
+        /// What was known of the connection.
+        reason: TraceReason,
+    },
+    /// It is in a capture file, which does not tell where it was seen.
+    Captured,
+    /// It was dropped.
+    Drop(Dropped),
+    /// A policy decided about it.
+    PolicyVerdict(PolicyVerdict),
+    /// The datapath was asked to show it while it was at work on it.
+    DebugCapture {
+        /// Hubble's `DebugCapturePoint`.
+        point: u8,
+    },
+    /// No packet: the address of a socket was translated, or would have been.
+    Socket {
+        /// Hubble's `SocketTranslationPoint`.
+        point: u8,
+        /// The cgroup of the socket's owner.
+        cgroup_id: u64,
+    },
+}
+
+/// A packet that was dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dropped {
+    /// Hubble's number for the reason; for the kernel's reasons see `decode::drop_code`.
+    pub code: u8,
+    /// What dropped it.
+    pub by: DroppedBy,
+}
+
+/// What dropped a packet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DroppedBy {
+    /// The kernel.
+    Kernel {
         /// The kernel's name for the reason.
         reason: Arc<str>,
         /// The kernel function that dropped it.
         function: Option<Arc<str>>,
+        /// Inode number of the network namespace, 0 when unknown.
+        netns_inode: u32,
     },
+    /// Cilium's datapath.
+    Datapath {
+        /// Number of the source file.
+        file: u8,
+        /// Line in it.
+        line: u16,
+    },
+}
+
+/// What a policy decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PolicyVerdict {
+    /// Below 0 dropped, and minus the reason; 0 allowed; above 0 sent to the proxy at this port.
+    pub verdict: i32,
+    /// On the way in; else on the way out.
+    pub is_ingress: bool,
+    /// Allowed only because policies are audited.
+    pub is_audited: bool,
+    /// How the policy matched; Hubble's number.
+    pub match_type: u8,
+    /// How the peers authenticate; Hubble's `AuthType`.
+    pub auth_type: u8,
 }
 
 /// The headers of a packet, as far as it had them.
@@ -145,42 +282,3 @@ pub struct Workload {
     /// Its name.
     pub name: String,
 }
-
-impl FlowRecord {
-    /// Forwarded or dropped.
-    #[must_use]
-    pub fn verdict(&self) -> flow::Verdict {
-        match self.observation {
-            Observation::Trace { .. } => flow::Verdict::Forwarded,
-            Observation::Drop { .. } => flow::Verdict::Dropped,
-        }
-    }
-
-    /// Whether the packet answers another; `None` where the beginning of the connection was not
-    /// seen, and for drops.
-    #[must_use]
-    pub fn is_reply(&self) -> Option<bool> {
-        match self.observation {
-            Observation::Trace {
-                reason: TraceReason::Unknown,
-                ..
-            }
-            | Observation::Drop { .. } => None,
-            Observation::Trace { reason, .. } => Some(reason == TraceReason::Reply),
-        }
-    }
-
-    /// Hubble's number for this kind of record, and for the point or reason.
-    #[must_use]
-    pub fn event_type(&self) -> (i32, i32) {
-        match self.observation {
-            Observation::Trace { point, .. } => (MESSAGE_TRACE, i32::from(point as u8)),
-            Observation::Drop { code, .. } => (MESSAGE_DROP, i32::from(code)),
-        }
-    }
-}
-
-/// `CiliumEventType.type` of a drop.
-pub(crate) const MESSAGE_DROP: i32 = 1;
-/// `CiliumEventType.type` of a trace.
-pub(crate) const MESSAGE_TRACE: i32 = 4;

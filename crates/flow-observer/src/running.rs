@@ -13,12 +13,13 @@ use tracing::warn;
 
 use crate::{
     agent::{AgentError, Config, SourceKind},
+    assemble::Assembler,
     counters::Counters,
     enrich::{Directory, Inventory},
     namespaces::SeenNamespaces,
     pipeline::Pipeline,
     ring::FlowRing,
-    source::{Source, SourceError},
+    source::SourceError,
 };
 
 /// A source at work. Dropping it stops the thread, then detaches the probes.
@@ -48,11 +49,15 @@ impl Running {
             #[cfg(feature = "probes")]
             SourceKind::Probes => {
                 let probes = crate::source::probes::start()?;
+                let assembler = Assembler::new(
+                    Box::new(probes.names),
+                    Directory::new(&config.node_name, inventory),
+                    probes.attacher.devices(),
+                    Arc::clone(counters),
+                );
                 let pipeline = Pipeline {
-                    source: probes.reader,
-                    names: Box::new(probes.names),
-                    directory: Directory::new(&config.node_name, inventory),
-                    devices: probes.attacher.devices(),
+                    source: Box::new(probes.reader),
+                    assembler,
                     ring: Arc::clone(ring),
                     counters: Arc::clone(counters),
                     namespaces: Arc::clone(namespaces),
@@ -89,7 +94,7 @@ impl Running {
         not(feature = "probes"),
         expect(dead_code, reason = "no source needs a thread")
     )]
-    fn read<S: Source + 'static>(pipeline: Pipeline<S>) -> Result<Self, AgentError> {
+    fn read(pipeline: Pipeline) -> Result<Self, AgentError> {
         let mut running = Self::idle();
         let sender = running._idle.take();
         let stop = Arc::clone(&running.stop);

@@ -1,88 +1,107 @@
 //! How filters look at the observer's events.
 
+use std::net::IpAddr;
+
 use flow_filter::{
-    EndpointView, EventKind, EventType, FlowView, InterfaceView, IpView, L4Protocol, Side,
+    EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol, Side,
     TcpFlags, WorkloadView,
 };
 
 use crate::{
     encode::{NodeFacts, uuid_text},
-    record::{Endpoint, FlowRecord, Observation, Transport},
+    record::{FlowRecord, Observation, Party, Transport},
     ring::Event,
 };
 
-/// An event of the ring, together with what all events of a node share.
-pub(crate) struct EventView<'a> {
-    pub(crate) event: &'a Event,
-    pub(crate) node: &'a NodeFacts,
+/// Whether a filter lets an event through. Events that are no flows are not for filters to judge.
+pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool {
+    match event {
+        Event::Flow(flow) => filter.matches(&RecordView { flow, node }),
+        Event::Message(flow) => filter.matches(&*flow.message),
+        Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => true,
+    }
 }
 
-impl EventView<'_> {
-    fn flow(&self) -> Option<&FlowRecord> {
-        match self.event {
-            Event::Flow(flow) => Some(flow),
-            Event::Lost(_) => None,
+/// A flow of the ring, together with what all flows of a node share.
+struct RecordView<'a> {
+    flow: &'a FlowRecord,
+    node: &'a NodeFacts,
+}
+
+impl RecordView<'_> {
+    fn party(&self, side: Side) -> &Party {
+        match side {
+            Side::Source => &self.flow.source,
+            Side::Destination => &self.flow.destination,
         }
     }
 
-    fn transport(&self) -> Option<Transport> {
-        self.flow()?.packet.transport
+    fn original_source(&self) -> Option<IpAddr> {
+        let rare = self.flow.rare.as_ref()?;
+        rare.original_source
+            .filter(|original| self.flow.packet.ip.is_some_and(|ip| ip.source != *original))
     }
 }
 
-impl FlowView for EventView<'_> {
+impl FlowView for RecordView<'_> {
     type Endpoint<'a>
-        = &'a Endpoint
+        = &'a Party
     where
         Self: 'a;
 
     fn kind(&self) -> EventKind {
-        match self.event {
-            Event::Flow(_) => EventKind::Flow,
-            Event::Lost(_) => EventKind::Lost,
-        }
+        EventKind::Flow
     }
 
     fn has_uuid(&self, uuid: &str) -> bool {
-        self.flow().is_some_and(|flow| uuid_text(flow.uuid) == uuid)
+        uuid_text(self.flow.uuid) == uuid
     }
 
     fn event_type(&self) -> Option<EventType> {
-        self.flow().map(|flow| {
-            let (message, sub_type) = flow.event_type();
-            EventType { message, sub_type }
-        })
+        let (message, sub_type) = self.flow.event_type();
+        Some(EventType { message, sub_type })
     }
 
     fn verdict(&self) -> i32 {
-        self.flow().map_or(0, |flow| flow.verdict().into())
+        self.flow.verdict().into()
     }
 
     fn drop_reason(&self) -> i32 {
-        match self.flow().map(|flow| &flow.observation) {
-            Some(Observation::Drop { code, .. }) => i32::from(*code),
-            _ => 0,
-        }
+        self.flow.drop_reason().cast_signed()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        matches!(self.flow.observation, Observation::Trace { encrypted, .. } if encrypted)
+            && self.flow.packet.ip.is_some()
     }
 
     fn is_reply(&self) -> Option<bool> {
-        self.flow()?.is_reply()
+        self.flow.is_reply()
     }
 
     fn traffic_direction(&self) -> i32 {
-        self.flow().map_or(0, |flow| flow.direction.into())
+        self.flow.direction.into()
     }
 
     fn ip(&self, side: Side) -> Option<IpView<'_>> {
-        let ip = self.flow()?.packet.ip?;
+        let ip = self.flow.packet.ip?;
         Some(IpView::Address(match side {
-            Side::Source => ip.source,
+            Side::Source => self.original_source().unwrap_or(ip.source),
             Side::Destination => ip.destination,
         }))
     }
 
+    fn source_ip_translated(&self) -> Option<IpView<'_>> {
+        let translated = self.original_source().and(self.flow.packet.ip)?.source;
+        Some(IpView::Address(translated))
+    }
+
+    fn ip_trace_id(&self) -> u64 {
+        self.flow.rare.as_ref().map_or(0, |rare| rare.ip_trace_id)
+    }
+
     fn ip_version(&self) -> i32 {
-        match self.flow().and_then(|flow| flow.packet.ip) {
+        match self.flow.packet.ip {
             None => 0,
             Some(ip) if ip.source.is_ipv4() => 1,
             Some(_) => 2,
@@ -90,7 +109,7 @@ impl FlowView for EventView<'_> {
     }
 
     fn l4_protocol(&self) -> Option<L4Protocol> {
-        Some(match self.transport()? {
+        Some(match self.flow.packet.transport? {
             Transport::Tcp { .. } => L4Protocol::Tcp,
             Transport::Udp { .. } => L4Protocol::Udp,
             Transport::Sctp { .. } => L4Protocol::Sctp,
@@ -100,7 +119,7 @@ impl FlowView for EventView<'_> {
     }
 
     fn port(&self, side: Side) -> Option<u16> {
-        match self.transport()? {
+        match self.flow.packet.transport? {
             Transport::Tcp {
                 source_port,
                 destination_port,
@@ -122,25 +141,22 @@ impl FlowView for EventView<'_> {
     }
 
     fn tcp_flags(&self) -> Option<TcpFlags> {
-        match self.transport()? {
+        match self.flow.packet.transport? {
             Transport::Tcp { flags, .. } => Some(flags),
             _ => None,
         }
     }
 
-    fn endpoint(&self, side: Side) -> Option<&Endpoint> {
-        self.flow().map(|flow| match side {
-            Side::Source => &*flow.source,
-            Side::Destination => &*flow.destination,
-        })
+    fn endpoint(&self, side: Side) -> Option<&Party> {
+        Some(self.party(side))
     }
 
     fn node_name(&self) -> &str {
-        self.flow().map_or("", |_| &self.node.name)
+        &self.node.name
     }
 
     fn interface(&self) -> Option<InterfaceView<'_>> {
-        let interface = self.flow()?.interface.as_ref()?;
+        let interface = self.flow.interface.as_ref()?;
         Some(InterfaceView {
             index: interface.index,
             name: &interface.name,
@@ -148,29 +164,29 @@ impl FlowView for EventView<'_> {
     }
 }
 
-impl EndpointView for Endpoint {
+impl EndpointView for Party {
     fn identity(&self) -> u32 {
         self.identity
     }
 
     fn cluster_name(&self) -> &str {
-        &self.cluster_name
+        &self.endpoint.cluster_name
     }
 
     fn namespace(&self) -> &str {
-        &self.namespace
+        &self.endpoint.namespace
     }
 
     fn pod_name(&self) -> &str {
-        &self.pod_name
+        &self.endpoint.pod_name
     }
 
     fn labels(&self) -> impl Iterator<Item = &str> {
-        self.labels.iter().map(String::as_str)
+        self.endpoint.labels.iter().map(String::as_str)
     }
 
     fn workloads(&self) -> impl Iterator<Item = WorkloadView<'_>> {
-        self.workloads.iter().map(|workload| WorkloadView {
+        self.endpoint.workloads.iter().map(|workload| WorkloadView {
             kind: &workload.kind,
             name: &workload.name,
         })

@@ -70,35 +70,69 @@ pub struct DropDetail {
     pub location: u64,
 }
 
-/// Where on its way a packet was seen. Numbers as in Hubble's trace records.
+/// Where on its way a packet was seen. Numbers as in Hubble's trace records; our own probes report
+/// some of them.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TracePoint {
     /// Leaving the host side of a pod's device towards the pod.
     ToEndpoint = 0,
+    /// Handed to a proxy.
+    ToProxy = 1,
+    /// Handed to the host's own sockets.
+    ToHost = 2,
+    /// Handed to the host's stack, which will route it.
+    ToStack = 3,
+    /// Leaving through a tunnel.
+    ToOverlay = 4,
     /// Coming from a pod.
     FromEndpoint = 5,
+    /// Coming from a proxy.
+    FromProxy = 6,
+    /// Coming from the host's own sockets.
+    FromHost = 7,
+    /// Coming from the host's stack, which routed it.
+    FromStack = 8,
+    /// Coming out of a tunnel.
+    FromOverlay = 9,
     /// Coming from another machine.
     FromNetwork = 10,
     /// Leaving for another machine.
     ToNetwork = 11,
+    /// Coming from decryption.
+    FromCrypto = 12,
+    /// Going to encryption.
+    ToCrypto = 13,
 }
 
 impl TracePoint {
-    /// The point with this number, if it is one that the probes report.
+    /// All points, by number.
+    pub const ALL: [Self; 14] = [
+        Self::ToEndpoint,
+        Self::ToProxy,
+        Self::ToHost,
+        Self::ToStack,
+        Self::ToOverlay,
+        Self::FromEndpoint,
+        Self::FromProxy,
+        Self::FromHost,
+        Self::FromStack,
+        Self::FromOverlay,
+        Self::FromNetwork,
+        Self::ToNetwork,
+        Self::FromCrypto,
+        Self::ToCrypto,
+    ];
+
+    /// The point with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::ToEndpoint),
-            5 => Some(Self::FromEndpoint),
-            10 => Some(Self::FromNetwork),
-            11 => Some(Self::ToNetwork),
-            _ => None,
-        }
+        Self::ALL.get(usize::from(number)).copied()
     }
 }
 
-/// What the flow table knew of the connection. Numbers as in Hubble's trace records.
+/// What was known of the connection. Numbers as in Hubble's trace records; our own probes report
+/// some of them.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TraceReason {
@@ -110,22 +144,36 @@ pub enum TraceReason {
     Reply = 2,
     /// An ICMP error about some other packet.
     Related = 3,
+    /// A connection that was closed and is used again.
+    Reopened = 4,
     /// The beginning was not seen, or the protocol has no notion of it.
     Unknown = 5,
+    /// On its way into a segment routing tunnel.
+    Srv6Encap = 6,
+    /// On its way out of one.
+    Srv6Decap = 7,
+    /// On its way to be encrypted for a tunnel.
+    EncryptOverlay = 8,
 }
 
 impl TraceReason {
-    /// The reason with this number, if it is one that the probes report.
+    /// All reasons, by number.
+    pub const ALL: [Self; 9] = [
+        Self::New,
+        Self::Established,
+        Self::Reply,
+        Self::Related,
+        Self::Reopened,
+        Self::Unknown,
+        Self::Srv6Encap,
+        Self::Srv6Decap,
+        Self::EncryptOverlay,
+    ];
+
+    /// The reason with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::New),
-            1 => Some(Self::Established),
-            2 => Some(Self::Reply),
-            3 => Some(Self::Related),
-            5 => Some(Self::Unknown),
-            _ => None,
-        }
+        Self::ALL.get(usize::from(number)).copied()
     }
 }
 

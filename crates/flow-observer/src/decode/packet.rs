@@ -39,7 +39,7 @@ pub enum PacketError {
 }
 
 impl PacketError {
-    pub(super) fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Short { .. } => "short_packet",
             Self::Impossible { .. } => "impossible_header",
@@ -49,8 +49,10 @@ impl PacketError {
 
 /// The first header of the captured bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Start {
+pub enum Start {
+    /// Ethernet.
     Ethernet,
+    /// IP, of whichever version.
     Ip,
 }
 

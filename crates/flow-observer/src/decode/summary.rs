@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 
 use flow_filter::TcpFlags;
 
-use crate::record::{FlowRecord, Observation, PacketHeaders, Transport};
+use crate::record::{Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, Transport};
 
-/// The text of `Flow.Summary`. For a drop, the kernel's reason and function follow, since every
+/// The text of `Flow.Summary`. For a drop by the kernel, its reason and function follow, since every
 /// client shows this line.
 pub(crate) fn summary(record: &FlowRecord) -> String {
     let mut text = headers(&record.packet);
-    if let Observation::Drop {
-        reason, function, ..
-    } = &record.observation
+    if let Observation::Drop(Dropped {
+        by: DroppedBy::Kernel {
+            reason, function, ..
+        },
+        ..
+    }) = &record.observation
     {
         if !text.is_empty() {
             text.push_str("; ");

@@ -17,11 +17,8 @@ use tonic::{Request, Response, Status};
 
 use super::query::Query;
 use crate::{
-    counters::Counters,
-    encode::NodeFacts,
-    namespaces::SeenNamespaces,
-    pipeline::now_ns,
-    ring::{Event, FlowRing},
+    assemble::now_ns, counters::Counters, encode::NodeFacts, namespaces::SeenNamespaces,
+    ring::FlowRing,
 };
 
 /// Flows per second are counted over this long, or over the history there is.
@@ -141,15 +138,16 @@ fn flows_rate(ring: &FlowRing, now_ns: i64) -> f64 {
     let mut reached_begin = false;
     for batch in ring.batches().iter().rev() {
         for slot in batch.from(ring.oldest()).iter().rev() {
-            let Event::Flow(flow) = &slot.event else {
+            if !slot.event.is_flow() {
                 continue;
-            };
-            if flow.time_ns < begin_ns {
+            }
+            let time_ns = slot.event.time_ns();
+            if time_ns < begin_ns {
                 reached_begin = true;
                 break;
             }
             flows += 1;
-            oldest_ns = flow.time_ns;
+            oldest_ns = time_ns;
         }
         if reached_begin {
             break;

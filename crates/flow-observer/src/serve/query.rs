@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flow_api::{
+    extension::asks_for_flow_detail,
     flow::{LostEvent, LostEventSource},
     observer::GetFlowsRequest,
 };
@@ -16,10 +17,12 @@ use tonic::Status;
 
 use super::mask::Mask;
 use crate::{
-    encode::{NodeFacts, encoded, flow_in_envelope, lost_event_response, timestamp},
-    pipeline::now_ns,
+    assemble::now_ns,
+    encode::{
+        NodeFacts, encoded, flow_extension, flow_in_envelope, lost_event_response, timestamp,
+    },
     ring::{Event, FlowRing, Read, Slot},
-    view::EventView,
+    view::matches,
 };
 
 /// Losses of a reader are gathered for so long before they are told, as in Hubble.
@@ -31,6 +34,8 @@ pub(super) struct Query {
     node: Arc<NodeFacts>,
     filter: Filter,
     mask: Option<Mask>,
+    /// The client asked for what goes beyond Hubble's contract.
+    wants_detail: bool,
     since_ns: i64,
     until_ns: i64,
     follow: bool,
@@ -86,6 +91,7 @@ impl Query {
             node,
             filter,
             mask,
+            wants_detail: asks_for_flow_detail(request.extensions.as_ref()),
             since_ns,
             until_ns,
             follow: request.follow,
@@ -124,7 +130,7 @@ impl Query {
                 if at >= position {
                     continue;
                 }
-                if matches!(slot.event, Event::Flow(_)) && self.matches(slot) {
+                if self.matches(slot) {
                     position = at;
                     left -= 1;
                     if left == 0 {
@@ -151,11 +157,14 @@ impl Query {
         self.ring.end()
     }
 
+    /// Whether this is a flow that the client should get.
     fn matches(&self, slot: &Slot) -> bool {
-        self.filter.matches(&EventView {
-            event: &slot.event,
-            node: &self.node,
-        })
+        let is_flow = if self.wants_detail {
+            slot.event.is_flow_or_closing()
+        } else {
+            slot.event.is_flow()
+        };
+        is_flow && matches(&self.filter, &slot.event, &self.node)
     }
 
     /// The next response; `None` when the request is answered.
@@ -264,20 +273,31 @@ impl Query {
 
     fn response(&self, slot: &Slot) -> Bytes {
         let encoded = encoded(slot, &self.node);
-        let Some(mask) = &self.mask else {
-            return encoded.response.clone();
+        let extension = match &slot.event {
+            Event::Flow(record) if self.wants_detail => flow_extension(record),
+            _ => Bytes::new(),
+        };
+        let flow = match &self.mask {
+            None if extension.is_empty() => return encoded.response.clone(),
+            None => encoded.flow.clone(),
+            Some(mask) => mask.apply(&encoded.flow).into(),
+        };
+        let node_name = match &slot.event {
+            Event::Message(flow) => &flow.message.node_name,
+            _ => &self.node.name,
         };
         // Time and node of the response are those of the masked flow, so they go with it.
+        let has = |field| self.mask.as_ref().is_none_or(|mask| mask.has(field));
         let envelope = flow_api::observer::GetFlowsResponse {
-            node_name: if mask.has("node_name") {
-                self.node.name.clone()
+            node_name: if has("node_name") {
+                node_name.clone()
             } else {
                 String::new()
             },
-            time: mask.has("time").then(|| timestamp(slot.event.time_ns())),
+            time: has("time").then(|| timestamp(slot.event.time_ns())),
             response_types: None,
         };
-        flow_in_envelope(&mask.apply(&encoded.flow), &envelope).0
+        flow_in_envelope(&[&flow, &extension], &envelope).0
     }
 
     fn miss(&mut self, count: u64) {

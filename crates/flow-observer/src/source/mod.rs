@@ -5,15 +5,32 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
+use flow_api::flow::Flow;
+
+use crate::decode::Start;
+
 #[cfg(feature = "probes")]
 pub mod probes;
 
 /// One event as a source found it, valid until the source is asked again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum RawEvent<'a> {
     /// A record of our own probes, in the layout of the crate `probe-events`.
     Record(&'a [u8]),
+    /// A record of an optional hook, in the layout of the crate `probe-events`.
+    Hook(&'a [u8]),
+    /// A record of Cilium's datapath or agent, type byte first.
+    Cilium {
+        /// The CPU that wrote it.
+        cpu: u32,
+        /// The record; padding may follow.
+        bytes: &'a [u8],
+    },
+    /// A packet of a capture file.
+    Packet(CapturedPacket<'a>),
+    /// A flow that somebody else made.
+    Flow(Box<Flow>),
     /// Records that found the kernel's ring full, counted per CPU where they were lost.
     Lost {
         /// The CPU.
@@ -21,6 +38,32 @@ pub enum RawEvent<'a> {
         /// How many.
         count: u64,
     },
+    /// Something that the source itself could not read; counted by this reason.
+    Skipped(&'static str),
+}
+
+/// A packet of a capture file.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturedPacket<'a> {
+    /// Wall clock, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// The bytes that were kept.
+    pub bytes: &'a [u8],
+    /// Length of the packet, at least that of `bytes`.
+    pub original_len: u32,
+    /// The first header of `bytes`.
+    pub start: Start,
+    /// Where it was captured: number in the file, and name if the file has one.
+    pub interface: Option<(u32, &'a Arc<str>)>,
+}
+
+/// Whether a source has more to give.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Now or later.
+    More,
+    /// Everything was handed out.
+    Ended,
 }
 
 /// Something that yields events.
@@ -35,19 +78,39 @@ pub trait Source: Send {
         patience: Duration,
         limit: usize,
         sink: &mut dyn FnMut(RawEvent<'_>),
-    ) -> Result<(), SourceError>;
+    ) -> Result<Progress, SourceError>;
 
     /// Nanoseconds to add to the times of this source's events to get wall clock time.
     fn wall_clock_offset_ns(&mut self) -> i64 {
         0
     }
+}
 
-    /// The network namespace of a drop, if it is this node's. Asked once per drop, so answers come
-    /// from memory; a namespace that was never seen before may cost a look around.
+/// What the host knows about the numbers in records.
+///
+/// Asked once per event, so answers come from memory; something that was never seen before may
+/// cost a look around.
+pub trait HostFacts: Send {
+    /// The kernel's name of a drop reason.
+    fn drop_reason(&mut self, reason: u32) -> Arc<str> {
+        format!("REASON_{reason}").into()
+    }
+
+    /// The kernel function at an address.
+    fn function(&mut self, _address: u64) -> Option<Arc<str>> {
+        None
+    }
+
+    /// The network namespace with this cookie, if it is this node's.
     fn namespace(&mut self, _netns_cookie: u64) -> Option<Arc<Namespace>> {
         None
     }
 }
+
+/// For sources whose events hold no such numbers.
+pub struct NoFacts;
+
+impl HostFacts for NoFacts {}
 
 /// A network namespace of this node.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -76,4 +139,13 @@ pub enum SourceError {
     /// The kernel would not let us wait for events; seen when the map's descriptor was closed.
     #[error("cannot wait for events of the probes")]
     Wait(#[source] std::io::Error),
+    /// A file or socket cannot be read any further.
+    #[error("cannot read {what}")]
+    Read {
+        /// What was read.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
 }

@@ -11,7 +11,9 @@ use prost_types::FieldMask;
 
 use super::*;
 use crate::{
-    record::{Endpoint, FlowRecord, Ip, Observation, PacketHeaders, Transport},
+    record::{
+        Counts, Dropped, DroppedBy, FlowRecord, Ip, Observation, PacketHeaders, Party, Transport,
+    },
     ring::Lost,
 };
 
@@ -20,15 +22,19 @@ const SECOND: i64 = 1_000_000_000;
 /// A flow at a second, from 10.0.0.SECOND; every third is a drop.
 fn flow(second: i64) -> Event {
     let observation = if second % 3 == 0 {
-        Observation::Drop {
+        Observation::Drop(Dropped {
             code: 133,
-            reason: "NETFILTER_DROP".into(),
-            function: None,
-        }
+            by: DroppedBy::Kernel {
+                reason: "NETFILTER_DROP".into(),
+                function: None,
+                netns_inode: 0,
+            },
+        })
     } else {
         Observation::Trace {
             point: TracePoint::FromEndpoint,
             reason: TraceReason::New,
+            encrypted: false,
         }
     };
     Event::Flow(FlowRecord {
@@ -46,14 +52,17 @@ fn flow(second: i64) -> Event {
             }),
             ..PacketHeaders::default()
         },
-        source: Arc::new(Endpoint {
+        source: Party {
             identity: 7,
-            ..Endpoint::default()
-        }),
-        destination: Arc::default(),
+            ..Party::default()
+        },
+        destination: Party::default(),
         direction: flow_api::flow::TrafficDirection::Egress,
         interface: None,
         socket_cookie: 0,
+        counts: Counts::default(),
+        process: None,
+        rare: None,
     })
 }
 

@@ -125,11 +125,12 @@ pub fn start() -> Result<Probes, ProbeError> {
 
     // Devices and namespaces first, so that the first drop finds its namespace known.
     let attacher = Attacher::start(ebpf, netns)?;
-    let reader = Reader::new(ring, counters, attacher.namespaces())?;
+    let reader = Reader::new(ring, counters);
+    let names = KernelNames::new(reasons, attacher.namespaces());
     Ok(Probes {
         reader,
         attacher,
-        names: KernelNames::new(reasons),
+        names,
     })
 }
 

@@ -1,9 +1,10 @@
-//! What drop reasons and kernel addresses are called, each looked up once.
+//! What drop reasons and kernel addresses are called, each looked up once, and whose a network
+//! namespace is.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{reasons::DropReasons, symbols::KernelSymbols};
-use crate::pipeline::Names;
+use super::{attacher::Namespaces, reasons::DropReasons, symbols::KernelSymbols};
+use crate::source::{HostFacts, Namespace};
 
 /// Names read from the running kernel.
 pub struct KernelNames {
@@ -11,19 +12,21 @@ pub struct KernelNames {
     /// Read at the first drop: some seven megabytes that an agent without drops does not need.
     symbols: Option<KernelSymbols>,
     functions: HashMap<u64, Option<Arc<str>>>,
+    namespaces: Arc<Namespaces>,
 }
 
 impl KernelNames {
-    pub(super) fn new(reasons: DropReasons) -> Self {
+    pub(super) fn new(reasons: DropReasons, namespaces: Arc<Namespaces>) -> Self {
         Self {
             reasons,
             symbols: None,
             functions: HashMap::new(),
+            namespaces,
         }
     }
 }
 
-impl Names for KernelNames {
+impl HostFacts for KernelNames {
     fn drop_reason(&mut self, reason: u32) -> Arc<str> {
         match self.reasons.name(reason) {
             Some(name) => Arc::clone(name),
@@ -42,5 +45,9 @@ impl Names for KernelNames {
                     .function_at(address)
             })
             .clone()
+    }
+
+    fn namespace(&mut self, netns_cookie: u64) -> Option<Arc<Namespace>> {
+        self.namespaces.owner(netns_cookie)
     }
 }

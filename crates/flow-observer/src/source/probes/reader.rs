@@ -3,7 +3,6 @@
 use std::{
     io,
     os::fd::AsFd as _,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,8 +10,8 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use probe_events::Counter;
 
-use super::{ProbeError, attacher::Namespaces, clock::WallClock};
-use crate::source::{Namespace, RawEvent, Source, SourceError};
+use super::clock::WallClock;
+use crate::source::{Progress, RawEvent, Source, SourceError};
 
 /// How often the kernel's counters of lost records are read. Rare enough to cost nothing, often
 /// enough that a gap is reported close to where it was.
@@ -26,23 +25,17 @@ pub struct Reader {
     reported: Vec<u64>,
     counted_at: Instant,
     clock: WallClock,
-    namespaces: Arc<Namespaces>,
 }
 
 impl Reader {
-    pub(super) fn new(
-        ring: RingBuf<MapData>,
-        counters: PerCpuArray<MapData, u64>,
-        namespaces: Arc<Namespaces>,
-    ) -> Result<Self, ProbeError> {
-        Ok(Self {
+    pub(super) fn new(ring: RingBuf<MapData>, counters: PerCpuArray<MapData, u64>) -> Self {
+        Self {
             ring,
             counters,
             reported: Vec::new(),
             counted_at: Instant::now(),
             clock: WallClock::new(),
-            namespaces,
-        })
+        }
     }
 
     /// Reports what the kernel could not put into the ring since the last time.
@@ -78,7 +71,7 @@ impl Source for Reader {
         patience: Duration,
         limit: usize,
         sink: &mut dyn FnMut(RawEvent<'_>),
-    ) -> Result<(), SourceError> {
+    ) -> Result<Progress, SourceError> {
         let mut taken = 0;
         while taken < limit
             && let Some(record) = self.ring.next()
@@ -90,15 +83,11 @@ impl Source for Reader {
         if taken == 0 {
             wait_readable(&self.ring, patience).map_err(SourceError::Wait)?;
         }
-        Ok(())
+        Ok(Progress::More)
     }
 
     fn wall_clock_offset_ns(&mut self) -> i64 {
         self.clock.offset_ns()
-    }
-
-    fn namespace(&mut self, netns_cookie: u64) -> Option<Arc<Namespace>> {
-        self.namespaces.owner(netns_cookie)
     }
 }
 

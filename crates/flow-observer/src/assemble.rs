@@ -1,0 +1,331 @@
+//! From raw events to events of the stream.
+//!
+//! In: what a source hands out. Out: a batch in order of time, each flow with what was known of its
+//! ends when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use flow_api::flow::{Flow, TrafficDirection};
+use probe_events::DropDetail;
+
+use crate::{
+    counters::Counters,
+    decode::{self, Decoded, Detail, drop_code},
+    enrich::{Directory, Snapshot},
+    record::{
+        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
+    },
+    ring::{Event, Lost, Message},
+    rules,
+    source::{CapturedPacket, HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
+    uuid::Uuids,
+};
+
+/// A time that lies this far before the newest published one is a step of the wall clock, and is
+/// believed. Less is two CPUs that overtook each other between two batches.
+const CLOCK_STEP_NS: i64 = 1_000_000_000;
+
+/// Makes events of what sources hand out.
+pub struct Assembler {
+    facts: Box<dyn HostFacts>,
+    directory: Directory,
+    devices: Arc<ArcSwap<LocalDevices>>,
+    counters: Arc<Counters>,
+    uuids: Uuids,
+    newest_ns: i64,
+}
+
+/// Who is who while a batch is put together: all its events see the same.
+struct Surroundings {
+    snapshot: Arc<Snapshot>,
+    devices: Arc<LocalDevices>,
+    /// What to add to the source's times.
+    offset_ns: i64,
+}
+
+impl Assembler {
+    /// Starts with nothing seen.
+    #[must_use]
+    pub fn new(
+        facts: Box<dyn HostFacts>,
+        directory: Directory,
+        devices: Arc<ArcSwap<LocalDevices>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            facts,
+            directory,
+            devices,
+            counters,
+            uuids: Uuids::new(),
+            newest_ns: 0,
+        }
+    }
+
+    /// Waits up to `patience` for events of the source and takes at most `limit` of them. The
+    /// batch is in order of time, and does not begin before the one before it ended.
+    ///
+    /// # Errors
+    /// When the source breaks.
+    pub fn collect(
+        &mut self,
+        source: &mut dyn Source,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<(Vec<Event>, Progress), SourceError> {
+        let offset_ns = source.wall_clock_offset_ns();
+        let mut surroundings = None;
+        let mut events = Vec::new();
+        let progress = source.poll(patience, limit, &mut |raw| {
+            // Not before the first event, which may have been a long time coming.
+            let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
+            events.extend(self.event(raw, surroundings));
+        })?;
+        put_in_order(&mut events, &mut self.newest_ns);
+        Ok((events, progress))
+    }
+
+    fn look_around(&mut self, offset_ns: i64) -> Surroundings {
+        let devices = self.devices.load_full();
+        Surroundings {
+            snapshot: self.directory.snapshot(&devices.addresses),
+            devices,
+            offset_ns,
+        }
+    }
+
+    fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings) -> Option<Event> {
+        match raw {
+            RawEvent::Record(bytes) => match decode::decode(bytes) {
+                Ok(decoded) => self.probe_flow(decoded, surroundings).map(Event::Flow),
+                Err(error) => self.undecodable(error.reason()),
+            },
+            // No hook is loaded yet, and no source reads Cilium's records.
+            RawEvent::Hook(_) | RawEvent::Cilium { .. } => self.undecodable("unknown_source"),
+            RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
+            RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
+            RawEvent::Lost { cpu, count } => {
+                self.counters.lost(count);
+                Some(Event::Lost(Lost {
+                    time_ns: now_ns(),
+                    count,
+                    cpu,
+                }))
+            }
+            RawEvent::Skipped(reason) => self.undecodable(reason),
+        }
+    }
+
+    fn undecodable(&self, reason: &'static str) -> Option<Event> {
+        self.counters.undecodable(reason);
+        None
+    }
+
+    /// A record of our own probes. `None` for what is no flow of this node.
+    fn probe_flow(&mut self, decoded: Decoded, around: &Surroundings) -> Option<FlowRecord> {
+        let time_ns = (decoded.header.time_ns as i64).saturating_add(around.offset_ns);
+        let (source, destination) = around.parties(&decoded.packet);
+        match decoded.detail {
+            Detail::Trace {
+                point,
+                reason,
+                socket_cookie,
+            } => {
+                let observation = Observation::Trace {
+                    point,
+                    reason,
+                    encrypted: false,
+                };
+                Some(FlowRecord {
+                    direction: rules::probe_direction(point, reason),
+                    interface: Some(around.interface(decoded.header.ifindex)),
+                    socket_cookie,
+                    ..self.flow(time_ns, observation, decoded.packet, source, destination)
+                })
+            }
+            Detail::Drop(DropDetail {
+                reason,
+                netns_inode,
+                netns_cookie,
+                location,
+            }) => {
+                let Some(namespace) = self.facts.namespace(netns_cookie) else {
+                    self.counters.other_node();
+                    return None;
+                };
+                let reason = self.facts.drop_reason(reason);
+                if rules::is_received_copy(&reason, decoded.packet.transport) {
+                    self.counters.not_a_drop();
+                    return None;
+                }
+                let ends = decoded.packet.ip.map(|ip| (ip.source, ip.destination));
+                let direction = rules::kernel_drop_direction(
+                    ends,
+                    &namespace,
+                    &source.endpoint,
+                    &destination.endpoint,
+                );
+                let observation = Observation::Drop(Dropped {
+                    code: drop_code(&reason),
+                    by: DroppedBy::Kernel {
+                        reason,
+                        function: self.facts.function(location),
+                        netns_inode,
+                    },
+                });
+                Some(FlowRecord {
+                    direction,
+                    ..self.flow(time_ns, observation, decoded.packet, source, destination)
+                })
+            }
+        }
+    }
+
+    /// A packet of a capture file.
+    fn captured_flow(
+        &mut self,
+        captured: CapturedPacket<'_>,
+        around: &Surroundings,
+    ) -> Option<Event> {
+        let packet = match decode::captured(&captured) {
+            Ok(packet) => packet,
+            Err(error) => return self.undecodable(error.reason()),
+        };
+        let (source, destination) = around.parties(&packet);
+        let interface = captured.interface.map(|(index, name)| Interface {
+            index,
+            name: Arc::clone(name),
+        });
+        Some(Event::Flow(FlowRecord {
+            interface,
+            ..self.flow(
+                captured.time_ns,
+                Observation::Captured,
+                packet,
+                source,
+                destination,
+            )
+        }))
+    }
+
+    /// A flow with what every source can tell, and nothing else.
+    fn flow(
+        &mut self,
+        time_ns: i64,
+        observation: Observation,
+        packet: PacketHeaders,
+        source: Party,
+        destination: Party,
+    ) -> FlowRecord {
+        FlowRecord {
+            time_ns,
+            uuid: self.uuids.next(),
+            observation,
+            packet,
+            source,
+            destination,
+            direction: TrafficDirection::Unknown,
+            interface: None,
+            socket_cookie: 0,
+            counts: Counts::default(),
+            process: None,
+            rare: None,
+        }
+    }
+}
+
+impl Surroundings {
+    /// Who is behind a packet's addresses.
+    fn parties(&self, packet: &PacketHeaders) -> (Party, Party) {
+        match packet.ip {
+            Some(ip) => (
+                Party::of(self.snapshot.endpoint(ip.source)),
+                Party::of(self.snapshot.endpoint(ip.destination)),
+            ),
+            None => (
+                Party::of(self.snapshot.unknown()),
+                Party::of(self.snapshot.unknown()),
+            ),
+        }
+    }
+
+    fn interface(&self, index: u32) -> Interface {
+        let name = self.devices.names.get(&index).cloned().unwrap_or_default();
+        Interface { index, name }
+    }
+}
+
+/// A flow that is a message already keeps its time; one without gets that of reading.
+fn replayed(flow: Box<Flow>) -> Message<Flow> {
+    let time_ns = flow.time.map_or_else(now_ns, |time| {
+        time.seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(time.nanos))
+    });
+    Message {
+        time_ns,
+        message: flow,
+    }
+}
+
+/// Sorts a batch by time, and lifts what would fall before the batch published before: readers
+/// and relays rely on times that never go back. CPUs overtake each other by microseconds.
+fn put_in_order(events: &mut [Event], newest_ns: &mut i64) {
+    events.sort_by_key(Event::time_ns);
+    for event in events {
+        let time_ns = event.time_ns();
+        if time_ns < *newest_ns && *newest_ns - time_ns < CLOCK_STEP_NS {
+            event.set_time_ns(*newest_ns);
+        }
+        *newest_ns = event.time_ns();
+    }
+}
+
+/// Wall clock, nanoseconds since 1970.
+pub(crate) fn now_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(time_ns: i64) -> Event {
+        Event::Lost(Lost {
+            time_ns,
+            count: 1,
+            cpu: 0,
+        })
+    }
+
+    fn times(events: &[Event]) -> Vec<i64> {
+        events.iter().map(Event::time_ns).collect()
+    }
+
+    #[test]
+    fn times_never_go_back_within_and_across_batches() {
+        let mut newest_ns = 0;
+        let mut first = [lost(30), lost(10), lost(20)];
+        put_in_order(&mut first, &mut newest_ns);
+        assert_eq!(times(&first), [10, 20, 30]);
+        let mut second = [lost(40), lost(25)];
+        put_in_order(&mut second, &mut newest_ns);
+        assert_eq!(times(&second), [30, 40]);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_back_is_believed() {
+        let mut newest_ns = 10 * CLOCK_STEP_NS;
+        let mut batch = [lost(CLOCK_STEP_NS)];
+        put_in_order(&mut batch, &mut newest_ns);
+        assert_eq!(times(&batch), [CLOCK_STEP_NS]);
+    }
+}

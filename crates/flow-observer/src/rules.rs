@@ -1,0 +1,254 @@
+//! What an observation means: the rules that hold for every source.
+//!
+//! A source says what it saw ([`Observation`], addresses, endpoints); verdict, reply, direction and
+//! the numbers of the event type follow from that, here and nowhere else.
+
+use std::net::IpAddr;
+
+use flow_api::flow::{self, TrafficDirection, Verdict};
+use probe_events::{TracePoint, TraceReason};
+
+use crate::{
+    record::{Dropped, Endpoint, FlowRecord, Observation, PolicyVerdict, Transport},
+    source::Namespace,
+};
+
+/// `CiliumEventType.type` of a drop.
+const MESSAGE_DROP: i32 = 1;
+/// `CiliumEventType.type` of a debug capture.
+const MESSAGE_CAPTURE: i32 = 3;
+/// `CiliumEventType.type` of a trace.
+const MESSAGE_TRACE: i32 = 4;
+/// `CiliumEventType.type` of a policy verdict.
+const MESSAGE_POLICY_VERDICT: i32 = 5;
+/// `CiliumEventType.type` of a socket trace.
+const MESSAGE_TRACE_SOCK: i32 = 7;
+
+/// `SocketTranslationPoint` before and after, on the way out and back.
+const SOCK_PRE_FORWARD: u8 = 1;
+const SOCK_POST_FORWARD: u8 = 2;
+const SOCK_PRE_REVERSE: u8 = 3;
+const SOCK_POST_REVERSE: u8 = 4;
+
+impl FlowRecord {
+    /// What became of the packet.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match &self.observation {
+            Observation::Trace { .. } | Observation::Closing { .. } | Observation::Captured => {
+                Verdict::Forwarded
+            }
+            Observation::Drop(_) => Verdict::Dropped,
+            Observation::PolicyVerdict(decided) => policy_verdict(decided),
+            Observation::DebugCapture { .. } => Verdict::Unknown,
+            Observation::Socket { point, .. } => match *point {
+                SOCK_PRE_FORWARD | SOCK_PRE_REVERSE => Verdict::Traced,
+                SOCK_POST_FORWARD | SOCK_POST_REVERSE => Verdict::Translated,
+                _ => Verdict::Unknown,
+            },
+        }
+    }
+
+    /// Hubble's number for why the packet was dropped; 0 for one that was not.
+    #[must_use]
+    pub fn drop_reason(&self) -> u32 {
+        match &self.observation {
+            Observation::Drop(Dropped { code, .. }) => u32::from(*code),
+            Observation::PolicyVerdict(decided) if decided.verdict < 0 => {
+                decided.verdict.unsigned_abs()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether the packet answers another; `None` where that is not known, as for drops.
+    #[must_use]
+    pub fn is_reply(&self) -> Option<bool> {
+        match &self.observation {
+            Observation::Trace { reason, .. } | Observation::Closing { reason, .. } => {
+                is_reply(*reason)
+            }
+            Observation::PolicyVerdict(decided) => (decided.verdict >= 0).then_some(false),
+            Observation::Captured
+            | Observation::Drop(_)
+            | Observation::DebugCapture { .. }
+            | Observation::Socket { .. } => None,
+        }
+    }
+
+    /// What kind of flow it is.
+    #[must_use]
+    pub fn flow_type(&self) -> flow::FlowType {
+        match self.observation {
+            Observation::Socket { .. } => flow::FlowType::Sock,
+            _ => flow::FlowType::L3L4,
+        }
+    }
+
+    /// Hubble's number for this kind of event, and for the point or reason.
+    #[must_use]
+    pub fn event_type(&self) -> (i32, i32) {
+        match &self.observation {
+            Observation::Trace { point, .. } | Observation::Closing { point, .. } => {
+                (MESSAGE_TRACE, i32::from(*point as u8))
+            }
+            // No trace point has this number in common with a capture: clients show it as a number.
+            Observation::Captured => (MESSAGE_TRACE, CAPTURED_SUB_TYPE),
+            Observation::Drop(Dropped { code, .. }) => (MESSAGE_DROP, i32::from(*code)),
+            Observation::PolicyVerdict(_) => (MESSAGE_POLICY_VERDICT, 0),
+            Observation::DebugCapture { point } => (MESSAGE_CAPTURE, i32::from(*point)),
+            Observation::Socket { point, .. } => (MESSAGE_TRACE_SOCK, i32::from(*point)),
+        }
+    }
+}
+
+/// Sub type of packets from capture files: beyond all trace points.
+const CAPTURED_SUB_TYPE: i32 = 255;
+
+fn policy_verdict(decided: &PolicyVerdict) -> Verdict {
+    match decided.verdict {
+        ..0 => Verdict::Dropped,
+        1.. => Verdict::Redirected,
+        0 if decided.is_audited => Verdict::Audit,
+        0 => Verdict::Forwarded,
+    }
+}
+
+fn is_reply(reason: TraceReason) -> Option<bool> {
+    match reason {
+        TraceReason::Unknown | TraceReason::Srv6Encap | TraceReason::Srv6Decap => None,
+        _ => Some(reason == TraceReason::Reply),
+    }
+}
+
+/// At our own trace points, as seen from the pod at whose device the packet was: a packet that
+/// comes from it goes out, unless it answers one that came in. Other devices belong to no pod.
+pub(crate) fn probe_direction(point: TracePoint, reason: TraceReason) -> TrafficDirection {
+    let outward = match point {
+        TracePoint::FromEndpoint => true,
+        TracePoint::ToEndpoint => false,
+        _ => return TrafficDirection::Unknown,
+    };
+    match reason {
+        TraceReason::Unknown => TrafficDirection::Unknown,
+        _ if outward != (reason == TraceReason::Reply) => TrafficDirection::Egress,
+        _ => TrafficDirection::Ingress,
+    }
+}
+
+/// A packet dropped in the namespace that holds its source goes out, one dropped where its
+/// destination is comes in. In between, on the node, the local pod decides: its own first.
+pub(crate) fn kernel_drop_direction(
+    ends: Option<(IpAddr, IpAddr)>,
+    namespace: &Namespace,
+    source: &Endpoint,
+    destination: &Endpoint,
+) -> TrafficDirection {
+    let Some((from, to)) = ends else {
+        return TrafficDirection::Unknown;
+    };
+    if namespace.addresses.contains(&from) {
+        TrafficDirection::Egress
+    } else if namespace.addresses.contains(&to) {
+        TrafficDirection::Ingress
+    } else if source.id != 0 {
+        TrafficDirection::Egress
+    } else if destination.id != 0 {
+        TrafficDirection::Ingress
+    } else {
+        TrafficDirection::Unknown
+    }
+}
+
+/// The kernel hands an echo reply to raw sockets as copies and then finds no ping socket for the
+/// original: the packet was received, not dropped.
+pub(crate) fn is_received_copy(reason: &str, transport: Option<Transport>) -> bool {
+    reason == "NO_SOCKET"
+        && matches!(
+            transport,
+            Some(Transport::Icmpv4 { kind: 0, .. } | Transport::Icmpv6 { kind: 129, .. })
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn direction_is_that_of_whoever_opened_the_connection_seen_from_the_pod() {
+        use TracePoint::{FromEndpoint, ToEndpoint, ToNetwork};
+        use TraceReason::{Established, New, Reply, Unknown};
+        let cases = [
+            (FromEndpoint, New, TrafficDirection::Egress),
+            (FromEndpoint, Reply, TrafficDirection::Ingress),
+            (ToEndpoint, Established, TrafficDirection::Ingress),
+            (ToEndpoint, Reply, TrafficDirection::Egress),
+            (ToEndpoint, Unknown, TrafficDirection::Unknown),
+            (ToNetwork, New, TrafficDirection::Unknown),
+        ];
+        for (point, reason, expected) in cases {
+            assert_eq!(
+                probe_direction(point, reason),
+                expected,
+                "{point:?} {reason:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_drop_goes_out_where_its_source_is_and_comes_in_where_its_destination_is() {
+        let ends = Some((IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])));
+        let namespace = |last: u8| Namespace {
+            addresses: vec![IpAddr::from([10, 0, 0, last])],
+            is_own: false,
+        };
+        let (local, remote) = (
+            Endpoint {
+                id: 7,
+                ..Endpoint::default()
+            },
+            Endpoint::default(),
+        );
+        let direction = |at, source, destination| {
+            kernel_drop_direction(ends, &namespace(at), source, destination)
+        };
+        assert_eq!(direction(1, &remote, &remote), TrafficDirection::Egress);
+        assert_eq!(direction(2, &local, &remote), TrafficDirection::Ingress);
+        assert_eq!(direction(9, &local, &remote), TrafficDirection::Egress);
+        assert_eq!(direction(9, &remote, &local), TrafficDirection::Ingress);
+        assert_eq!(direction(9, &remote, &remote), TrafficDirection::Unknown);
+    }
+
+    #[test]
+    fn a_policy_verdict_drops_redirects_audits_or_allows() {
+        let verdict = |verdict, is_audited| {
+            policy_verdict(&PolicyVerdict {
+                verdict,
+                is_ingress: true,
+                is_audited,
+                match_type: 0,
+                auth_type: 0,
+            })
+        };
+        assert_eq!(verdict(-133, false), Verdict::Dropped);
+        assert_eq!(verdict(15001, true), Verdict::Redirected);
+        assert_eq!(verdict(0, true), Verdict::Audit);
+        assert_eq!(verdict(0, false), Verdict::Forwarded);
+    }
+
+    #[test]
+    fn only_a_reason_that_knows_the_connection_tells_replies() {
+        let cases = [
+            (TraceReason::New, Some(false)),
+            (TraceReason::Established, Some(false)),
+            (TraceReason::Reply, Some(true)),
+            (TraceReason::Related, Some(false)),
+            (TraceReason::Unknown, None),
+            (TraceReason::Srv6Encap, None),
+            (TraceReason::Srv6Decap, None),
+        ];
+        for (reason, expected) in cases {
+            assert_eq!(is_reply(reason), expected, "{reason:?}");
+        }
+    }
+}
