@@ -16,15 +16,18 @@ use flow_api::{
     connect::{ConnectOptions, Target, connect},
     observer::{GetFlowsRequest, observer_client::ObserverClient},
 };
-use flow_observer::agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY, SourceKind};
+use flow_observer::{
+    agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
+    source::{SourceOptions, SourceSpec},
+};
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::show;
-use crate::observe::request::Display;
+use crate::observe::{args::Args, request::Display};
 use crate::print::Format;
-use crate::source::{Flows, server::RpcError};
+use crate::source::{Flows, offline, server::RpcError};
 
 /// How long probes may take to load and attach: verifying them takes the kernel some seconds on a
 /// slow machine.
@@ -33,15 +36,58 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often to look for the socket meanwhile.
 const START_POLL: Duration = Duration::from_millis(20);
 
-/// Shows what this machine sees from now on, until a signal comes or the agent breaks.
+/// What an embedded agent is to read; `None` where none was asked for.
+///
+/// # Errors
+/// A source that there is not, or flags that do not go together.
+pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
+    if !args.embedded {
+        for (given, flag) in [
+            (!args.source.is_empty(), "source"),
+            (args.realtime, "realtime"),
+            (args.take_over, "take-over"),
+        ] {
+            if given {
+                bail!("--{flag} says what --embedded reads: add --embedded");
+            }
+        }
+        return Ok(None);
+    }
+    if !args.input_file.is_empty() {
+        bail!("cannot set both --embedded and --input-file");
+    }
+    let spec = match args.source.as_str() {
+        "" => SourceSpec::Probes,
+        source => source
+            .parse()
+            .with_context(|| format!("invalid argument {source:?} for --source"))?,
+    };
+    Ok(Some(SourceOptions {
+        spec,
+        realtime: args.realtime,
+        take_over: args.take_over,
+    }))
+}
+
+/// Shows what the source sees from now on, until a signal comes or the agent breaks; of a source
+/// that has an end, everything.
 ///
 /// # Errors
 /// The agent cannot run here, or breaks later.
 pub(crate) async fn observe(
+    source: SourceOptions,
     request: GetFlowsRequest,
     display: Display,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    if source.spec.is_finite() {
+        let flows = offline::flows(&source, &request)?;
+        return show(flows, display, shutdown, |printer, response, page| {
+            printer.flows(response, page);
+            Ok(())
+        })
+        .await;
+    }
     if display.format == Format::Table {
         bail!("table output format is not compatible with --embedded, which follows");
     }
@@ -52,7 +98,7 @@ pub(crate) async fn observe(
         node_name: host_name(),
         socket: socket.clone(),
         inventory: None,
-        source: SourceKind::Probes,
+        source,
         ring_capacity: DEFAULT_RING_CAPACITY,
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));
@@ -121,7 +167,7 @@ fn told(ended: Result<Result<(), AgentError>, JoinError>) -> anyhow::Result<()> 
 }
 
 /// The node's name in flows. Nothing depends on it here.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .unwrap_or_default()

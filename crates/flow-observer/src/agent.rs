@@ -13,8 +13,8 @@ use crate::{
     namespaces::SeenNamespaces,
     ring::FlowRing,
     running::Running,
-    serve::{self, ObserverService, PeerService},
-    source::SourceError,
+    serve::{self, AgentService, ObserverService, PeerService},
+    source::{OpenError, SourceError, SourceOptions},
 };
 
 /// Where an agent listens unless told otherwise.
@@ -34,18 +34,9 @@ pub struct Config {
     /// Who is behind which address; without it, only this host's own addresses are known.
     pub inventory: Option<PathBuf>,
     /// Where events come from.
-    pub source: SourceKind,
+    pub source: SourceOptions,
     /// How many flows to keep.
     pub ring_capacity: usize,
-}
-
-/// Where events come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SourceKind {
-    /// Nowhere: the agent serves an empty ring.
-    None,
-    /// Our own probes.
-    Probes,
 }
 
 /// Why an agent could not run, or ended.
@@ -55,13 +46,9 @@ pub enum AgentError {
     /// The inventory cannot be used.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
-    /// The probes are not running.
-    #[cfg(feature = "probes")]
+    /// The source cannot be used.
     #[error(transparent)]
-    Probes(#[from] crate::source::probes::ProbeError),
-    /// This build has no probes.
-    #[error("this build has no probes: rebuild with the feature `probes`, or use --source none")]
-    NoProbes,
+    Open(#[from] OpenError),
     /// The socket cannot be served on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -112,27 +99,37 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         namespaces,
         shutdown: closing.clone(),
     };
+    let agent = AgentService {
+        source: config.source,
+        hooks: std::mem::take(&mut running.hooks),
+        devices: Arc::clone(&running.devices),
+        counters: Arc::clone(&counters),
+    };
     let peers = PeerService {
         nodes,
         shutdown: closing.clone(),
     };
-    let server = serve::run(listener, observer, peers, closing.clone());
+    let server = serve::run(listener, observer, agent, peers, closing.clone());
     tokio::pin!(server);
-    let result = tokio::select! {
-        served = &mut server => served,
-        () = shutdown.cancelled() => {
-            closing.cancel();
-            server.await
+    let mut served = None;
+    let ended = tokio::select! {
+        result = &mut server => {
+            served = Some(result);
+            Ok(())
         }
-        error = running.ended() => {
-            closing.cancel();
-            server.await.and(Err(error))
-        }
+        () = shutdown.cancelled() => Ok(()),
+        error = running.broken() => Err(error),
     };
-    // Waits for threads that look for the end ten times a second.
+    // The source first, so that what it had left is in the ring before the streams end. Its threads
+    // look for the end ten times a second.
     drop(tokio::task::spawn_blocking(move || drop(running)).await);
+    closing.cancel();
+    let served = match served {
+        Some(served) => served,
+        None => server.await,
+    };
     report(&counters);
-    result
+    served.and(ended)
 }
 
 /// What was counted, for whoever reads the log after the fact.
@@ -141,7 +138,6 @@ fn report(counters: &Counters) {
     info!(
         flows = counters.seen_flows(),
         lost = counters.lost_records(),
-        drops_elsewhere = counters.drops_elsewhere(),
         "agent stopped"
     );
     if !undecodable.is_empty() {

@@ -1,7 +1,7 @@
 //! From raw events to events of the stream.
 //!
-//! In: what a source hands out. Out: a batch in order of time, each flow with what was known of its
-//! ends when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
+//! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
+//! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
 use std::{
     sync::Arc,
@@ -25,10 +25,6 @@ use crate::{
     uuid::Uuids,
 };
 
-/// A time that lies this far before the newest published one is a step of the wall clock, and is
-/// believed. Less is two CPUs that overtook each other between two batches.
-const CLOCK_STEP_NS: i64 = 1_000_000_000;
-
 /// Makes events of what sources hand out.
 pub struct Assembler {
     facts: Box<dyn HostFacts>,
@@ -36,7 +32,6 @@ pub struct Assembler {
     devices: Arc<ArcSwap<LocalDevices>>,
     counters: Arc<Counters>,
     uuids: Uuids,
-    newest_ns: i64,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -62,12 +57,11 @@ impl Assembler {
             devices,
             counters,
             uuids: Uuids::new(),
-            newest_ns: 0,
         }
     }
 
-    /// Waits up to `patience` for events of the source and takes at most `limit` of them. The
-    /// batch is in order of time, and does not begin before the one before it ended.
+    /// Waits up to `patience` for events of the source and takes at most `limit` of them, in the
+    /// source's order.
     ///
     /// # Errors
     /// When the source breaks.
@@ -85,7 +79,6 @@ impl Assembler {
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
             events.extend(self.event(raw, surroundings));
         })?;
-        put_in_order(&mut events, &mut self.newest_ns);
         Ok((events, progress))
     }
 
@@ -159,7 +152,7 @@ impl Assembler {
                 };
                 let reason = self.facts.drop_reason(reason);
                 if rules::is_received_copy(&reason, decoded.packet.transport) {
-                    self.counters.not_a_drop();
+                    self.counters.received_copy();
                     return None;
                 }
                 let ends = decoded.packet.ip.map(|ip| (ip.source, ip.destination));
@@ -272,19 +265,6 @@ fn replayed(flow: Box<Flow>) -> Message<Flow> {
     }
 }
 
-/// Sorts a batch by time, and lifts what would fall before the batch published before: readers
-/// and relays rely on times that never go back. CPUs overtake each other by microseconds.
-fn put_in_order(events: &mut [Event], newest_ns: &mut i64) {
-    events.sort_by_key(Event::time_ns);
-    for event in events {
-        let time_ns = event.time_ns();
-        if time_ns < *newest_ns && *newest_ns - time_ns < CLOCK_STEP_NS {
-            event.set_time_ns(*newest_ns);
-        }
-        *newest_ns = event.time_ns();
-    }
-}
-
 /// Wall clock, nanoseconds since 1970.
 pub(crate) fn now_ns() -> i64 {
     SystemTime::now()
@@ -292,40 +272,4 @@ pub(crate) fn now_ns() -> i64 {
         .map_or(0, |since| {
             i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lost(time_ns: i64) -> Event {
-        Event::Lost(Lost {
-            time_ns,
-            count: 1,
-            cpu: 0,
-        })
-    }
-
-    fn times(events: &[Event]) -> Vec<i64> {
-        events.iter().map(Event::time_ns).collect()
-    }
-
-    #[test]
-    fn times_never_go_back_within_and_across_batches() {
-        let mut newest_ns = 0;
-        let mut first = [lost(30), lost(10), lost(20)];
-        put_in_order(&mut first, &mut newest_ns);
-        assert_eq!(times(&first), [10, 20, 30]);
-        let mut second = [lost(40), lost(25)];
-        put_in_order(&mut second, &mut newest_ns);
-        assert_eq!(times(&second), [30, 40]);
-    }
-
-    #[test]
-    fn a_wall_clock_that_was_set_back_is_believed() {
-        let mut newest_ns = 10 * CLOCK_STEP_NS;
-        let mut batch = [lost(CLOCK_STEP_NS)];
-        put_in_order(&mut batch, &mut newest_ns);
-        assert_eq!(times(&batch), [CLOCK_STEP_NS]);
-    }
 }

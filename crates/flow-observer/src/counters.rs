@@ -1,9 +1,11 @@
 //! What was counted on the way from the source to the ring.
+//!
+//! Each number is counted once, where it came about; [`Counters::stages`] lists them all.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -14,11 +16,58 @@ use std::{
 pub struct Counters {
     started: Instant,
     seen_flows: AtomicU64,
+    closing_reports: AtomicU64,
     lost: AtomicU64,
     other_node: AtomicU64,
-    not_a_drop: AtomicU64,
+    received_copies: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
+    /// What the source counted itself, as of its last report.
+    source: Mutex<Vec<StageCount>>,
+}
+
+/// A number with its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StageCount {
+    /// Where it was counted.
+    pub stage: Stage,
+    /// What was counted.
+    pub what: &'static str,
+    /// Which kind, where there are several: a reason, or a CPU.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// Somebody would have wanted to see these.
+    pub is_loss: bool,
+}
+
+/// A stage of the way, in its order.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Stage {
+    /// The probes, or whatever writes events.
+    Kernel,
+    /// Reading them.
+    Source,
+    /// Making sense of them.
+    Decode,
+    /// Finding out who they are about.
+    Enrich,
+    /// Keeping them.
+    Ring,
+}
+
+impl Stage {
+    /// Its name in status and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Source => "source",
+            Self::Decode => "decode",
+            Self::Enrich => "enrich",
+            Self::Ring => "ring",
+        }
+    }
 }
 
 impl Default for Counters {
@@ -26,10 +75,12 @@ impl Default for Counters {
         Self {
             started: Instant::now(),
             seen_flows: AtomicU64::new(0),
+            closing_reports: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             other_node: AtomicU64::new(0),
-            not_a_drop: AtomicU64::new(0),
+            received_copies: AtomicU64::new(0),
             undecodable: Mutex::default(),
+            source: Mutex::default(),
         }
     }
 }
@@ -47,54 +98,128 @@ impl Counters {
         self.seen_flows.load(Ordering::Relaxed)
     }
 
-    /// Records lost in the kernel.
+    /// Records lost before the agent could read them.
     #[must_use]
     pub fn lost_records(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Drops in the namespaces of other nodes, or in ones that were gone before anybody looked.
-    #[must_use]
-    pub fn drops_elsewhere(&self) -> u64 {
-        self.other_node.load(Ordering::Relaxed)
-    }
-
-    /// Freed packets that had been received after all.
-    #[must_use]
-    pub fn received_copies(&self) -> u64 {
-        self.not_a_drop.load(Ordering::Relaxed)
-    }
-
     /// Records that could not be decoded, by reason.
     #[must_use]
     pub fn undecodable_records(&self) -> BTreeMap<&'static str, u64> {
-        self.undecodable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.undecodable).clone()
     }
 
-    pub(crate) fn published(&self, flows: u64) {
+    /// Everything that was counted, in the order of the stages. What never happened is left out,
+    /// but for the flows and for what was lost.
+    #[must_use]
+    pub fn stages(&self) -> Vec<StageCount> {
+        let count = |stage, what, count: &AtomicU64, is_loss| StageCount {
+            stage,
+            what,
+            kind: String::new(),
+            count: count.load(Ordering::Relaxed),
+            is_loss,
+        };
+        let mut counts = lock(&self.source).clone();
+        counts.push(count(Stage::Source, "lost", &self.lost, true));
+        counts.extend(
+            lock(&self.undecodable)
+                .iter()
+                .map(|(&reason, &count)| StageCount {
+                    stage: Stage::Decode,
+                    what: "undecodable",
+                    kind: reason.to_owned(),
+                    count,
+                    is_loss: true,
+                }),
+        );
+        let enrich = [
+            ("drops_elsewhere", &self.other_node),
+            ("received_copies", &self.received_copies),
+        ]
+        .map(|(what, number)| count(Stage::Enrich, what, number, false));
+        counts.extend(enrich.into_iter().filter(|count| count.count > 0));
+        counts.push(count(Stage::Ring, "flows", &self.seen_flows, false));
+        counts.push(count(
+            Stage::Ring,
+            "closing_reports",
+            &self.closing_reports,
+            false,
+        ));
+        counts.sort_by_key(|count| count.stage);
+        counts
+    }
+
+    /// What the source counted itself, in full.
+    pub(crate) fn set_source(&self, counts: Vec<StageCount>) {
+        *lock(&self.source) = counts;
+    }
+
+    pub(crate) fn published(&self, flows: u64, closing_reports: u64) {
         self.seen_flows.fetch_add(flows, Ordering::Relaxed);
+        self.closing_reports
+            .fetch_add(closing_reports, Ordering::Relaxed);
     }
 
     pub(crate) fn lost(&self, count: u64) {
         self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// A drop in the namespace of another node, or in one that was gone before anybody looked.
     pub(crate) fn other_node(&self) {
         self.other_node.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn not_a_drop(&self) {
-        self.not_a_drop.fetch_add(1, Ordering::Relaxed);
+    /// A freed packet that had been received after all.
+    pub(crate) fn received_copy(&self) {
+        self.received_copies.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {
-        let mut counts = self
-            .undecodable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(reason).or_default() += 1;
+        *lock(&self.undecodable).entry(reason).or_default() += 1;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_listed_once_and_losses_say_that_they_are() {
+        let counters = Counters::default();
+        counters.published(5, 1);
+        counters.lost(3);
+        counters.undecodable("short_packet");
+        counters.undecodable("short_packet");
+        counters.set_source(vec![StageCount {
+            stage: Stage::Kernel,
+            what: "not_a_drop",
+            kind: String::new(),
+            count: 9,
+            is_loss: false,
+        }]);
+        let listed: Vec<_> = counters
+            .stages()
+            .into_iter()
+            .map(|it| (it.stage.name(), it.what, it.kind, it.count, it.is_loss))
+            .collect();
+        let row = |stage, what, kind: &str, count, is_loss| {
+            (stage, what, kind.to_owned(), count, is_loss)
+        };
+        assert_eq!(
+            listed,
+            [
+                row("kernel", "not_a_drop", "", 9, false),
+                row("source", "lost", "", 3, true),
+                row("decode", "undecodable", "short_packet", 2, true),
+                row("ring", "flows", "", 5, false),
+                row("ring", "closing_reports", "", 1, false),
+            ]
+        );
     }
 }

@@ -57,6 +57,30 @@ pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
     })
 }
 
+/// The event as a message; `None` for one that is no part of the stream of flows.
+pub(crate) fn response(
+    event: Event,
+    node: &NodeFacts,
+    with_detail: bool,
+) -> Option<observer::GetFlowsResponse> {
+    let time_ns = event.time_ns();
+    let flow = match event {
+        Event::Flow(record) => {
+            let mut flow = flow_message(&record, node);
+            flow.extensions = with_detail.then(|| extension::pack(&flow_detail(&record)));
+            flow
+        }
+        Event::Message(flow) => *flow.message,
+        Event::Lost(lost) => return Some(lost_response(lost, node)),
+        Event::Agent(_) | Event::Debug(_) => return None,
+    };
+    Some(observer::GetFlowsResponse {
+        node_name: flow.node_name.clone(),
+        time: Some(timestamp(time_ns)),
+        response_types: Some(observer::get_flows_response::ResponseTypes::Flow(flow)),
+    })
+}
+
 fn encoded_flow(flow: &flow::Flow, node_name: &str, time_ns: i64) -> Encoded {
     let flow = flow.encode_to_vec();
     let (response, at) = flow_response(&flow, node_name, time_ns);

@@ -18,6 +18,7 @@ mod encode;
 pub mod enrich;
 mod listen;
 mod namespaces;
+pub mod offline;
 pub mod pipeline;
 pub mod process;
 pub mod record;

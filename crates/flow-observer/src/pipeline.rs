@@ -8,19 +8,27 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
     assemble::Assembler,
     counters::Counters,
     namespaces::SeenNamespaces,
-    ring::{FlowRing, MAX_BATCH},
+    ring::{Event, FlowRing, MAX_BATCH},
     source::{Progress, Source, SourceError},
 };
 
 /// How long the thread waits for events before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an agent that ends goes on taking what its source has left.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the source's own counts are asked for.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// A time that lies this far before the newest published one is a step of the wall clock, and is
+/// believed. Less is two CPUs that overtook each other between two batches.
+const CLOCK_STEP_NS: i64 = 1_000_000_000;
 
 /// Takes events from a source, makes flows of them, and publishes those.
 pub struct Pipeline {
@@ -42,18 +50,97 @@ impl Pipeline {
     /// # Errors
     /// When the source breaks.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), SourceError> {
-        while !stop.load(Ordering::Relaxed) {
-            let (events, progress) =
-                self.assembler
-                    .collect(&mut *self.source, PATIENCE, MAX_BATCH)?;
-            let flows = events.iter().filter(|event| event.is_flow()).count();
-            self.counters.published(flows as u64);
-            self.namespaces.see(&events);
-            self.ring.publish(events);
-            if progress == Progress::Ended {
-                break;
+        let mut asked_at = Instant::now();
+        let mut newest_ns = 0;
+        let result = loop {
+            if stop.load(Ordering::Relaxed) {
+                break self.finish(&mut newest_ns);
             }
+            match self.turn(&mut newest_ns) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Ended) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if asked_at.elapsed() >= COUNT_EVERY {
+                asked_at = Instant::now();
+                self.counters.set_source(self.source.counts());
+            }
+        };
+        self.counters.set_source(self.source.counts());
+        result
+    }
+
+    /// Takes what the source has left, but not for longer than an agent may take to end.
+    fn finish(&mut self, newest_ns: &mut i64) -> Result<(), SourceError> {
+        let started = Instant::now();
+        let mut progress = self.source.finish();
+        while progress == Progress::More && started.elapsed() < FINISH_TIMEOUT {
+            progress = self.turn(newest_ns)?;
         }
         Ok(())
+    }
+
+    /// Publishes what the source has now.
+    fn turn(&mut self, newest_ns: &mut i64) -> Result<Progress, SourceError> {
+        let (mut events, progress) =
+            self.assembler
+                .collect(&mut *self.source, PATIENCE, MAX_BATCH)?;
+        put_in_order(&mut events, newest_ns);
+        let with_closing = events.iter().filter(|it| it.is_flow_or_closing()).count() as u64;
+        let flows = events.iter().filter(|it| it.is_flow()).count() as u64;
+        self.counters.published(flows, with_closing - flows);
+        self.namespaces.see(&events);
+        self.ring.publish(events);
+        Ok(progress)
+    }
+}
+
+/// Sorts a batch by time, and lifts what would fall before the batch published before: readers
+/// and relays rely on times that never go back. CPUs overtake each other by microseconds.
+fn put_in_order(events: &mut [Event], newest_ns: &mut i64) {
+    events.sort_by_key(Event::time_ns);
+    for event in events {
+        let time_ns = event.time_ns();
+        if time_ns < *newest_ns && *newest_ns - time_ns < CLOCK_STEP_NS {
+            event.set_time_ns(*newest_ns);
+        }
+        *newest_ns = event.time_ns();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Lost;
+
+    fn lost(time_ns: i64) -> Event {
+        Event::Lost(Lost {
+            time_ns,
+            count: 1,
+            cpu: 0,
+        })
+    }
+
+    fn times(events: &[Event]) -> Vec<i64> {
+        events.iter().map(Event::time_ns).collect()
+    }
+
+    #[test]
+    fn times_never_go_back_within_and_across_batches() {
+        let mut newest_ns = 0;
+        let mut first = [lost(30), lost(10), lost(20)];
+        put_in_order(&mut first, &mut newest_ns);
+        assert_eq!(times(&first), [10, 20, 30]);
+        let mut second = [lost(40), lost(25)];
+        put_in_order(&mut second, &mut newest_ns);
+        assert_eq!(times(&second), [30, 40]);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_back_is_believed() {
+        let mut newest_ns = 10 * CLOCK_STEP_NS;
+        let mut batch = [lost(CLOCK_STEP_NS)];
+        put_in_order(&mut batch, &mut newest_ns);
+        assert_eq!(times(&batch), [CLOCK_STEP_NS]);
     }
 }

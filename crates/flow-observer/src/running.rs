@@ -8,29 +8,33 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{
-    agent::{AgentError, Config, SourceKind},
+    agent::{AgentError, Config},
     assemble::Assembler,
     counters::Counters,
     enrich::{Directory, Inventory},
     namespaces::SeenNamespaces,
     pipeline::Pipeline,
     ring::FlowRing,
-    source::SourceError,
+    source::{Hook, LocalDevices, SourceError, open},
 };
 
-/// A source at work. Dropping it stops the thread, then detaches the probes.
+/// A source at work. Dropping it stops the thread, then lets go of the source.
 pub(crate) struct Running {
+    /// Parts of the source that can be off.
+    pub(crate) hooks: Vec<Hook>,
+    /// This host's devices.
+    pub(crate) devices: Arc<ArcSwap<LocalDevices>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// Receives why the source ended. The sender lives in the thread, or here if there is none.
-    ended: oneshot::Receiver<SourceError>,
+    /// Receives why the source broke. The sender lives in the thread, or here if there is none.
+    broken: oneshot::Receiver<SourceError>,
     _idle: Option<oneshot::Sender<SourceError>>,
-    #[cfg(feature = "probes")]
-    _attacher: Option<crate::source::probes::Attacher>,
+    _guard: Option<Box<dyn Send>>,
 }
 
 impl Running {
@@ -42,85 +46,80 @@ impl Running {
         counters: &Arc<Counters>,
         namespaces: &Arc<SeenNamespaces>,
     ) -> Result<Self, AgentError> {
-        match config.source {
-            SourceKind::None => Ok(Self::idle()),
-            #[cfg(not(feature = "probes"))]
-            SourceKind::Probes => Err(AgentError::NoProbes),
-            #[cfg(feature = "probes")]
-            SourceKind::Probes => {
-                let probes = crate::source::probes::start()?;
-                let assembler = Assembler::new(
-                    Box::new(probes.names),
-                    Directory::new(&config.node_name, inventory),
-                    probes.attacher.devices(),
-                    Arc::clone(counters),
-                );
-                let pipeline = Pipeline {
-                    source: Box::new(probes.reader),
-                    assembler,
-                    ring: Arc::clone(ring),
-                    counters: Arc::clone(counters),
-                    namespaces: Arc::clone(namespaces),
-                };
-                let mut running = Self::read(pipeline)?;
-                running._attacher = Some(probes.attacher);
-                Ok(running)
-            }
-        }
+        let (sender, broken) = oneshot::channel();
+        let mut running = Self {
+            hooks: Vec::new(),
+            devices: Arc::default(),
+            stop: Arc::default(),
+            thread: None,
+            broken,
+            _idle: None,
+            _guard: None,
+        };
+        let Some(opened) = open(&config.source)? else {
+            running._idle = Some(sender);
+            return Ok(running);
+        };
+        running.hooks = opened.hooks;
+        running.devices = Arc::clone(&opened.devices);
+        running._guard = opened.guard;
+        let pipeline = Pipeline {
+            source: opened.source,
+            assembler: Assembler::new(
+                opened.facts,
+                Directory::new(&config.node_name, inventory),
+                opened.devices,
+                Arc::clone(counters),
+            ),
+            ring: Arc::clone(ring),
+            namespaces: Arc::clone(namespaces),
+            counters: Arc::clone(counters),
+        };
+        running.thread = Some(read(pipeline, Arc::clone(&running.stop), sender)?);
+        Ok(running)
     }
 
-    /// Why the source ended, when it does.
-    pub(crate) async fn ended(&mut self) -> AgentError {
-        match (&mut self.ended).await {
+    /// Why the source broke, when it does.
+    pub(crate) async fn broken(&mut self) -> AgentError {
+        match (&mut self.broken).await {
             Ok(error) => AgentError::Source(error),
             Err(_) => AgentError::PipelineEnded,
         }
     }
+}
 
-    fn idle() -> Self {
-        let (sender, ended) = oneshot::channel();
-        Self {
-            stop: Arc::default(),
-            thread: None,
-            ended,
-            _idle: Some(sender),
-            #[cfg(feature = "probes")]
-            _attacher: None,
+/// Starts the thread of a pipeline.
+fn read(
+    pipeline: Pipeline,
+    stop: Arc<AtomicBool>,
+    broken: oneshot::Sender<SourceError>,
+) -> Result<JoinHandle<()>, AgentError> {
+    let thread = move || match pipeline.run(&stop) {
+        // Nobody waits any more when the agent is ending by itself.
+        Err(error) => drop(broken.send(error)),
+        Ok(()) if stop.load(Ordering::Relaxed) => {}
+        Ok(()) => {
+            info!("everything was read; serving what there is");
+            // A sender that is dropped would mean that the thread broke.
+            while !stop.load(Ordering::Relaxed) {
+                thread::park();
+            }
         }
-    }
-
-    /// Starts the thread of a pipeline.
-    #[cfg_attr(
-        not(feature = "probes"),
-        expect(dead_code, reason = "no source needs a thread")
-    )]
-    fn read(pipeline: Pipeline) -> Result<Self, AgentError> {
-        let mut running = Self::idle();
-        let sender = running._idle.take();
-        let stop = Arc::clone(&running.stop);
-        let thread = thread::Builder::new()
-            .name("pipeline".to_owned())
-            .spawn(move || {
-                if let Err(error) = pipeline.run(&stop)
-                    && let Some(sender) = sender
-                {
-                    // Nobody waits any more when the agent is ending by itself.
-                    drop(sender.send(error));
-                }
-            })
-            .map_err(AgentError::Thread)?;
-        running.thread = Some(thread);
-        Ok(running)
-    }
+    };
+    thread::Builder::new()
+        .name("pipeline".to_owned())
+        .spawn(thread)
+        .map_err(AgentError::Thread)
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            warn!("the thread that reads events ended early");
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                warn!("the thread that reads events ended early");
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use flow_observer::agent::{
-    self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY, SourceKind,
+use flow_observer::{
+    agent::{self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY},
+    source::{SourceOptions, SourceSpec},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,9 +32,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
 
-    /// Where events come from: `probes` (needs root), or `none` to serve an empty ring
-    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = Source::Probes)]
-    source: Source,
+    /// Where events come from: `probes` (this kernel; needs root), `cilium[:SOCKET]` (the monitor
+    /// socket of Cilium's agent), `cilium-map:PATH` (its event map), `pcap:FILE` (a capture),
+    /// `replay:FILE` (flows as JSON), or `none`
+    #[arg(long, value_name = "SOURCE", default_value_t = SourceSpec::Probes)]
+    source: SourceSpec,
+
+    /// Play a capture or exported flows at the pace at which they were recorded
+    #[arg(long)]
+    realtime: bool,
+
+    /// Read Cilium's event map although that takes the events away from whoever reads it now
+    #[arg(long)]
+    take_over: bool,
 
     /// How many flows to keep in memory
     #[arg(
@@ -43,12 +54,6 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(1..=MAX_RING_CAPACITY as u64)
     )]
     ring_capacity: u64,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Source {
-    Probes,
-    None,
 }
 
 /// Runs until `shutdown`.
@@ -61,9 +66,10 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         node_name,
         socket: args.socket,
         inventory: args.inventory,
-        source: match args.source {
-            Source::Probes => SourceKind::Probes,
-            Source::None => SourceKind::None,
+        source: SourceOptions {
+            spec: args.source,
+            realtime: args.realtime,
+            take_over: args.take_over,
         },
         ring_capacity: usize::try_from(args.ring_capacity)?,
     };

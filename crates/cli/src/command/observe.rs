@@ -32,8 +32,11 @@ pub(crate) async fn flows(
         return super::print(&raw::print(&request.whitelist, &request.blacklist));
     }
     #[cfg(feature = "node")]
-    if args.embedded {
-        return crate::embedded::observe(request, display, shutdown).await;
+    {
+        let source = crate::embedded::source(&args)?;
+        if let Some(source) = source {
+            return crate::embedded::observe(source, request, display, shutdown).await;
+        }
     }
     let responses: Flows = if args.input_file.is_empty() {
         asked(&shutdown, async {

@@ -129,9 +129,37 @@ const OTHER: Section = Section {
 #[cfg(feature = "node")]
 const EMBEDDED: Section = Section {
     heading: "Local Flags",
+    flags: &[
+        Flag::switch(
+            "embedded",
+            "Watch this machine with an agent inside this process; needs root, asks no server",
+        ),
+        Flag::switch(
+            "realtime",
+            "Play a capture or exported flows at the pace at which they were recorded",
+        ),
+        Flag::value(
+            "source",
+            "SOURCE",
+            "What --embedded reads: probes (this kernel), cilium[:SOCKET] (the monitor socket of \
+            Cilium's agent), cilium-map:PATH (its event map), pcap:FILE (a capture, of this or \
+            another machine; no privileges needed) or replay:FILE (flows as JSON); - is standard \
+            input [default: probes]",
+        ),
+        Flag::switch(
+            "take-over",
+            "Read Cilium's event map although that takes the events away from whoever reads it now",
+        ),
+    ],
+};
+
+/// What servers of Palomar tell, and Hubble's do not.
+const DETAIL: Section = Section {
+    heading: "Detail Flags",
     flags: &[Flag::switch(
-        "embedded",
-        "Watch this machine with an agent inside this process; needs root, asks no server",
+        "detail",
+        "Ask for what goes beyond Hubble's flows, as bytes and packets, processes and the kernel's \
+        reasons; in JSON, under extensions, which Hubble's own client cannot read",
     )],
 };
 
@@ -142,6 +170,7 @@ pub(crate) const FLOWS: &[Section] = &[
     RAW_FILTERS,
     FORMATTING,
     FLOW_FORMAT,
+    DETAIL,
     #[cfg(feature = "node")]
     EMBEDDED,
     settings::SECTION,
@@ -182,8 +211,15 @@ pub(crate) struct Args {
     pub(crate) print_raw_filters: bool,
     pub(crate) silent_errors: bool,
     pub(crate) use_default_field_masks: bool,
+    pub(crate) detail: bool,
     #[cfg(feature = "node")]
     pub(crate) embedded: bool,
+    #[cfg(feature = "node")]
+    pub(crate) realtime: bool,
+    #[cfg(feature = "node")]
+    pub(crate) source: String,
+    #[cfg(feature = "node")]
+    pub(crate) take_over: bool,
     pub(crate) server: ServerArgs,
 }
 
@@ -211,10 +247,28 @@ impl Default for Args {
             print_raw_filters: false,
             silent_errors: false,
             use_default_field_masks: true,
+            detail: false,
             #[cfg(feature = "node")]
             embedded: false,
+            #[cfg(feature = "node")]
+            realtime: false,
+            #[cfg(feature = "node")]
+            source: String::new(),
+            #[cfg(feature = "node")]
+            take_over: false,
             server: ServerArgs::default(),
         }
+    }
+}
+
+impl Args {
+    /// Whether this process reads the events itself, and no server has a say in how many.
+    pub(crate) fn is_read_here(&self) -> bool {
+        #[cfg(feature = "node")]
+        if self.embedded {
+            return true;
+        }
+        !self.input_file.is_empty()
     }
 }
 
@@ -242,8 +296,15 @@ impl Accept for Args {
             "print-raw-filters" => self.print_raw_filters = value::switch(text)?,
             "silent-errors" => self.silent_errors = value::switch(text)?,
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
+            "detail" => self.detail = value::switch(text)?,
             #[cfg(feature = "node")]
             "embedded" => self.embedded = value::switch(text)?,
+            #[cfg(feature = "node")]
+            "realtime" => self.realtime = value::switch(text)?,
+            #[cfg(feature = "node")]
+            "source" => text.clone_into(&mut self.source),
+            #[cfg(feature = "node")]
+            "take-over" => self.take_over = value::switch(text)?,
             _ => return Ok(self.server.accept(flag, text)? || self.filters.accept(flag, text)?),
         }
         Ok(true)

@@ -2,7 +2,10 @@
 //! other.
 
 use anyhow::bail;
-use flow_api::observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest};
+use flow_api::{
+    extension::ask_for_flow_detail,
+    observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest},
+};
 use prost_types::Timestamp;
 
 use super::{args::Args, mask};
@@ -78,6 +81,7 @@ pub(crate) fn flows(
         since: window.since,
         until: window.until,
         field_mask,
+        extensions: args.detail.then(ask_for_flow_detail),
         ..GetFlowsRequest::default()
     };
     Ok((request, display))
@@ -194,7 +198,7 @@ impl Window {
         let number = match number {
             0 if since.is_some() || until.is_some() => 0,
             0 if args.all => u64::MAX,
-            0 if !args.follow && args.input_file.is_empty() => USUAL_COUNT,
+            0 if !args.follow && !args.is_read_here() => USUAL_COUNT,
             number => number,
         };
         Ok(Self {

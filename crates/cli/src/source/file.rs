@@ -5,7 +5,6 @@
 //! the same time. Lines that hold no response are logged and skipped.
 
 use std::{
-    collections::VecDeque,
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
 };
@@ -14,13 +13,14 @@ use flow_api::{
     json,
     observer::{GetFlowsRequest, GetFlowsResponse},
 };
-use flow_filter::Filter;
-use futures::{StreamExt as _, stream};
-use prost_types::Timestamp;
-use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::{Flows, reason};
+use super::{
+    Flows,
+    batches::{self, Batches},
+    reason,
+    selection::Selection,
+};
 
 /// A longer line is an error: memory must not grow with what a file claims to be one line. The
 /// largest flows, with long URLs and many labels, have some tens of kilobytes.
@@ -29,15 +29,8 @@ const LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// Responses that are handed over at once. Enough that handing over costs nothing next to parsing.
 const BATCH: usize = 256;
 
-/// Batches that wait for the printer: one being printed, one ready, one being filled. When full,
-/// the reader waits.
-const BATCHES_WAITING: usize = 2;
-
 /// What is read at once from the file.
 const READ_BYTES: usize = 256 * 1024;
-
-/// `--last` keeps that many responses in memory.
-const MOST_LAST: u64 = 1_000_000;
 
 /// Opens a file, or standard input for `-`, and reads the flows that `request` asks for.
 ///
@@ -53,7 +46,7 @@ pub(crate) fn flows(path: &str, request: &GetFlowsRequest) -> anyhow::Result<Flo
     };
     let selection = Selection::new(request)?;
     let path = path.to_owned();
-    let (batches, receiver) = mpsc::channel(BATCHES_WAITING);
+    let (batches, flows) = batches::channel();
     tokio::task::spawn_blocking(move || {
         let mut lines = Lines {
             input: BufReader::with_capacity(READ_BYTES, input),
@@ -65,19 +58,8 @@ pub(crate) fn flows(path: &str, request: &GetFlowsRequest) -> anyhow::Result<Flo
             batches.blocking_send(Err(error)).ok();
         }
     });
-    let batches = stream::unfold(receiver, |mut receiver| async move {
-        let batch = receiver.recv().await?;
-        Some((batch, receiver))
-    });
-    Ok(batches
-        .flat_map(|batch| match batch {
-            Ok(responses) => stream::iter(responses).map(Ok).left_stream(),
-            Err(error) => stream::iter([Err(error)]).right_stream(),
-        })
-        .boxed())
+    Ok(flows)
 }
-
-type Batches = mpsc::Sender<anyhow::Result<Vec<GetFlowsResponse>>>;
 
 /// Reads to the end, or until nobody wants more.
 fn read(
@@ -176,84 +158,5 @@ impl Parser {
         }
         warn!(%error, line = text, "Failed to unmarshal json to flow");
         None
-    }
-}
-
-/// Which responses are wanted: by time, by filter, and how many from which end.
-struct Selection {
-    filter: Filter,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    count: Count,
-}
-
-enum Count {
-    All,
-    /// How many are still to come.
-    First(u64),
-    /// The latest ones so far, and how many to keep.
-    Last(VecDeque<GetFlowsResponse>, usize),
-}
-
-impl Selection {
-    fn new(request: &GetFlowsRequest) -> anyhow::Result<Self> {
-        let filter = Filter::compile(&request.whitelist, &request.blacklist)?;
-        let count = match request.number {
-            0 | u64::MAX => Count::All,
-            number if request.first => Count::First(number),
-            number if number > MOST_LAST => {
-                anyhow::bail!("--last must be <= 1_000_000, got {number}")
-            }
-            number => Count::Last(VecDeque::new(), usize::try_from(number)?),
-        };
-        Ok(Self {
-            filter,
-            since: request.since,
-            until: request.until,
-            count,
-        })
-    }
-
-    fn is_complete(&self) -> bool {
-        matches!(self.count, Count::First(0))
-    }
-
-    /// The response if it is wanted now.
-    fn pass(&mut self, response: GetFlowsResponse) -> Option<GetFlowsResponse> {
-        if !self.wants(&response) {
-            return None;
-        }
-        match &mut self.count {
-            Count::All => Some(response),
-            Count::First(missing) => {
-                *missing = missing.saturating_sub(1);
-                Some(response)
-            }
-            Count::Last(kept, most) => {
-                if kept.len() == *most {
-                    kept.pop_front();
-                }
-                kept.push_back(response);
-                None
-            }
-        }
-    }
-
-    fn wants(&self, response: &GetFlowsResponse) -> bool {
-        let time = response.time.unwrap_or_default();
-        let key = |time: &Timestamp| (time.seconds, time.nanos);
-        if self.since.is_some_and(|since| key(&time) < key(&since))
-            || self.until.is_some_and(|until| key(&time) > key(&until))
-        {
-            return false;
-        }
-        self.filter.matches(response)
-    }
-
-    fn finish(self) -> VecDeque<GetFlowsResponse> {
-        match self.count {
-            Count::Last(kept, _) => kept,
-            Count::All | Count::First(_) => VecDeque::new(),
-        }
     }
 }

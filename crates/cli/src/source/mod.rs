@@ -1,6 +1,10 @@
-//! Where events come from: a server, or a file of JSON lines.
+//! Where events come from: a server, a file of JSON lines, or a source that this process reads.
 
+mod batches;
 pub(crate) mod file;
+#[cfg(feature = "node")]
+pub(crate) mod offline;
+mod selection;
 pub(crate) mod server;
 
 use flow_api::observer::GetFlowsResponse;

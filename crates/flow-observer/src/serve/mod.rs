@@ -1,5 +1,6 @@
 //! The gRPC edge: what a node answers.
 
+mod agent;
 mod mask;
 mod observer;
 mod peer;
@@ -8,8 +9,8 @@ mod query;
 use std::time::Duration;
 
 use flow_api::{
-    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, peer::peer_server::PeerServer,
-    service::observer_server::ObserverServer,
+    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, palomar::agent_server::AgentServer,
+    peer::peer_server::PeerServer, service::observer_server::ObserverServer,
 };
 use http::HeaderValue;
 use tokio::net::UnixListener;
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use crate::agent::AgentError;
 
+pub(crate) use agent::AgentService;
 pub(crate) use observer::ObserverService;
 pub(crate) use peer::{PeerService, peer_nodes};
 
@@ -36,6 +38,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) async fn run(
     listener: UnixListener,
     observer: ObserverService,
+    agent: AgentService,
     peers: PeerService,
     closing: CancellationToken,
 ) -> Result<(), AgentError> {
@@ -56,6 +59,7 @@ pub(crate) async fn run(
     let server = Server::builder()
         .layer(version)
         .add_service(ObserverServer::new(observer))
+        .add_service(AgentServer::new(agent))
         .add_service(PeerServer::new(peers))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(AgentError::Reflection)?)

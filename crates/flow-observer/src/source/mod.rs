@@ -7,10 +7,16 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use flow_api::flow::Flow;
 
-use crate::decode::Start;
+use crate::{counters::StageCount, decode::Start};
 
+mod open;
 #[cfg(feature = "probes")]
 pub mod probes;
+mod spec;
+
+pub(crate) use open::open;
+pub use open::{Hook, OpenError, Opened};
+pub use spec::{CILIUM_MONITOR_SOCKET, SourceOptions, SourceSpec, UnknownSource};
 
 /// One event as a source found it, valid until the source is asked again.
 #[derive(Debug)]
@@ -84,6 +90,17 @@ pub trait Source: Send {
     fn wall_clock_offset_ns(&mut self) -> i64 {
         0
     }
+
+    /// Says that the agent is ending. If there is something left to hand out, polls go on until
+    /// they say that everything was.
+    fn finish(&mut self) -> Progress {
+        Progress::Ended
+    }
+
+    /// What the source counted itself since its start. Asked about once a second, and at the end.
+    fn counts(&mut self) -> Vec<StageCount> {
+        Vec::new()
+    }
 }
 
 /// What the host knows about the numbers in records.
@@ -106,11 +123,6 @@ pub trait HostFacts: Send {
         None
     }
 }
-
-/// For sources whose events hold no such numbers.
-pub struct NoFacts;
-
-impl HostFacts for NoFacts {}
 
 /// A network namespace of this node.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -1,0 +1,52 @@
+//! Flows of a finite source, such as a capture file: read by this process, in full.
+
+use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest};
+use flow_observer::{enrich::Inventory, offline::Offline, source::SourceOptions};
+use tracing::warn;
+
+use super::{
+    Flows,
+    batches::{self, Batches},
+    selection::Selection,
+};
+use crate::embedded::host_name;
+
+/// Opens a source and reads the flows that `request` asks for.
+///
+/// # Errors
+/// The source cannot be used, a filter means nothing, or too many flows are to be kept.
+pub(crate) fn flows(source: &SourceOptions, request: &GetFlowsRequest) -> anyhow::Result<Flows> {
+    let selection = Selection::new(request)?;
+    let with_detail = asks_for_flow_detail(request.extensions.as_ref());
+    let offline = Offline::open(source, &host_name(), Inventory::default(), with_detail)?;
+    let (batches, flows) = batches::channel();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = read(offline, selection, &batches) {
+            // Nobody listens any more if this fails, so nobody misses it.
+            batches.blocking_send(Err(error)).ok();
+        }
+    });
+    Ok(flows)
+}
+
+/// Reads to the end, or until nobody wants more.
+fn read(mut offline: Offline, mut selection: Selection, batches: &Batches) -> anyhow::Result<()> {
+    while !selection.is_complete() {
+        let Some(responses) = offline.next_batch()? else {
+            break;
+        };
+        let batch: Vec<_> = responses
+            .into_iter()
+            .filter_map(|response| selection.pass(response))
+            .collect();
+        if batches.is_closed() || (!batch.is_empty() && batches.blocking_send(Ok(batch)).is_err()) {
+            return Ok(());
+        }
+    }
+    let rest = selection.finish().into();
+    batches.blocking_send(Ok(rest)).ok();
+    for (reason, count) in offline.counters().undecodable_records() {
+        warn!(reason, count, "skipped what could not be read");
+    }
+    Ok(())
+}

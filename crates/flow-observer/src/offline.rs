@@ -1,0 +1,104 @@
+//! Reading a finite source in full, without a ring: whoever asks sets the pace, nothing is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use flow_api::observer::GetFlowsResponse;
+
+use crate::{
+    assemble::Assembler,
+    counters::Counters,
+    encode::{self, NodeFacts},
+    enrich::{Directory, Inventory},
+    ring::{Event, MAX_BATCH},
+    source::{OpenError, Opened, Progress, Source, SourceError, SourceOptions, open},
+};
+
+/// How long one look at a source may take that has nothing at the moment, as a pipe or a file that
+/// is played at its own pace: as long as whoever reads may take to notice that it should stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A source that is read to its end.
+pub struct Offline {
+    source: Box<dyn Source>,
+    assembler: Assembler,
+    node: NodeFacts,
+    counters: Arc<Counters>,
+    with_detail: bool,
+    progress: Progress,
+}
+
+impl Offline {
+    /// Opens a source; `with_detail` adds to each flow what goes beyond Hubble's contract.
+    ///
+    /// # Errors
+    /// When the source is not there, or may not be used.
+    pub fn open(
+        options: &SourceOptions,
+        node_name: &str,
+        inventory: Inventory,
+        with_detail: bool,
+    ) -> Result<Self, OpenError> {
+        let counters = Arc::new(Counters::default());
+        let node = NodeFacts {
+            name: node_name.to_owned(),
+        };
+        let Some(Opened {
+            source,
+            facts,
+            devices,
+            ..
+        }) = open(options)?
+        else {
+            return Err(OpenError::NotBuilt(options.spec.clone()));
+        };
+        let directory = Directory::new(node_name, inventory);
+        Ok(Self {
+            source,
+            assembler: Assembler::new(facts, directory, devices, Arc::clone(&counters)),
+            node,
+            counters,
+            with_detail,
+            progress: Progress::More,
+        })
+    }
+
+    /// What comes next, in order; `None` after the end. May be empty when nothing came in time.
+    ///
+    /// # Errors
+    /// When the source breaks.
+    pub fn next_batch(&mut self) -> Result<Option<Vec<GetFlowsResponse>>, SourceError> {
+        if self.progress == Progress::Ended {
+            return Ok(None);
+        }
+        let (events, progress) = self
+            .assembler
+            .collect(&mut *self.source, PATIENCE, MAX_BATCH)?;
+        self.progress = progress;
+        if progress == Progress::Ended {
+            self.counters.set_source(self.source.counts());
+        }
+        Ok(Some(
+            events
+                .into_iter()
+                .filter_map(|event| self.response(event))
+                .collect(),
+        ))
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn response(&self, event: Event) -> Option<GetFlowsResponse> {
+        let is_wanted = match &event {
+            Event::Lost(_) => true,
+            _ if self.with_detail => event.is_flow_or_closing(),
+            _ => event.is_flow(),
+        };
+        is_wanted
+            .then(|| encode::response(event, &self.node, self.with_detail))
+            .flatten()
+    }
+}

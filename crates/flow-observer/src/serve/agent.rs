@@ -1,0 +1,50 @@
+//! What an agent says about itself.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use flow_api::palomar::{
+    GetAgentStatusRequest, GetAgentStatusResponse, StageCount, agent_server::Agent,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    counters::Counters,
+    source::{Hook, LocalDevices, SourceOptions},
+};
+
+/// Tells where events come from, what is on, and what was counted.
+pub(crate) struct AgentService {
+    pub(crate) source: SourceOptions,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) devices: Arc<ArcSwap<LocalDevices>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+#[tonic::async_trait]
+impl Agent for AgentService {
+    async fn get_agent_status(
+        &self,
+        _request: Request<GetAgentStatusRequest>,
+    ) -> Result<Response<GetAgentStatusResponse>, Status> {
+        let hooks = self.hooks.iter().map(|hook| flow_api::palomar::Hook {
+            name: hook.name.to_owned(),
+            on: hook.off.is_none(),
+            reason: hook.off.clone().unwrap_or_default(),
+        });
+        let counts = self.counters.stages().into_iter().map(|count| StageCount {
+            stage: count.stage.name().to_owned(),
+            what: count.what.to_owned(),
+            kind: count.kind,
+            count: count.count,
+            is_loss: count.is_loss,
+        });
+        Ok(Response::new(GetAgentStatusResponse {
+            source: self.source.spec.to_string(),
+            aggregation: String::new(),
+            hooks: hooks.collect(),
+            counts: counts.collect(),
+            watched_devices: u32::try_from(self.devices.load().watched).unwrap_or(u32::MAX),
+        }))
+    }
+}

@@ -1,0 +1,65 @@
+//! Opening a source, with what belongs to it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{HostFacts, LocalDevices, Source, SourceOptions, SourceSpec};
+
+/// A source at work.
+pub struct Opened {
+    /// Hands out events.
+    pub source: Box<dyn Source>,
+    /// What the host knows about the numbers in them.
+    pub facts: Box<dyn HostFacts>,
+    /// The host's devices.
+    pub devices: Arc<ArcSwap<LocalDevices>>,
+    /// Which of its parts are on.
+    pub hooks: Vec<Hook>,
+    /// Keeps the source going; dropped after it.
+    pub(crate) guard: Option<Box<dyn Send>>,
+}
+
+/// A part of a source that can be on or off on its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hook {
+    /// Its name, as in `tcp-retransmits`.
+    pub name: &'static str,
+    /// Why it is off; `None` when it is on.
+    pub off: Option<String>,
+}
+
+/// Why a source cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The probes are not running.
+    #[cfg(feature = "probes")]
+    #[error(transparent)]
+    Probes(#[from] super::probes::ProbeError),
+    /// This build has no probes.
+    #[error("this build cannot use --source {0}: rebuild with the feature `probes`")]
+    NotBuilt(SourceSpec),
+}
+
+/// Opens what `options` name. `None` for the source that is none.
+///
+/// # Errors
+/// When it is not there, or may not be used.
+pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError> {
+    match &options.spec {
+        SourceSpec::None => Ok(None),
+        #[cfg(feature = "probes")]
+        SourceSpec::Probes => {
+            let probes = super::probes::start()?;
+            Ok(Some(Opened {
+                source: Box::new(probes.reader),
+                facts: Box::new(probes.names),
+                devices: probes.attacher.devices(),
+                hooks: Vec::new(),
+                guard: Some(Box::new(probes.attacher)),
+            }))
+        }
+        other => Err(OpenError::NotBuilt(other.clone())),
+    }
+}
