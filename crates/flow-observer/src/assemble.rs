@@ -94,7 +94,12 @@ impl Assembler {
     fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings) -> Option<Event> {
         match raw {
             RawEvent::Record(bytes) => match decode::decode(bytes) {
-                Ok(decoded) => self.probe_flow(decoded, surroundings).map(Event::Flow),
+                Ok(decoded) => {
+                    if let Some(fault) = decoded.fault {
+                        self.counters.undecodable(fault.reason());
+                    }
+                    self.probe_flow(decoded, surroundings).map(Event::Flow)
+                }
                 Err(error) => self.undecodable(error.reason()),
             },
             // No hook is loaded yet, and no source reads Cilium's records.
@@ -184,10 +189,12 @@ impl Assembler {
         captured: CapturedPacket<'_>,
         around: &Surroundings,
     ) -> Option<Event> {
-        let packet = match decode::captured(&captured) {
-            Ok(packet) => packet,
-            Err(error) => return self.undecodable(error.reason()),
-        };
+        let cut = captured.original_len as usize > captured.bytes.len();
+        let dissected = decode::dissect(captured.bytes, cut, captured.start);
+        if let Some(fault) = dissected.fault {
+            self.counters.undecodable(fault.reason());
+        }
+        let packet = dissected.headers;
         let (source, destination) = around.parties(&packet);
         let interface = captured.interface.map(|(index, name)| Interface {
             index,

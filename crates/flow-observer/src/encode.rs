@@ -15,8 +15,8 @@ use prost_types::Timestamp;
 use crate::{
     decode::{datapath_file, summary::summary},
     record::{
-        Dropped, DroppedBy, Ethernet, FlowRecord, Interface, Ip, Observation, PacketHeaders, Party,
-        Traffic, Transport,
+        Dropped, DroppedBy, Ethernet, FlowRecord, Interface, Ip, Observation, Party, Traffic,
+        Transport, Tunnel, TunnelProtocol,
     },
     ring::{Event, Lost, Slot},
 };
@@ -170,8 +170,9 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         drop_reason,
         drop_reason_desc: drop_reason.cast_signed(),
         ethernet: record.packet.ethernet.map(ethernet),
-        ip: record.packet.ip.map(|it| ip(it, record)),
-        l4: layer4(&record.packet),
+        ip: record.packet.ip.map(|it| translated_ip(it, record)),
+        l4: record.packet.transport.map(layer4),
+        tunnel: record.packet.tunnel.map(tunnel),
         source: Some(endpoint(&record.source)),
         destination: Some(endpoint(&record.destination)),
         r#type: record.flow_type().into(),
@@ -307,35 +308,45 @@ fn ethernet(ethernet: Ethernet) -> flow::Ethernet {
     }
 }
 
-fn ip(ip: Ip, record: &FlowRecord) -> flow::Ip {
+fn ip(ip: Ip) -> flow::Ip {
     let version = if ip.source.is_ipv4() {
         flow::IpVersion::IPv4
     } else {
         flow::IpVersion::IPv6
     };
-    let source = ip.source.to_string();
+    flow::Ip {
+        source: ip.source.to_string(),
+        destination: ip.destination.to_string(),
+        ip_version: version.into(),
+        ..flow::Ip::default()
+    }
+}
+
+/// The addresses with what is known beyond the packet: the source before it was translated, and
+/// whether the packet was encrypted on its way.
+fn translated_ip(addresses: Ip, record: &FlowRecord) -> flow::Ip {
+    let packet = ip(addresses);
     let original = record
         .rare
         .as_ref()
         .and_then(|rare| rare.original_source)
         .map(|original| original.to_string())
-        .filter(|original| *original != source);
+        .filter(|original| *original != packet.source);
     let (source, source_xlated) = match original {
-        Some(original) => (original, source),
-        None => (source, String::new()),
+        Some(original) => (original, packet.source),
+        None => (packet.source, String::new()),
     };
     flow::Ip {
         source,
         source_xlated,
-        destination: ip.destination.to_string(),
-        ip_version: version.into(),
         encrypted: matches!(record.observation, Observation::Trace { encrypted, .. } if encrypted),
+        ..packet
     }
 }
 
-fn layer4(packet: &PacketHeaders) -> Option<flow::Layer4> {
+fn layer4(transport: Transport) -> flow::Layer4 {
     use flow::layer4::Protocol;
-    let protocol = match packet.transport? {
+    let protocol = match transport {
         Transport::Tcp {
             source_port,
             destination_port,
@@ -367,10 +378,34 @@ fn layer4(packet: &PacketHeaders) -> Option<flow::Layer4> {
             r#type: kind.into(),
             code: code.into(),
         }),
+        Transport::Vrrp {
+            kind, id, priority, ..
+        } => Protocol::Vrrp(flow::Vrrp {
+            r#type: kind.into(),
+            vrid: id.into(),
+            priority: priority.into(),
+        }),
+        Transport::Igmp { kind, group } => Protocol::Igmp(flow::Igmp {
+            r#type: kind.into(),
+            group_address: group.to_string(),
+        }),
     };
-    Some(flow::Layer4 {
+    flow::Layer4 {
         protocol: Some(protocol),
-    })
+    }
+}
+
+fn tunnel(tunnel: Tunnel) -> flow::Tunnel {
+    let protocol = match tunnel.protocol {
+        TunnelProtocol::Geneve => flow::tunnel::Protocol::Geneve,
+        TunnelProtocol::Vxlan => flow::tunnel::Protocol::Vxlan,
+    };
+    flow::Tunnel {
+        protocol: protocol.into(),
+        ip: Some(ip(tunnel.ip)),
+        l4: Some(layer4(tunnel.transport)),
+        vni: tunnel.vni,
+    }
 }
 
 fn tcp_flags(bits: u16) -> flow::TcpFlags {

@@ -3,7 +3,10 @@
 //! Protobuf appears only when a reader wants the bytes (`encode`). What a flow was called when it
 //! happened is part of it, and does not change when the names do.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use flow_api::flow;
 use flow_filter::TcpFlags;
@@ -190,15 +193,24 @@ pub struct PolicyVerdict {
     pub auth_type: u8,
 }
 
-/// The headers of a packet, as far as it had them.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The headers of a packet, as far as it had them. Of a packet in a tunnel these are the inner
+/// ones; the outer ones are in `tunnel`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PacketHeaders {
     /// Source and destination of the Ethernet header.
     pub ethernet: Option<Ethernet>,
+    /// The outermost VLAN's number.
+    pub vlan: Option<u16>,
+    /// The packet is ARP; its addresses, where they are IPv4, are those of `ip`.
+    pub arp: Option<Arp>,
     /// Source and destination of the IP header.
     pub ip: Option<Ip>,
-    /// The transport header.
+    /// The packet is one part of a larger one.
+    pub fragment: Option<Fragment>,
+    /// The transport header. A fragment that is not the first has none.
     pub transport: Option<Transport>,
+    /// What was around these headers.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// Link layer addresses.
@@ -217,6 +229,48 @@ pub struct Ip {
     pub source: IpAddr,
     /// Receiver.
     pub destination: IpAddr,
+}
+
+/// An ARP or RARP message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Arp {
+    /// 1 asks, 2 answers; 3 and 4 are RARP's.
+    pub operation: u16,
+}
+
+/// What tells a fragment of an IP packet from the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fragment {
+    /// The same in all fragments of a packet.
+    pub id: u32,
+    /// Bytes of the whole packet's payload that lie before this fragment.
+    pub offset: u16,
+    /// More fragments follow.
+    pub more: bool,
+    /// Number of the protocol of the whole packet.
+    pub protocol: u8,
+}
+
+/// The headers around an encapsulated packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tunnel {
+    /// The encapsulation.
+    pub protocol: TunnelProtocol,
+    /// Virtual network identifier, 24 bits.
+    pub vni: u32,
+    /// The ends of the tunnel.
+    pub ip: Ip,
+    /// The outer UDP header.
+    pub transport: Transport,
+}
+
+/// How a packet was encapsulated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TunnelProtocol {
+    /// RFC 8926.
+    Geneve,
+    /// RFC 7348.
+    Vxlan,
 }
 
 /// A transport header.
@@ -243,6 +297,16 @@ pub enum Transport {
     Icmpv6 {
         kind: u8,
         code: u8,
+    },
+    Vrrp {
+        version: u8,
+        kind: u8,
+        id: u8,
+        priority: u8,
+    },
+    Igmp {
+        kind: u8,
+        group: Ipv4Addr,
     },
 }
 

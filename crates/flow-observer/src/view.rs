@@ -115,6 +115,8 @@ impl FlowView for RecordView<'_> {
             Transport::Sctp { .. } => L4Protocol::Sctp,
             Transport::Icmpv4 { .. } => L4Protocol::Icmpv4,
             Transport::Icmpv6 { .. } => L4Protocol::Icmpv6,
+            Transport::Vrrp { .. } => L4Protocol::Vrrp,
+            Transport::Igmp { .. } => L4Protocol::Igmp,
         })
     }
 
@@ -136,7 +138,10 @@ impl FlowView for RecordView<'_> {
                 Side::Source => source_port,
                 Side::Destination => destination_port,
             }),
-            Transport::Icmpv4 { .. } | Transport::Icmpv6 { .. } => None,
+            Transport::Icmpv4 { .. }
+            | Transport::Icmpv6 { .. }
+            | Transport::Vrrp { .. }
+            | Transport::Igmp { .. } => None,
         }
     }
 

@@ -11,16 +11,5 @@ pub(crate) mod summary;
 
 pub(crate) use datapath_file::datapath_file;
 pub(crate) use drop_code::drop_code;
-pub use packet::{PacketError, Start};
+pub use packet::{Dissected, PacketError, Start, dissect, dissect_as_hubble};
 pub use record::{DecodeError, Decoded, Detail, decode};
-
-use crate::{record::PacketHeaders, source::CapturedPacket};
-
-/// Decodes one packet of a capture file.
-///
-/// # Errors
-/// When it is malformed.
-pub(crate) fn captured(packet: &CapturedPacket<'_>) -> Result<PacketHeaders, PacketError> {
-    let cut = packet.original_len as usize > packet.bytes.len();
-    packet::dissect(packet.bytes, cut, packet.start)
-}

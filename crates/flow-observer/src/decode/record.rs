@@ -1,5 +1,7 @@
 //! The fixed part of a record.
 
+use std::ops::Range;
+
 use probe_events::{
     DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE, RECORD_VERSION, TraceDetail,
     TracePoint, TraceReason,
@@ -37,9 +39,6 @@ pub enum DecodeError {
         /// The number.
         number: u8,
     },
-    /// The packet's own bytes do not add up.
-    #[error("malformed packet")]
-    Packet(#[from] PacketError),
 }
 
 impl DecodeError {
@@ -51,7 +50,6 @@ impl DecodeError {
             Self::UnknownKind(_) => "unknown_kind",
             Self::UnknownVersion(_) => "unknown_version",
             Self::UnknownNumber { .. } => "unknown_number",
-            Self::Packet(error) => error.reason(),
         }
     }
 }
@@ -65,6 +63,10 @@ pub struct Decoded {
     pub detail: Detail,
     /// The packet's headers.
     pub packet: PacketHeaders,
+    /// Where in the record the transport's payload lies; empty when there is none.
+    pub payload: Range<usize>,
+    /// Why the headers end early, when the packet's own bytes do not add up.
+    pub fault: Option<PacketError>,
 }
 
 /// What a record of each kind tells.
@@ -125,11 +127,14 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
     } else {
         Start::Ip
     };
-    let packet = packet::dissect(bytes, header.packet_len as usize > captured, start)?;
+    let cut = header.packet_len as usize > captured;
+    let packet = packet::dissect(bytes, cut, start);
     Ok(Decoded {
         header,
         detail,
-        packet,
+        packet: packet.headers,
+        payload: fields.at + packet.payload.start..fields.at + packet.payload.end,
+        fault: packet.fault,
     })
 }
 

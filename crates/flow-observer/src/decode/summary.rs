@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flow_filter::TcpFlags;
 
-use crate::record::{Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, Transport};
+use crate::record::{Arp, Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, Transport};
 
 /// The text of `Flow.Summary`. For a drop by the kernel, its reason and function follow, since every
 /// client shows this line.
@@ -29,17 +29,55 @@ pub(crate) fn summary(record: &FlowRecord) -> String {
     text
 }
 
+/// The innermost known layer. VLAN tags have no text: what they carry says more.
 fn headers(packet: &PacketHeaders) -> String {
-    match (&packet.transport, &packet.ip, &packet.ethernet) {
-        (Some(Transport::Tcp { flags, .. }), ..) => tcp(*flags),
-        (Some(Transport::Udp { .. }), ..) => "UDP".to_owned(),
-        (Some(Transport::Sctp { .. }), ..) => "SCTP".to_owned(),
-        (Some(Transport::Icmpv4 { kind, code }), ..) => icmp("ICMPv4", ICMPV4, *kind, *code),
-        (Some(Transport::Icmpv6 { kind, code }), ..) => icmp("ICMPv6", ICMPV6, *kind, *code),
-        (None, Some(ip), _) => if ip.source.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
+    match packet.transport {
+        Some(Transport::Tcp { flags, .. }) => return tcp(flags),
+        Some(Transport::Udp { .. }) => return "UDP".to_owned(),
+        Some(Transport::Sctp { .. }) => return "SCTP".to_owned(),
+        Some(Transport::Icmpv4 { kind, code }) => return icmp("ICMPv4", ICMPV4, kind, code),
+        Some(Transport::Icmpv6 { kind, code }) => return icmp("ICMPv6", ICMPV6, kind, code),
+        Some(Transport::Vrrp { version, kind, .. }) => return vrrp(version, kind),
+        Some(Transport::Igmp { kind, .. }) => return igmp(kind),
+        None => {}
+    }
+    match (packet.arp, packet.ip, packet.ethernet) {
+        (Some(Arp { operation }), ..) => arp(operation),
+        (None, Some(ip), _) if ip.source.is_ipv4() => "IPv4".to_owned(),
+        (None, Some(_), _) => "IPv6".to_owned(),
         (None, None, Some(_)) => "Ethernet".to_owned(),
         (None, None, None) => String::new(),
     }
+}
+
+fn arp(operation: u16) -> String {
+    match operation {
+        1 => "ARP Request".to_owned(),
+        2 => "ARP Reply".to_owned(),
+        3 => "RARP Request".to_owned(),
+        4 => "RARP Reply".to_owned(),
+        other => format!("ARP {other}"),
+    }
+}
+
+fn vrrp(version: u8, kind: u8) -> String {
+    match kind {
+        1 => format!("VRRP VRRPv{version} Advertisement"),
+        other => format!("VRRP {other}"),
+    }
+}
+
+/// RFC 2236, RFC 3376. A type without a name leaves the space behind, as in Hubble.
+fn igmp(kind: u8) -> String {
+    let name = match kind {
+        0x11 => "IGMP Membership Query",
+        0x12 => "IGMPv1 Membership Report",
+        0x16 => "IGMPv2 Membership Report",
+        0x17 => "Leave Group",
+        0x22 => "IGMPv3 Membership Report",
+        _ => "",
+    };
+    format!("IGMP {name}")
 }
 
 /// Flags in the order in which Hubble lists them, with their header bits.
@@ -171,7 +209,129 @@ fn icmp(protocol: &str, types: &[IcmpType], kind: u8, code: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::record::{Ethernet, Ip};
+
+    fn ends(addresses: [&str; 2]) -> PacketHeaders {
+        let [source, destination] = addresses.map(|address| address.parse().unwrap());
+        PacketHeaders {
+            ethernet: Some(Ethernet {
+                source: [0; 6],
+                destination: [0; 6],
+            }),
+            ip: Some(Ip {
+                source,
+                destination,
+            }),
+            ..PacketHeaders::default()
+        }
+    }
+
+    #[test]
+    fn the_innermost_known_layer_is_told() {
+        let group = Ipv4Addr::new(224, 0, 0, 1);
+        let (source_port, destination_port) = (1, 2);
+        for (transport, expected) in [
+            (
+                Transport::Udp {
+                    source_port,
+                    destination_port,
+                },
+                "UDP",
+            ),
+            (
+                Transport::Sctp {
+                    source_port,
+                    destination_port,
+                },
+                "SCTP",
+            ),
+            (
+                Transport::Tcp {
+                    source_port,
+                    destination_port,
+                    flags: TcpFlags::from_bits(2),
+                },
+                "TCP Flags: SYN",
+            ),
+            (Transport::Icmpv4 { kind: 0, code: 0 }, "ICMPv4 EchoReply"),
+            (
+                Transport::Icmpv6 { kind: 1, code: 4 },
+                "ICMPv6 DestinationUnreachable(PortUnreachable)",
+            ),
+            (
+                Transport::Vrrp {
+                    version: 2,
+                    kind: 1,
+                    id: 1,
+                    priority: 1,
+                },
+                "VRRP VRRPv2 Advertisement",
+            ),
+            (
+                Transport::Vrrp {
+                    version: 3,
+                    kind: 1,
+                    id: 1,
+                    priority: 1,
+                },
+                "VRRP VRRPv3 Advertisement",
+            ),
+            (
+                Transport::Igmp { kind: 0x11, group },
+                "IGMP IGMP Membership Query",
+            ),
+            (
+                Transport::Igmp { kind: 0x12, group },
+                "IGMP IGMPv1 Membership Report",
+            ),
+            (
+                Transport::Igmp { kind: 0x16, group },
+                "IGMP IGMPv2 Membership Report",
+            ),
+            (Transport::Igmp { kind: 0x17, group }, "IGMP Leave Group"),
+            (
+                Transport::Igmp { kind: 0x22, group },
+                "IGMP IGMPv3 Membership Report",
+            ),
+            (Transport::Igmp { kind: 0x30, group }, "IGMP "),
+        ] {
+            let packet = PacketHeaders {
+                transport: Some(transport),
+                ..ends(["10.0.0.1", "10.0.0.2"])
+            };
+            assert_eq!(headers(&packet), expected);
+        }
+    }
+
+    #[test]
+    fn without_a_transport_the_layer_below_is_told() {
+        let ipv4 = ends(["10.0.0.1", "10.0.0.2"]);
+        assert_eq!(headers(&ipv4), "IPv4");
+        assert_eq!(headers(&ends(["fd00::1", "fd00::2"])), "IPv6");
+        let ethernet = PacketHeaders {
+            ip: None,
+            vlan: Some(5),
+            ..ipv4
+        };
+        assert_eq!(headers(&ethernet), "Ethernet");
+        assert_eq!(headers(&PacketHeaders::default()), "");
+        for (operation, expected) in [
+            (1, "ARP Request"),
+            (2, "ARP Reply"),
+            (3, "RARP Request"),
+            (4, "RARP Reply"),
+            (8, "ARP 8"),
+        ] {
+            let packet = PacketHeaders {
+                arp: Some(Arp { operation }),
+                ..ipv4
+            };
+            assert_eq!(headers(&packet), expected);
+        }
+    }
 
     #[test]
     fn tcp_flags_are_listed_in_the_fields_order() {

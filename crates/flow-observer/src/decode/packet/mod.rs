@@ -1,0 +1,204 @@
+//! The packet's headers.
+//!
+//! In: the captured bytes of one packet, and with which header they start. Out: [`PacketHeaders`]
+//! and where the transport's payload lies. Walks link, network and transport headers, and stops
+//! quietly at the first layer that it does not know: the flow then tells what was found so far.
+//!
+//! A packet whose headers do not add up is still a packet that somebody sent, and perhaps the very
+//! reason why the kernel dropped it. So [`dissect`] tells the layers before the [`Dissected::fault`],
+//! which is counted. [`dissect_as_hubble`], for Cilium's records, makes of the same bytes what
+//! Hubble's parser makes of them, and there it is an error.
+//!
+//! Each header is bounds-checked once; nothing here allocates or panics.
+
+mod cursor;
+mod ip;
+mod link;
+#[cfg(test)]
+pub(crate) mod tests;
+mod transport;
+mod tunnel;
+
+use std::ops::Range;
+
+use crate::record::{PacketHeaders, Transport, TunnelProtocol};
+use cursor::Cursor;
+
+/// Why a packet's bytes do not add up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// The packet ends within a header.
+    #[error("the packet ends within its {layer} header")]
+    Short {
+        /// The header.
+        layer: &'static str,
+    },
+    /// A length, version or type in a header is impossible.
+    #[error("impossible {layer} header")]
+    Impossible {
+        /// The header.
+        layer: &'static str,
+    },
+    /// The packet within a tunnel ends within a header; [`dissect_as_hubble`] only.
+    #[error("overlay: the packet ends within its {layer} header")]
+    OverlayShort {
+        /// The header.
+        layer: &'static str,
+    },
+    /// A header within a tunnel is impossible; [`dissect_as_hubble`] only.
+    #[error("overlay: impossible {layer} header")]
+    OverlayImpossible {
+        /// The header.
+        layer: &'static str,
+    },
+}
+
+impl PacketError {
+    /// A short name for counters.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Short { .. } => "short_packet",
+            Self::Impossible { .. } => "impossible_header",
+            Self::OverlayShort { .. } => "short_overlay_packet",
+            Self::OverlayImpossible { .. } => "impossible_overlay_header",
+        }
+    }
+
+    /// The same, found inside a tunnel.
+    fn in_overlay(self) -> Self {
+        match self {
+            Self::Short { layer } | Self::OverlayShort { layer } => Self::OverlayShort { layer },
+            Self::Impossible { layer } | Self::OverlayImpossible { layer } => {
+                Self::OverlayImpossible { layer }
+            }
+        }
+    }
+}
+
+/// The first header of the captured bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// An Ethernet header.
+    Ethernet,
+    /// What this EtherType says; the link layer, of another kind, is already behind.
+    EtherType(u16),
+    /// IPv4 or IPv6, as its version says.
+    Ip,
+    /// An IPv4 header.
+    Ipv4,
+    /// An IPv6 header.
+    Ipv6,
+}
+
+/// A packet's headers, and what follows them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Dissected {
+    /// The headers.
+    pub headers: PacketHeaders,
+    /// Where in the captured bytes the payload of the (inner) transport lies, without padding;
+    /// empty when there is no transport or no payload.
+    pub payload: Range<usize>,
+    /// Why [`dissect`] ended early, unless the capture simply ends there.
+    pub fault: Option<PacketError>,
+}
+
+/// Walks all headers that we know. Tunnels are found by their ports. `cut` tells that the packet
+/// went on after the captured bytes.
+#[must_use]
+pub fn dissect(bytes: &[u8], cut: bool, start: Start) -> Dissected {
+    let mut walk = Walk::new(bytes, true);
+    if let Err(fault) = walk.own(start) {
+        // What lies beyond the capture is not the packet's fault.
+        let is_excused =
+            cut && matches!(fault, PacketError::Short { .. }) && walk.cursor.is_unlimited(bytes);
+        walk.dissected.fault = (!is_excused).then_some(fault);
+    }
+    walk.dissected
+}
+
+/// Walks the headers that Hubble knows: it stops at VLAN tags, ARP, fragments and IPv6 extension
+/// headers other than hop-by-hop. `overlay` is what the record says about a tunnel; the packet
+/// itself is not asked.
+///
+/// # Errors
+/// When a known layer is short or malformed, wherever the capture ended.
+pub fn dissect_as_hubble(
+    bytes: &[u8],
+    start: Start,
+    overlay: Option<TunnelProtocol>,
+) -> Result<Dissected, PacketError> {
+    let mut walk = Walk::new(bytes, false);
+    walk.hubble(start, overlay)?;
+    Ok(walk.dissected)
+}
+
+/// One packet on its way through the layers.
+struct Walk<'a> {
+    cursor: Cursor<'a>,
+    /// All layers, or only Hubble's.
+    knows_all: bool,
+    dissected: Dissected,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], knows_all: bool) -> Self {
+        Self {
+            cursor: Cursor::new(bytes),
+            knows_all,
+            dissected: Dissected::default(),
+        }
+    }
+
+    fn own(&mut self, start: Start) -> Result<(), PacketError> {
+        self.packet(start)?;
+        let Some(protocol) = tunnel::by_port(self.dissected.headers.transport) else {
+            return Ok(());
+        };
+        // Anybody may send anything to such a port; what is no tunnel header is payload.
+        match self.enter(protocol) {
+            Ok(Some(inner)) => self.packet(inner),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    fn hubble(&mut self, start: Start, overlay: Option<TunnelProtocol>) -> Result<(), PacketError> {
+        self.packet(start)?;
+        let Some(protocol) = overlay else {
+            return Ok(());
+        };
+        let is_udp = matches!(
+            self.dissected.headers.transport,
+            Some(Transport::Udp { .. })
+        );
+        if !is_udp || self.cursor.is_at_end() {
+            return Ok(());
+        }
+        match self.enter(protocol).map_err(PacketError::in_overlay)? {
+            Some(inner) => self.packet(inner).map_err(PacketError::in_overlay),
+            None => Ok(()),
+        }
+    }
+
+    /// From the link layer to the transport.
+    fn packet(&mut self, start: Start) -> Result<(), PacketError> {
+        if self.cursor.is_at_end() {
+            return Ok(());
+        }
+        let Some(network) = self.link(start)? else {
+            return Ok(());
+        };
+        // Hubble's parser does not miss what a header announces when the packet ends with it.
+        if !self.knows_all && self.cursor.is_at_end() {
+            return Ok(());
+        }
+        let Some(protocol) = self.network(network)? else {
+            return Ok(());
+        };
+        if !self.knows_all && self.cursor.is_at_end() {
+            return Ok(());
+        }
+        self.transport(protocol)
+    }
+}

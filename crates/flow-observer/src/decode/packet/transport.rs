@@ -1,0 +1,158 @@
+//! The transport layer.
+
+use std::net::Ipv4Addr;
+
+use flow_filter::TcpFlags;
+
+use super::{
+    PacketError, Walk,
+    cursor::{field, number},
+};
+use crate::record::Transport;
+
+const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_IGMP: u8 = 2;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_ICMPV6: u8 = 58;
+const PROTOCOL_VRRP: u8 = 112;
+const PROTOCOL_SCTP: u8 = 132;
+
+impl Walk<'_> {
+    /// Reads the transport header, if it is a known one. What can be told of a header that is cut
+    /// or impossible is told all the same.
+    #[inline]
+    pub(super) fn transport(&mut self, protocol: u8) -> Result<(), PacketError> {
+        match protocol {
+            PROTOCOL_TCP => self.tcp()?,
+            PROTOCOL_UDP => self.udp()?,
+            PROTOCOL_SCTP => self.sctp()?,
+            PROTOCOL_ICMP => self.icmpv4()?,
+            PROTOCOL_ICMPV6 => self.icmpv6()?,
+            PROTOCOL_IGMP => self.igmp()?,
+            PROTOCOL_VRRP => self.vrrp()?,
+            _ => return Ok(()),
+        }
+        self.dissected.payload = self.cursor.position()..self.cursor.end();
+        Ok(())
+    }
+
+    #[inline]
+    fn set(&mut self, transport: Transport) {
+        self.dissected.headers.transport = Some(transport);
+    }
+
+    fn tcp(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "TCP";
+        let (source_port, destination_port) = self.ports(LAYER)?;
+        let offset_and_flags = match self.cursor.peek::<14>(LAYER) {
+            Ok(header) => number(header, 12),
+            Err(_) => 0,
+        };
+        self.set(Transport::Tcp {
+            source_port,
+            destination_port,
+            flags: TcpFlags::from_bits(offset_and_flags),
+        });
+        self.cursor.take::<20>(LAYER)?;
+        let options = usize::from(offset_and_flags >> 12)
+            .checked_sub(5)
+            .ok_or(PacketError::Impossible { layer: LAYER })?;
+        self.cursor.skip(options * 4, LAYER)
+    }
+
+    fn udp(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "UDP";
+        let (source_port, destination_port) = self.ports(LAYER)?;
+        self.set(Transport::Udp {
+            source_port,
+            destination_port,
+        });
+        let header = self.cursor.take::<8>(LAYER)?;
+        match usize::from(number(header, 4)) {
+            // Too large for the field (RFC 2675), or still to be segmented.
+            0 => {}
+            len if len < 8 => return Err(PacketError::Impossible { layer: LAYER }),
+            len => self.cursor.limit(len - 8),
+        }
+        Ok(())
+    }
+
+    fn sctp(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "SCTP";
+        let (source_port, destination_port) = self.ports(LAYER)?;
+        self.set(Transport::Sctp {
+            source_port,
+            destination_port,
+        });
+        self.cursor.take::<12>(LAYER)?;
+        Ok(())
+    }
+
+    /// What TCP, UDP and SCTP begin with.
+    #[inline]
+    fn ports(&self, layer: &'static str) -> Result<(u16, u16), PacketError> {
+        let ports = self.cursor.peek::<4>(layer)?;
+        Ok((number(ports, 0), number(ports, 2)))
+    }
+
+    fn icmpv4(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "ICMPv4";
+        let [kind, code] = *self.cursor.peek(LAYER)?;
+        self.set(Transport::Icmpv4 { kind, code });
+        self.cursor.take::<8>(LAYER)?;
+        Ok(())
+    }
+
+    fn icmpv6(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "ICMPv6";
+        let [kind, code] = *self.cursor.peek(LAYER)?;
+        self.set(Transport::Icmpv6 { kind, code });
+        self.cursor.take::<4>(LAYER)?;
+        Ok(())
+    }
+
+    fn igmp(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "IGMP";
+        const V3_REPORT: u8 = 0x22;
+        let header = self.cursor.peek::<8>(LAYER)?;
+        let mut group = field(header, 4);
+        // A report of version 3 has counts in that place, and then any number of groups, of which
+        // a flow can show the first.
+        if header[0] == V3_REPORT && self.knows_all {
+            group = match self.cursor.peek::<16>(LAYER) {
+                Ok(report) => field(report, 12),
+                Err(_) => [0; 4],
+            };
+        }
+        self.set(Transport::Igmp {
+            kind: header[0],
+            group: Ipv4Addr::from(group),
+        });
+        self.cursor.take::<8>(LAYER)?;
+        Ok(())
+    }
+
+    /// Versions 2 (RFC 3768) and 3 (RFC 9568) agree on the first bytes. Hubble takes all for
+    /// version 2.
+    fn vrrp(&mut self) -> Result<(), PacketError> {
+        const LAYER: &str = "VRRP";
+        const ADVERTISEMENT: u8 = 1;
+        let header = self.cursor.take::<8>(LAYER)?;
+        let (version, kind) = (header[0] >> 4, header[0] & 0xf);
+        let addresses = usize::from(header[3]);
+        if !self.knows_all {
+            if kind != ADVERTISEMENT || addresses == 0 {
+                return Err(PacketError::Impossible { layer: LAYER });
+            }
+            self.cursor.skip(addresses * 4, LAYER)?;
+        }
+        self.set(Transport::Vrrp {
+            version: if self.knows_all { version } else { 2 },
+            kind,
+            id: header[1],
+            priority: header[2],
+        });
+        Ok(())
+    }
+}
