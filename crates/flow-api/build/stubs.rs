@@ -1,7 +1,7 @@
 //! Messages and gRPC stubs.
 //!
 //! The Observer service is generated twice: an ordinary decoded client for the command line, and a
-//! client and server whose flows stay encoded, for those that pass flows on.
+//! client and server whose events stay encoded, for those that pass events on.
 
 use std::{error::Error, fs, path::Path};
 
@@ -10,8 +10,8 @@ use tonic_prost_build::manual;
 
 use crate::names;
 
-/// The one call whose answers stay encoded.
-const READY_BYTES_CALL: &str = "GetFlows";
+/// The calls whose answers stay encoded: the streams of events.
+const READY_BYTES_CALLS: [&str; 3] = ["GetFlows", "GetAgentEvents", "GetDebugEvents"];
 
 pub(crate) fn generate(
     descriptors: &FileDescriptorSet,
@@ -54,7 +54,7 @@ fn ready_bytes_service(observer: &FileDescriptorProto) -> Result<manual::Service
             .route_name(call.name())
             .comment(leading_comment(observer, &[SERVICE, 0, METHOD, index]))
             .input_type(names::type_path(call.input_type()));
-        method = if call.name() == READY_BYTES_CALL {
+        method = if READY_BYTES_CALLS.contains(&call.name()) {
             method
                 .output_type("::bytes::Bytes")
                 .codec_path("crate::codec::PassThrough")

@@ -12,7 +12,7 @@ use tonic::{
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use crate::observer::GetFlowsRequest;
+use crate::observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest};
 
 /// Encoded messages are gathered up to this size before they go to the transport: about ninety
 /// flows, so that what a frame costs is shared by many.
@@ -107,20 +107,32 @@ impl Payload for Bytes {
     }
 }
 
-impl Payload for GetFlowsRequest {
-    fn put(self, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.encode(buf)
-            .map_err(|error| Status::internal(error.to_string()))
-    }
+/// The requests whose answers stay encoded.
+macro_rules! decoded_requests {
+    ($($request:ident),*) => {$(
+        impl sealed::Sealed for $request {}
 
-    fn take(buf: &mut DecodeBuf<'_>) -> Result<Self, Status> {
-        Self::decode(buf).map_err(|error| Status::internal(error.to_string()))
-    }
+        impl Payload for $request {
+            fn put(self, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+                self.encode(buf)
+                    .map_err(|error| Status::internal(error.to_string()))
+            }
+
+            fn take(buf: &mut DecodeBuf<'_>) -> Result<Self, Status> {
+                Self::decode(buf).map_err(|error| Status::internal(error.to_string()))
+            }
+        }
+    )*};
 }
 
+decoded_requests!(
+    GetAgentEventsRequest,
+    GetDebugEventsRequest,
+    GetFlowsRequest
+);
+
 mod sealed {
-    /// Keeps [`Payload`](super::Payload) to the two types it was made for.
+    /// Keeps [`Payload`](super::Payload) to the types it was made for.
     pub trait Sealed {}
     impl Sealed for bytes::Bytes {}
-    impl Sealed for crate::observer::GetFlowsRequest {}
 }

@@ -1,8 +1,8 @@
 //! The Observer service as those use it who pass flows on: agents and relays.
 //!
-//! `GetFlows` carries ready bytes here, each item one encoded
-//! [`GetFlowsResponse`](crate::observer::GetFlowsResponse); the other calls carry the ordinary
-//! messages. Paths on the wire are those of the ordinary service, so any client of one talks to a
+//! `GetFlows`, `GetAgentEvents` and `GetDebugEvents` carry ready bytes here, each item one encoded
+//! response as [`GetFlowsResponse`](crate::observer::GetFlowsResponse); the other calls carry the
+//! ordinary messages. Paths on the wire are those of the ordinary service, so any client of one talks to a
 //! server of the other. A client that wants decoded flows takes
 //! [`crate::observer::observer_client`].
 

@@ -28,7 +28,8 @@ pub(crate) struct NodeFacts {
     pub name: String,
 }
 
-/// An event as the bytes of a `GetFlowsResponse`.
+/// An event as the bytes of a response of its stream: `GetFlows`, `GetAgentEvents` or
+/// `GetDebugEvents`.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoded {
     /// The whole response.
@@ -49,9 +50,24 @@ pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
             response: lost_response(*lost, node).encode_to_vec().into(),
             flow: Bytes::new(),
         },
-        // No part of this stream.
-        Event::Agent(_) | Event::Debug(_) => Encoded {
-            response: Bytes::new(),
+        Event::Agent(event) => Encoded {
+            response: observer::GetAgentEventsResponse {
+                agent_event: Some((*event.message).clone()),
+                node_name: node.name.clone(),
+                time: Some(timestamp(event.time_ns)),
+            }
+            .encode_to_vec()
+            .into(),
+            flow: Bytes::new(),
+        },
+        Event::Debug(event) => Encoded {
+            response: observer::GetDebugEventsResponse {
+                debug_event: Some((*event.message).clone()),
+                node_name: node.name.clone(),
+                time: Some(timestamp(event.time_ns)),
+            }
+            .encode_to_vec()
+            .into(),
             flow: Bytes::new(),
         },
     })

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flow_api::observer::{
-    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
-    GetFlowsRequest, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
-    GetNodesResponse, ServerStatusRequest, ServerStatusResponse,
+    GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
+    GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
+    ServerStatusResponse,
 };
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
@@ -61,8 +61,8 @@ impl RelayService {
 #[tonic::async_trait]
 impl Observer for RelayService {
     type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = Empty<Result<GetAgentEventsResponse, Status>>;
-    type GetDebugEventsStream = Empty<Result<GetDebugEventsResponse, Status>>;
+    type GetAgentEventsStream = Empty<Result<Bytes, Status>>;
+    type GetDebugEventsStream = Empty<Result<Bytes, Status>>;
 
     async fn get_flows(
         &self,

@@ -47,8 +47,8 @@ struct Server {
 #[tonic::async_trait]
 impl Observer for Server {
     type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = BoxStream<'static, Result<GetAgentEventsResponse, Status>>;
-    type GetDebugEventsStream = BoxStream<'static, Result<GetDebugEventsResponse, Status>>;
+    type GetAgentEventsStream = BoxStream<'static, Result<Bytes, Status>>;
+    type GetDebugEventsStream = BoxStream<'static, Result<Bytes, Status>>;
 
     async fn get_flows(
         &self,

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use flow_api::{
     observer::{
-        GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest,
-        GetDebugEventsResponse, GetFlowsRequest, GetNamespacesRequest, GetNamespacesResponse,
-        GetNodesRequest, GetNodesResponse, ServerStatusRequest, ServerStatusResponse,
+        GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
+        GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
+        ServerStatusResponse,
     },
     service::observer_server::Observer,
 };
@@ -18,13 +18,13 @@ pub(crate) struct FakeObserver {
     pub(crate) messages: Vec<Bytes>,
 }
 
-type Answers<T> = Iter<std::vec::IntoIter<Result<T, Status>>>;
+type Answers = Iter<std::vec::IntoIter<Result<Bytes, Status>>>;
 
 #[async_trait]
 impl Observer for FakeObserver {
-    type GetFlowsStream = Answers<Bytes>;
-    type GetAgentEventsStream = Answers<GetAgentEventsResponse>;
-    type GetDebugEventsStream = Answers<GetDebugEventsResponse>;
+    type GetFlowsStream = Answers;
+    type GetAgentEventsStream = Answers;
+    type GetDebugEventsStream = Answers;
 
     async fn get_flows(
         &self,

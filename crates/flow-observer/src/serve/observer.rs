@@ -5,9 +5,9 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use flow_api::{
     observer::{
-        GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest,
-        GetDebugEventsResponse, GetFlowsRequest, GetNamespacesRequest, GetNamespacesResponse,
-        GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
+        GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
+        GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
+        ServerStatusResponse,
     },
     service::observer_server::Observer,
 };
@@ -15,7 +15,7 @@ use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::query::Query;
+use super::query::{Kind, Query};
 use crate::{
     assemble::now_ns, counters::Counters, encode::NodeFacts, namespaces::SeenNamespaces,
     ring::FlowRing,
@@ -33,46 +33,53 @@ pub(crate) struct ObserverService {
     pub(crate) shutdown: CancellationToken,
 }
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// Encoded events of a stream.
+type Responses = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Observer for ObserverService {
-    type GetFlowsStream = Responses<Bytes>;
-    type GetAgentEventsStream = Responses<GetAgentEventsResponse>;
-    type GetDebugEventsStream = Responses<GetDebugEventsResponse>;
+    type GetFlowsStream = Responses;
+    type GetAgentEventsStream = Responses;
+    type GetDebugEventsStream = Responses;
 
     async fn get_flows(
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let query = Query::new(
-            request.get_ref(),
-            Arc::clone(&self.ring),
-            Arc::clone(&self.node),
-            self.shutdown.clone(),
-        )?;
-        let responses = stream::unfold(query, async |mut query| {
-            let response = query.next().await?;
-            Some((response, query))
-        });
-        Ok(Response::new(Box::pin(responses)))
+        let request = request.get_ref();
+        self.answer(Kind::of_flows(request), request)
     }
 
-    /// The agent does not report events of its own yet, so a finite request is answered with none
-    /// and a follow waits.
     async fn get_agent_events(
         &self,
         request: Request<GetAgentEventsRequest>,
     ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        Ok(Response::new(self.nothing(request.get_ref().follow)))
+        let asked = request.get_ref();
+        let request = GetFlowsRequest {
+            number: asked.number,
+            first: asked.first,
+            follow: asked.follow,
+            since: asked.since,
+            until: asked.until,
+            ..GetFlowsRequest::default()
+        };
+        self.answer(Kind::AgentEvents, &request)
     }
 
-    /// The probes have no debug events.
     async fn get_debug_events(
         &self,
         request: Request<GetDebugEventsRequest>,
     ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Ok(Response::new(self.nothing(request.get_ref().follow)))
+        let asked = request.get_ref();
+        let request = GetFlowsRequest {
+            number: asked.number,
+            first: asked.first,
+            follow: asked.follow,
+            since: asked.since,
+            until: asked.until,
+            ..GetFlowsRequest::default()
+        };
+        self.answer(Kind::DebugEvents, &request)
     }
 
     async fn get_nodes(
@@ -117,15 +124,20 @@ impl Observer for ObserverService {
 }
 
 impl ObserverService {
-    fn nothing<T: Send + 'static>(&self, follow: bool) -> Responses<T> {
-        if !follow {
-            return Box::pin(stream::empty());
-        }
-        let shutdown = self.shutdown.clone();
-        Box::pin(stream::once(async move {
-            shutdown.cancelled().await;
-            Err(Status::unavailable("the agent is shutting down"))
-        }))
+    /// Compiles a request, and answers it from the ring.
+    fn answer(&self, kind: Kind, request: &GetFlowsRequest) -> Result<Response<Responses>, Status> {
+        let query = Query::new(
+            kind,
+            request,
+            Arc::clone(&self.ring),
+            Arc::clone(&self.node),
+            self.shutdown.clone(),
+        )?;
+        let responses = stream::unfold(query, async |mut query| {
+            let response = query.next().await?;
+            Some((response, query))
+        });
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 

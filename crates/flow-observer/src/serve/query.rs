@@ -28,14 +28,34 @@ use crate::{
 /// Losses of a reader are gathered for so long before they are told, as in Hubble.
 const LOST_EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Which events a request is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Flows,
+    /// Flows with what goes beyond Hubble's contract, and what is left of connections that ended.
+    DetailedFlows,
+    AgentEvents,
+    DebugEvents,
+}
+
+impl Kind {
+    /// The flows that a request asks for.
+    pub(super) fn of_flows(request: &GetFlowsRequest) -> Self {
+        if asks_for_flow_detail(request.extensions.as_ref()) {
+            Self::DetailedFlows
+        } else {
+            Self::Flows
+        }
+    }
+}
+
 /// A running request.
 pub(super) struct Query {
+    kind: Kind,
     ring: Arc<FlowRing>,
     node: Arc<NodeFacts>,
     filter: Filter,
     mask: Option<Mask>,
-    /// The client asked for what goes beyond Hubble's contract.
-    wants_detail: bool,
     since_ns: i64,
     until_ns: i64,
     follow: bool,
@@ -65,6 +85,7 @@ impl Query {
     /// With Hubble's codes and texts: what cannot be combined is an invalid argument; filters,
     /// masks and times that make no sense are unknown errors.
     pub(super) fn new(
+        kind: Kind,
         request: &GetFlowsRequest,
         ring: Arc<FlowRing>,
         node: Arc<NodeFacts>,
@@ -85,13 +106,13 @@ impl Query {
         let since_ns = bound(request.since.as_ref(), "since")?.unwrap_or(i64::MIN);
         let until_ns = bound(request.until.as_ref(), "until")?.unwrap_or(i64::MAX);
         let mut query = Self {
+            kind,
             // Subscribed before the first look, so that nothing slips through in between.
             end: ring.subscribe(),
             ring,
             node,
             filter,
             mask,
-            wants_detail: asks_for_flow_detail(request.extensions.as_ref()),
             since_ns,
             until_ns,
             follow: request.follow,
@@ -157,14 +178,21 @@ impl Query {
         self.ring.end()
     }
 
-    /// Whether this is a flow that the client should get.
+    /// Whether this is an event that the client should get.
     fn matches(&self, slot: &Slot) -> bool {
-        let is_flow = if self.wants_detail {
-            slot.event.is_flow_or_closing()
-        } else {
-            slot.event.is_flow()
+        let event = &slot.event;
+        let is_of_kind = match self.kind {
+            Kind::Flows => event.is_flow(),
+            Kind::DetailedFlows => event.is_flow_or_closing(),
+            Kind::AgentEvents => matches!(event, Event::Agent(_)),
+            Kind::DebugEvents => matches!(event, Event::Debug(_)),
         };
-        is_flow && matches(&self.filter, &slot.event, &self.node)
+        is_of_kind && matches(&self.filter, event, &self.node)
+    }
+
+    /// Whether clients are told of losses: those of flows are.
+    fn tells_losses(&self) -> bool {
+        matches!(self.kind, Kind::Flows | Kind::DetailedFlows)
     }
 
     /// The next response; `None` when the request is answered.
@@ -241,7 +269,7 @@ impl Query {
     /// Puts what matches into `ready`.
     fn take(&mut self, slots: &[Slot]) {
         for slot in slots {
-            if matches!(slot.event, Event::Lost(_)) {
+            if matches!(slot.event, Event::Lost(_)) && self.tells_losses() {
                 // Losses pass every filter and bound, and count for nothing.
                 self.ready
                     .push_back(encoded(slot, &self.node).response.clone());
@@ -274,7 +302,7 @@ impl Query {
     fn response(&self, slot: &Slot) -> Bytes {
         let encoded = encoded(slot, &self.node);
         let extension = match &slot.event {
-            Event::Flow(record) if self.wants_detail => flow_extension(record),
+            Event::Flow(record) if self.kind == Kind::DetailedFlows => flow_extension(record),
             _ => Bytes::new(),
         };
         let flow = match &self.mask {
@@ -323,7 +351,9 @@ impl Query {
     }
 
     fn flush_missed(&mut self) {
-        if let Some(missed) = self.missed.take() {
+        if let Some(missed) = self.missed.take()
+            && self.tells_losses()
+        {
             let event = LostEvent {
                 source: LostEventSource::HubbleRingBuffer.into(),
                 num_events_lost: missed.count,

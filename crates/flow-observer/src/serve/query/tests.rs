@@ -78,7 +78,13 @@ fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Statu
     let node = Arc::new(NodeFacts {
         name: "node-1".to_owned(),
     });
-    Query::new(request, Arc::clone(ring), node, CancellationToken::new())
+    Query::new(
+        Kind::Flows,
+        request,
+        Arc::clone(ring),
+        node,
+        CancellationToken::new(),
+    )
 }
 
 async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
@@ -271,7 +277,7 @@ async fn a_closing_agent_ends_follows_with_a_status() {
     };
     let shutdown = CancellationToken::new();
     let node = Arc::new(NodeFacts::default());
-    let mut query = Query::new(&request, ring, node, shutdown.clone()).unwrap();
+    let mut query = Query::new(Kind::Flows, &request, ring, node, shutdown.clone()).unwrap();
     shutdown.cancel();
     let status = query.next().await.unwrap().unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable);
@@ -337,4 +343,34 @@ async fn requests_that_make_no_sense_are_refused_as_hubble_does() {
         filter.message().starts_with("invalid source port filter"),
         "{filter}"
     );
+}
+
+#[tokio::test]
+async fn agent_events_are_counted_and_sent_apart_from_flows() {
+    let ring = Arc::new(FlowRing::new(15));
+    let agent_event = |second: i64| {
+        Event::Agent(crate::ring::Message {
+            time_ns: second * SECOND,
+            message: Box::default(),
+        })
+    };
+    ring.publish(vec![flow(1), agent_event(2), agent_event(3), flow(4)]);
+    let last = GetFlowsRequest {
+        number: 1,
+        ..GetFlowsRequest::default()
+    };
+    let ask = async |kind| {
+        let node = Arc::new(NodeFacts::default());
+        let shutdown = CancellationToken::new();
+        let mut query = Query::new(kind, &last, Arc::clone(&ring), node, shutdown).unwrap();
+        let mut times = Vec::new();
+        while let Some(response) = query.next().await {
+            let response = flow_api::observer::GetAgentEventsResponse::decode(response.unwrap());
+            times.push(response.unwrap().time.unwrap().seconds);
+        }
+        times
+    };
+    assert_eq!(ask(Kind::AgentEvents).await, [3]);
+    assert_eq!(ask(Kind::Flows).await, [4]);
+    assert!(ask(Kind::DebugEvents).await.is_empty());
 }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use flow_api::flow::Flow;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
-    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
-    GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse,
-    GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
+    GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetFlowsResponse,
+    GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace,
+    ServerStatusRequest, ServerStatusResponse,
 };
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use futures::stream::{BoxStream, StreamExt as _};
@@ -305,8 +305,8 @@ impl Drop for Cursor {
 #[tonic::async_trait]
 impl Observer for Service {
     type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = BoxStream<'static, Result<GetAgentEventsResponse, Status>>;
-    type GetDebugEventsStream = BoxStream<'static, Result<GetDebugEventsResponse, Status>>;
+    type GetAgentEventsStream = BoxStream<'static, Result<Bytes, Status>>;
+    type GetDebugEventsStream = BoxStream<'static, Result<Bytes, Status>>;
 
     async fn get_flows(
         &self,
