@@ -18,9 +18,9 @@ struct Arguments {
 enum Task {
     /// Check licences, sources and known vulnerabilities of every dependency
     Deny,
-    /// Build the eBPF programs and put their object beside their source
+    /// Build the eBPF programs and put their objects beside their source
     Probes {
-        /// Compare with the object that is checked in, and fail when it is out of date
+        /// Compare with the objects that are checked in, and fail when one is out of date
         #[arg(long)]
         check: bool,
     },

@@ -1,4 +1,4 @@
-//! `cargo xtask probes`: builds the eBPF programs into the object that is checked in.
+//! `cargo xtask probes`: builds the eBPF programs into the objects that are checked in.
 //!
 //! Stable Rust has no standard library for BPF, so the programs are built with Debian's `rustc-web`
 //! and its library source, and linked by `bpf-linker` on the same LLVM. The build does not depend
@@ -19,30 +19,44 @@ const PACKAGES: [&str; 4] = ["rustc-web", "rust-web-src", "llvm-22", "llvm-22-de
 const COMPILER: &str = "/usr/bin/rustc";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/core/src/lib.rs";
 const LLVM: &str = "/usr/lib/llvm-22";
-/// The version that is installed: fixed, so that a new one never changes the object.
+/// The version that is installed: fixed, so that a new one never changes an object.
 const LINKER_VERSION: &str = "0.13.0";
 const TARGET: &str = "bpfel-unknown-none";
-/// Where the object lies, from the root of the workspace.
-const OBJECT: &str = "crates/ebpf-probes/probes.bpf.o";
+/// Instructions that the programs may use: atomic operations with a result, 32 bit jumps. Every
+/// kernel that has ring buffers has them (Linux 5.12).
+const CPU: &str = "v3";
+/// The binaries of the crate; each becomes an object of its own, so that a kernel that lacks what
+/// one of them needs still runs the others.
+const OBJECTS: [&str; 5] = ["probes", "sockets", "tcp", "inject", "translate"];
+/// Where the objects lie, from the root of the workspace.
+const FOLDER: &str = "crates/ebpf-probes";
 
-/// Builds the object; with `check`, compares it with the one that is checked in instead of
-/// replacing that.
+/// Builds the objects; with `check`, compares them with those that are checked in instead of
+/// replacing them.
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = workspace::root()?;
     install_packages()?;
     let linker = install_linker(&root)?;
     let built = build(&root, &linker)?;
-    let object = root.join(OBJECT);
-    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    if !check {
-        fs::write(&object, bytes).with_context(|| format!("cannot write {OBJECT}"))?;
-        return Ok(());
+    let mut stale = Vec::new();
+    for name in OBJECTS {
+        let bytes = stripped(&built, name)?;
+        let path = format!("{FOLDER}/{name}.bpf.o");
+        let object = root.join(&path);
+        if check {
+            let checked_in = fs::read(&object).with_context(|| format!("cannot read {path}"))?;
+            if bytes != checked_in {
+                stale.push(path);
+            }
+        } else {
+            fs::write(&object, bytes).with_context(|| format!("cannot write {path}"))?;
+        }
     }
-    let checked_in = fs::read(&object).with_context(|| format!("cannot read {OBJECT}"))?;
     ensure!(
-        bytes == checked_in,
-        "{OBJECT} is not what the source gives with {}: run `cargo xtask probes` and commit it",
-        compiler_version()?
+        stale.is_empty(),
+        "not what the source gives with {}: {}; run `cargo xtask probes` and commit",
+        compiler_version()?,
+        stale.join(", ")
     );
     Ok(())
 }
@@ -99,7 +113,7 @@ fn install_linker(root: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds the object without what only a debugger would read, and returns its path.
+/// Builds the binaries, and returns the folder they are in.
 fn build(root: &Path, linker: &Path) -> Result<PathBuf> {
     let target = root.join("target/probes");
     // Paths end up in the object's line information; these stand for the same places everywhere.
@@ -110,6 +124,7 @@ fn build(root: &Path, linker: &Path) -> Result<PathBuf> {
         "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
+        format!("-Ctarget-cpu={CPU}"),
         format!("--remap-path-prefix={}=palomar", root.display()),
     ];
     if let Some(registry) = cargo_home.map(|home| home.join("registry/src")) {
@@ -141,14 +156,18 @@ fn build(root: &Path, linker: &Path) -> Result<PathBuf> {
     )
     .context("cannot build the eBPF programs")?;
 
-    let whole = target.join(TARGET).join("probes/probes");
-    let stripped = target.join("probes.bpf.o");
+    Ok(target.join(TARGET).join("probes"))
+}
+
+/// An object without what only a debugger would read.
+fn stripped(built: &Path, name: &str) -> Result<Vec<u8>> {
+    let object = built.join(format!("{name}.bpf.o"));
     workspace::run(
         Command::new(Path::new(LLVM).join("bin/llvm-objcopy"))
             .arg("--strip-debug")
-            .args([&whole, &stripped]),
+            .args([&built.join(name), &object]),
     )?;
-    Ok(stripped)
+    fs::read(&object).with_context(|| format!("cannot read {}", object.display()))
 }
 
 fn compiler_version() -> Result<String> {
