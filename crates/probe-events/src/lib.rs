@@ -15,6 +15,8 @@
 mod config;
 mod flow_table;
 mod record;
+mod socket;
+mod tcp;
 
 pub use config::{
     Counter, FEATURE_RX_SOCKET, KernelLayout, NetnsOwner, REASON_TABLE_ENTRIES, ReasonClass,
@@ -24,3 +26,5 @@ pub use record::{
     CAPTURE_BYTES, DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE,
     MAX_RECORD_BYTES, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
 };
+pub use socket::{BoundPort, COMM_BYTES, KIND_SOCKET, ProcessInfo, SocketRecord, TranslationPoint};
+pub use tcp::{FEATURE_RETRANSMIT_ERROR, KIND_TCP, TcpLayout, TcpRecord, TcpTrouble};

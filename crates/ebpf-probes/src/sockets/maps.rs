@@ -1,0 +1,54 @@
+//! The maps of the programs at the sockets.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{LruHashMap, PerCpuArray, RingBuf},
+};
+use probe_events::{BoundPort, ProcessInfo, SocketRecord};
+
+use crate::address::Address;
+
+/// Records on their way to user space. 256 KiB hold some 1,600 translations; they come one for a
+/// connection, or one for a datagram of a socket that is not connected.
+#[map]
+static SOCKET_EVENTS: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
+/// Records that found the ring full.
+#[map]
+static SOCKET_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Who is behind a socket, by its cookie. As many as a busy machine has sockets; the longest
+/// unused ones make room.
+#[map]
+pub(crate) static PROCESSES: LruHashMap<u64, ProcessInfo> = LruHashMap::with_max_entries(32_768, 0);
+
+/// Who is bound to a port.
+#[map]
+pub(crate) static LISTENERS: LruHashMap<BoundPort, ProcessInfo> =
+    LruHashMap::with_max_entries(8_192, 0);
+
+/// The address that a thread's call came with, from a hook's first program to its last. A thread
+/// makes one call at a time, and the last program takes its note away; an LRU table as a kernel
+/// that has no last programs leaves them all.
+#[map]
+pub(crate) static NOTES: LruHashMap<u64, Note> = LruHashMap::with_max_entries(4_096, 0);
+
+/// What a hook's first program saw.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Note {
+    pub(crate) socket_cookie: u64,
+    pub(crate) address: Address,
+}
+
+/// Puts a record into the ring; a full ring is counted.
+#[inline(always)]
+pub(crate) fn emit(record: SocketRecord) {
+    if let Some(mut entry) = SOCKET_EVENTS.reserve::<SocketRecord>(0) {
+        entry.write(record);
+        entry.submit(0);
+    } else if let Some(lost) = SOCKET_LOST.get_ptr_mut(0) {
+        // SAFETY: the entry is this CPU's own; a thread that is preempted here loses a count.
+        unsafe { *lost += 1 };
+    }
+}
