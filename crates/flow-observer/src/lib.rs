@@ -21,14 +21,17 @@ mod namespaces;
 pub mod offline;
 pub mod pipeline;
 pub mod process;
+mod recent;
 pub mod record;
 pub mod ring;
 mod rules;
 mod running;
 mod serve;
 pub mod source;
+mod tcp_troubles;
 mod uuid;
 mod view;
 
 pub use listen::ListenError;
 pub use namespaces::SeenNamespaces;
+pub use tcp_troubles::TcpTroubles;

@@ -5,11 +5,13 @@
 
 mod datapath_file;
 mod drop_code;
+mod hook;
 mod packet;
 mod record;
 pub(crate) mod summary;
 
 pub(crate) use datapath_file::datapath_file;
 pub(crate) use drop_code::drop_code;
+pub use hook::{Hook, HookError, SocketEvent, TcpEvent, decode_hook};
 pub use packet::{Dissected, PacketError, Start, dissect, dissect_as_hubble};
 pub use record::{DecodeError, Decoded, Detail, decode};

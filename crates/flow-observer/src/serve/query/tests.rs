@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use flow_api::{
     flow::{FlowFilter, Verdict},
-    observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
+    observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
 use probe_events::{TracePoint, TraceReason};
 use prost_types::FieldMask;
@@ -365,8 +365,12 @@ async fn agent_events_are_counted_and_sent_apart_from_flows() {
         let mut query = Query::new(kind, &last, Arc::clone(&ring), node, shutdown).unwrap();
         let mut times = Vec::new();
         while let Some(response) = query.next().await {
-            let response = flow_api::observer::GetAgentEventsResponse::decode(response.unwrap());
-            times.push(response.unwrap().time.unwrap().seconds);
+            let response = response.unwrap();
+            let time = match kind {
+                Kind::AgentEvents => GetAgentEventsResponse::decode(response).unwrap().time,
+                _ => GetFlowsResponse::decode(response).unwrap().time,
+            };
+            times.push(time.unwrap().seconds);
         }
         times
     };
