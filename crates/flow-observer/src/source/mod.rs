@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use flow_api::flow::Flow;
 
-use crate::{counters::StageCount, decode::Start};
+use crate::{counters::StageCount, decode::Start, process::Process};
 
 mod open;
 #[cfg(feature = "probes")]
@@ -120,6 +120,22 @@ pub trait HostFacts: Send {
 
     /// The network namespace with this cookie, if it is this node's.
     fn namespace(&mut self, _netns_cookie: u64) -> Option<Arc<Namespace>> {
+        None
+    }
+
+    /// The process that connected the socket with this cookie, or sends datagrams from it.
+    fn process_of_socket(&mut self, _cookie: u64) -> Option<Arc<Process>> {
+        None
+    }
+
+    /// The process that bound a port of an IP protocol in a network namespace: that of the sockets
+    /// that are accepted there.
+    fn process_of_listener(
+        &mut self,
+        _netns_cookie: u64,
+        _protocol: u8,
+        _port: u16,
+    ) -> Option<Arc<Process>> {
         None
     }
 }

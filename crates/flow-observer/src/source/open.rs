@@ -51,12 +51,12 @@ pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError>
         SourceSpec::None => Ok(None),
         #[cfg(feature = "probes")]
         SourceSpec::Probes => {
-            let probes = super::probes::start()?;
+            let probes = super::probes::start(super::probes::ProbeConfig::default())?;
             Ok(Some(Opened {
                 source: Box::new(probes.reader),
                 facts: Box::new(probes.names),
                 devices: probes.attacher.devices(),
-                hooks: Vec::new(),
+                hooks: probes.hooks,
                 guard: Some(Box::new(probes.attacher)),
             }))
         }

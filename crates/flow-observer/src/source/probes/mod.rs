@@ -8,16 +8,22 @@
 
 mod attacher;
 mod btf;
+mod cgroup;
 mod clock;
 mod devices;
+mod hook_rings;
+mod hooks;
 mod layout;
 mod names;
 mod namespaces;
 mod netlink;
 mod privilege;
+mod processes;
 mod reader;
 mod reasons;
+mod sockets;
 mod symbols;
+mod tcp;
 
 use std::io;
 
@@ -28,7 +34,11 @@ use aya::{
 };
 use probe_events::ReasonClass;
 
-pub use self::{attacher::Attacher, btf::BtfError, names::KernelNames, reader::Reader};
+pub use self::{
+    attacher::Attacher, btf::BtfError, hooks::ProbeConfig, names::KernelNames,
+    processes::ProcessTable, reader::Reader,
+};
+use crate::source::Hook;
 
 /// The kernel programs, built by `cargo xtask probes` from the crate `ebpf-probes`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -83,19 +93,20 @@ pub struct Probes {
     pub attacher: Attacher,
     /// What reasons and addresses in their records are called.
     pub names: KernelNames,
+    /// What of the optional is on, and why the rest is off.
+    pub hooks: Vec<Hook>,
 }
 
-/// Loads the probes, attaches them to the devices that there are, and follows new ones.
+/// Loads the probes, attaches them to the devices that there are, and follows new ones. What is
+/// optional and cannot be had is told in [`Probes::hooks`].
 ///
 /// # Errors
 /// When privileges, kernel or verifier do not allow it.
-pub fn start() -> Result<Probes, ProbeError> {
+pub fn start(config: ProbeConfig) -> Result<Probes, ProbeError> {
     privilege::check()?;
     let types = btf::KernelTypes::of_running_kernel()?;
     let layout = layout::as_bytes(&layout::kernel_layout(&types)?);
     let reasons = reasons::DropReasons::of(&types)?;
-    drop(types);
-
     let mut ebpf = EbpfLoader::new()
         .override_global("KERNEL_LAYOUT", layout.as_slice(), true)
         .load(OBJECT)?;
@@ -125,12 +136,14 @@ pub fn start() -> Result<Probes, ProbeError> {
 
     // Devices and namespaces first, so that the first drop finds its namespace known.
     let attacher = Attacher::start(ebpf, netns)?;
-    let reader = Reader::new(ring, counters);
-    let names = KernelNames::new(reasons, attacher.namespaces());
+    let hooks = hooks::start(config, &types, &kernel_types);
+    let reader = Reader::new(ring, counters, hooks.rings);
+    let names = KernelNames::new(reasons, attacher.namespaces(), hooks.processes);
     Ok(Probes {
         reader,
         attacher,
         names,
+        hooks: hooks.states,
     })
 }
 

@@ -1,10 +1,15 @@
-//! What drop reasons and kernel addresses are called, each looked up once, and whose a network
-//! namespace is.
+//! What drop reasons and kernel addresses are called, each looked up once, whose a network
+//! namespace is, and who is behind a socket.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{attacher::Namespaces, reasons::DropReasons, symbols::KernelSymbols};
-use crate::source::{HostFacts, Namespace};
+use super::{
+    attacher::Namespaces, processes::ProcessTable, reasons::DropReasons, symbols::KernelSymbols,
+};
+use crate::{
+    process::Process,
+    source::{HostFacts, Namespace},
+};
 
 /// Names read from the running kernel.
 pub struct KernelNames {
@@ -13,15 +18,22 @@ pub struct KernelNames {
     symbols: Option<KernelSymbols>,
     functions: HashMap<u64, Option<Arc<str>>>,
     namespaces: Arc<Namespaces>,
+    /// None where the programs at the sockets are off.
+    processes: Option<ProcessTable>,
 }
 
 impl KernelNames {
-    pub(super) fn new(reasons: DropReasons, namespaces: Arc<Namespaces>) -> Self {
+    pub(super) fn new(
+        reasons: DropReasons,
+        namespaces: Arc<Namespaces>,
+        processes: Option<ProcessTable>,
+    ) -> Self {
         Self {
             reasons,
             symbols: None,
             functions: HashMap::new(),
             namespaces,
+            processes,
         }
     }
 }
@@ -49,5 +61,19 @@ impl HostFacts for KernelNames {
 
     fn namespace(&mut self, netns_cookie: u64) -> Option<Arc<Namespace>> {
         self.namespaces.owner(netns_cookie)
+    }
+
+    fn process_of_socket(&mut self, cookie: u64) -> Option<Arc<Process>> {
+        self.processes.as_mut()?.of_socket(cookie)
+    }
+
+    fn process_of_listener(
+        &mut self,
+        netns_cookie: u64,
+        protocol: u8,
+        port: u16,
+    ) -> Option<Arc<Process>> {
+        let processes = self.processes.as_mut()?;
+        processes.of_listener(netns_cookie, protocol, port)
     }
 }

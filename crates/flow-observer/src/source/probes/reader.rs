@@ -10,7 +10,7 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use probe_events::Counter;
 
-use super::clock::WallClock;
+use super::{clock::WallClock, hook_rings::HookRings};
 use crate::source::{Progress, RawEvent, Source, SourceError};
 
 /// How often the kernel's counters of lost records are read. Rare enough to cost nothing, often
@@ -25,16 +25,22 @@ pub struct Reader {
     reported: Vec<u64>,
     counted_at: Instant,
     clock: WallClock,
+    hooks: HookRings,
 }
 
 impl Reader {
-    pub(super) fn new(ring: RingBuf<MapData>, counters: PerCpuArray<MapData, u64>) -> Self {
+    pub(super) fn new(
+        ring: RingBuf<MapData>,
+        counters: PerCpuArray<MapData, u64>,
+        hooks: HookRings,
+    ) -> Self {
         Self {
             ring,
             counters,
             reported: Vec::new(),
             counted_at: Instant::now(),
             clock: WallClock::new(),
+            hooks,
         }
     }
 
@@ -72,7 +78,7 @@ impl Source for Reader {
         limit: usize,
         sink: &mut dyn FnMut(RawEvent<'_>),
     ) -> Result<Progress, SourceError> {
-        let mut taken = 0;
+        let mut taken = self.hooks.drain(limit, sink);
         while taken < limit
             && let Some(record) = self.ring.next()
         {
@@ -81,7 +87,7 @@ impl Source for Reader {
         }
         self.report_lost(sink);
         if taken == 0 {
-            wait_readable(&self.ring, patience).map_err(SourceError::Wait)?;
+            wait_readable(&self.ring, &self.hooks, patience).map_err(SourceError::Wait)?;
         }
         Ok(Progress::More)
     }
@@ -91,9 +97,12 @@ impl Source for Reader {
     }
 }
 
-fn wait_readable(ring: &RingBuf<MapData>, patience: Duration) -> io::Result<()> {
+fn wait_readable(ring: &RingBuf<MapData>, hooks: &HookRings, patience: Duration) -> io::Result<()> {
     let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    let mut descriptors = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
+    let mut descriptors: Vec<PollFd<'_>> = std::iter::once(ring.as_fd())
+        .chain(hooks.descriptors())
+        .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
+        .collect();
     match poll(&mut descriptors, patience) {
         Ok(_) | Err(nix::Error::EINTR) => Ok(()),
         Err(error) => Err(error.into()),

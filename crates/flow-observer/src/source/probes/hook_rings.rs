@@ -1,0 +1,94 @@
+//! Reading what the optional programs wrote.
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use aya::{
+    Ebpf,
+    maps::{MapData, PerCpuArray, RingBuf},
+};
+
+use crate::source::RawEvent;
+
+/// How often the counters of lost records are read, as for the main ring.
+const COUNT_EVERY: Duration = Duration::from_millis(500);
+
+/// The rings of the optional programs, and the programs themselves: dropping this detaches them.
+#[derive(Default)]
+pub(crate) struct HookRings {
+    rings: Vec<HookRing>,
+    /// Closed first: a program that is detached writes nothing more.
+    pub(super) links: Vec<OwnedFd>,
+    pub(super) objects: Vec<Ebpf>,
+}
+
+/// One ring.
+pub(super) struct HookRing {
+    ring: RingBuf<MapData>,
+    lost: PerCpuArray<MapData, u64>,
+    /// Lost records per CPU that were reported.
+    reported: Vec<u64>,
+    counted_at: Instant,
+}
+
+impl HookRings {
+    pub(super) fn add(&mut self, ring: HookRing) {
+        self.rings.push(ring);
+    }
+
+    /// Hands on at most `limit` records of each ring, and what was lost. Tells how many.
+    pub(super) fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+        let mut taken = 0;
+        for ring in &mut self.rings {
+            taken += ring.drain(limit, sink);
+        }
+        taken
+    }
+
+    /// Readable when there is something to drain.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.rings.iter().map(|ring| ring.ring.as_fd())
+    }
+}
+
+impl HookRing {
+    pub(super) fn new(ring: RingBuf<MapData>, lost: PerCpuArray<MapData, u64>) -> Self {
+        Self {
+            ring,
+            lost,
+            reported: Vec::new(),
+            counted_at: Instant::now(),
+        }
+    }
+
+    fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some(record) = self.ring.next()
+        {
+            sink(RawEvent::Hook(&record));
+            taken += 1;
+        }
+        if self.counted_at.elapsed() >= COUNT_EVERY {
+            self.counted_at = Instant::now();
+            self.report_lost(sink);
+        }
+        taken
+    }
+
+    fn report_lost(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) {
+        let Ok(totals) = self.lost.get(&0, 0) else {
+            return;
+        };
+        self.reported.resize(totals.len(), 0);
+        for (cpu, (total, reported)) in (0..).zip(totals.iter().zip(&mut self.reported)) {
+            let count = total.saturating_sub(*reported);
+            if count > 0 {
+                *reported = *total;
+                sink(RawEvent::Lost { cpu, count });
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The optional programs: loaded each on its own, and what is missing is told, not fatal.
+
+use std::error::Error;
+
+use aya::{Btf, Ebpf, maps::MapData};
+
+use super::{
+    attacher::chain,
+    btf::KernelTypes,
+    hook_rings::{HookRing, HookRings},
+    processes::ProcessTable,
+    sockets, tcp,
+};
+use crate::source::Hook;
+
+/// Which optional programs are wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ProbeConfig {
+    /// Those at the sockets: processes, and translated addresses.
+    pub sockets: bool,
+    /// Those in TCP: retransmissions and resets.
+    pub tcp: bool,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            sockets: true,
+            tcp: true,
+        }
+    }
+}
+
+/// What came of starting something optional.
+pub(super) fn hook<T, E: Error + 'static>(name: &'static str, result: &Result<T, E>) -> Hook {
+    Hook {
+        name,
+        off: result.as_ref().err().map(|error| chain(error)),
+    }
+}
+
+/// Something optional that is off for a reason which is no error.
+pub(super) fn off(name: &'static str, reason: &str) -> Hook {
+    Hook {
+        name,
+        off: Some(reason.to_owned()),
+    }
+}
+
+/// Why something optional is off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HookError {
+    /// The verifier, or a limit.
+    #[error("cannot load the programs")]
+    Load(#[from] aya::EbpfError),
+    /// As above, for one program.
+    #[error("cannot load the program {program}")]
+    Program {
+        program: &'static str,
+        #[source]
+        source: aya::programs::ProgramError,
+    },
+    /// A hook that this kernel does not have, or does not give us.
+    #[error("cannot attach the program {program}")]
+    Attach {
+        program: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    /// No cgroup v2.
+    #[error("cannot open the root of cgroup v2")]
+    Cgroup(#[source] std::io::Error),
+    /// A kernel whose structures are others.
+    #[error("cannot find the way in this kernel")]
+    Kernel(#[from] super::BtfError),
+    /// The object is not the one this loader was made for; a build gone wrong.
+    #[error("the object has no {what}")]
+    Object { what: &'static str },
+    /// A map refused an operation.
+    #[error("cannot set up the maps")]
+    Map(#[from] aya::maps::MapError),
+}
+
+/// The optional programs as they were started.
+#[derive(Default)]
+pub(super) struct Hooks {
+    /// What they say. Holds them attached, too.
+    pub(super) rings: HookRings,
+    /// Who is behind a socket.
+    pub(super) processes: Option<ProcessTable>,
+    /// What is on and what is off.
+    pub(super) states: Vec<Hook>,
+}
+
+/// Loads and attaches what `config` wants and the kernel has.
+pub(super) fn start(config: ProbeConfig, types: &KernelTypes, kernel: &Btf) -> Hooks {
+    let mut hooks = Hooks::default();
+    if config.sockets {
+        sockets::start(&mut hooks);
+    } else {
+        for name in [sockets::PROCESSES, sockets::TRANSLATION] {
+            hooks.states.push(off(name, "not asked for"));
+        }
+    }
+    if config.tcp {
+        tcp::start(&mut hooks, types, kernel);
+    } else {
+        for name in [tcp::RETRANSMITS, tcp::RESETS] {
+            hooks.states.push(off(name, "not asked for"));
+        }
+    }
+    hooks
+}
+
+/// Takes a map out of an object.
+pub(super) fn take<M>(ebpf: &mut Ebpf, what: &'static str) -> Result<M, HookError>
+where
+    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(what).ok_or(HookError::Object { what })?;
+    Ok(map.try_into()?)
+}
+
+/// The program `what` of an object.
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, what: &'static str) -> Result<&'a mut P, HookError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+{
+    ebpf.program_mut(what)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(HookError::Object { what })
+}
+
+/// Takes an object's ring and what it counts as lost.
+pub(super) fn take_ring(
+    ebpf: &mut Ebpf,
+    ring: &'static str,
+    lost: &'static str,
+) -> Result<HookRing, HookError> {
+    let ring: aya::maps::RingBuf<MapData> = take(ebpf, ring)?;
+    let lost: aya::maps::PerCpuArray<MapData, u64> = take(ebpf, lost)?;
+    Ok(HookRing::new(ring, lost))
+}

@@ -1,0 +1,168 @@
+//! The programs at the sockets: loading them, and attaching them at the root of cgroup v2.
+
+use std::{fs::File, os::fd::AsFd as _};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr},
+};
+
+use super::{
+    cgroup::{self, Place},
+    hooks::{HookError, Hooks, hook, off, program, take, take_ring},
+    processes::ProcessTable,
+};
+
+/// Knowing the process behind a socket.
+pub(super) const PROCESSES: &str = "sockets";
+/// Seeing what a load balancer at the socket does.
+pub(super) const TRANSLATION: &str = "socket-translation";
+
+/// Built by `cargo xtask probes` from the crate `ebpf-probes`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../ebpf-probes/sockets.bpf.o"
+));
+
+/// A hook of calls that carry an address.
+struct Call {
+    /// `enum bpf_attach_type`.
+    number: u32,
+    first: &'static str,
+    last: &'static str,
+}
+
+const CALLS: [Call; 8] = [
+    call(10, "connect4_first", "connect4_last"),
+    call(11, "connect6_first", "connect6_last"),
+    call(14, "sendmsg4_first", "sendmsg4_last"),
+    call(15, "sendmsg6_first", "sendmsg6_last"),
+    call(19, "recvmsg4_first", "recvmsg4_last"),
+    call(20, "recvmsg6_first", "recvmsg6_last"),
+    call(29, "peername4_first", "peername4_last"),
+    call(30, "peername6_first", "peername6_last"),
+];
+/// Of these, those that tell of processes: the kernel does without the others' cost where it
+/// cannot show translations.
+const CALLS_OUT: usize = 4;
+const BOUND: [&str; 2] = ["bound4", "bound6"];
+
+const fn call(number: u32, first: &'static str, last: &'static str) -> Call {
+    Call {
+        number,
+        first,
+        last,
+    }
+}
+
+/// Starts what works.
+pub(super) fn start(hooks: &mut Hooks) {
+    let mut ebpf = match load() {
+        Ok(ebpf) => ebpf,
+        Err(error) => return nothing(hooks, error),
+    };
+    let root = match cgroup::open_root().map_err(HookError::Cgroup) {
+        Ok(root) => root,
+        Err(error) => return nothing(hooks, error),
+    };
+
+    let translation = translation(&mut ebpf, &root, hooks);
+    let ordered = translation.is_ok();
+    let processes = processes(&mut ebpf, &root, hooks, ordered);
+    hooks.states.push(hook(PROCESSES, &processes));
+    hooks.states.push(match translation {
+        Err(HookError::Attach { source, .. })
+            if source.kind() == std::io::ErrorKind::InvalidInput =>
+        {
+            off(
+                TRANSLATION,
+                "the kernel cannot order cgroup programs (Linux 6.15 or later is needed)",
+            )
+        }
+        translation => hook(TRANSLATION, &translation),
+    });
+    hooks.rings.objects.push(ebpf);
+}
+
+fn nothing(hooks: &mut Hooks, error: HookError) {
+    let failed: Result<(), _> = Err(error);
+    for name in [PROCESSES, TRANSLATION] {
+        hooks.states.push(hook(name, &failed));
+    }
+}
+
+fn load() -> Result<Ebpf, HookError> {
+    Ok(EbpfLoader::new().load(OBJECT)?)
+}
+
+/// Puts a program before and one after all others of each hook.
+fn translation(ebpf: &mut Ebpf, root: &File, hooks: &mut Hooks) -> Result<(), HookError> {
+    let mut links = Vec::with_capacity(2 * CALLS.len());
+    for call in &CALLS {
+        for (name, place) in [(call.first, Place::First), (call.last, Place::Last)] {
+            let program: &mut CgroupSockAddr = loaded(ebpf, name)?;
+            let descriptor = program.fd().map_err(|source| HookError::Program {
+                program: name,
+                source,
+            })?;
+            let link = cgroup::link(descriptor.as_fd(), root.as_fd(), call.number, place);
+            links.push(link.map_err(|source| HookError::Attach {
+                program: name,
+                source,
+            })?);
+        }
+    }
+    // Only when all are: half a pair would report translations that never were.
+    hooks
+        .rings
+        .add(take_ring(ebpf, "SOCKET_EVENTS", "SOCKET_LOST")?);
+    hooks.rings.links.append(&mut links);
+    Ok(())
+}
+
+/// Fills the tables of processes: connections and datagrams, unless the first program of each
+/// hook does so already, and bound ports.
+fn processes(
+    ebpf: &mut Ebpf,
+    root: &File,
+    hooks: &mut Hooks,
+    ordered: bool,
+) -> Result<(), HookError> {
+    for call in CALLS.iter().take(if ordered { 0 } else { CALLS_OUT }) {
+        let failed = |source| HookError::Program {
+            program: call.first,
+            source,
+        };
+        let program: &mut CgroupSockAddr = loaded(ebpf, call.first)?;
+        program
+            .attach(root, CgroupAttachMode::Single)
+            .map_err(failed)?;
+    }
+    for name in BOUND {
+        let failed = |source| HookError::Program {
+            program: name,
+            source,
+        };
+        let program: &mut CgroupSock = program(ebpf, name)?;
+        program.load().map_err(failed)?;
+        program
+            .attach(root, CgroupAttachMode::Single)
+            .map_err(failed)?;
+    }
+    let sockets = take(ebpf, "PROCESSES")?;
+    let listeners = take(ebpf, "LISTENERS")?;
+    hooks.processes = Some(ProcessTable::new(sockets, listeners));
+    Ok(())
+}
+
+/// The program `name`, loaded if it was not.
+fn loaded<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut CgroupSockAddr, HookError> {
+    let program: &mut CgroupSockAddr = program(ebpf, name)?;
+    match program.load() {
+        Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => Ok(program),
+        Err(source) => Err(HookError::Program {
+            program: name,
+            source,
+        }),
+    }
+}
