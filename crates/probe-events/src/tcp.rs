@@ -79,7 +79,7 @@ pub struct TcpLayout {
     pub sock_family: u32,
     /// `sock_common.skc_cookie`
     pub sock_cookie: u32,
-    /// `sock_common.skc_num`, host order
+    /// `inet_sock.inet_sport`, network order; unlike `skc_num` it outlives the port's release
     pub sock_local_port: u32,
     /// `sock_common.skc_dport`, network order
     pub sock_remote_port: u32,

@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) netns_cookie: u64,
 }
 
-/// The connection of a `struct sock`.
+/// The connection of a full socket.
 #[inline(always)]
 pub(crate) fn of_socket(layout: &TcpLayout, socket: u64) -> Connection {
     let is_v6 = read::<u16>(socket, layout.sock_family) == Some(AF_INET6);
@@ -45,7 +45,7 @@ pub(crate) fn of_socket(layout: &TcpLayout, socket: u64) -> Connection {
         family,
         local,
         remote,
-        local_port: read(socket, layout.sock_local_port).unwrap_or(0),
+        local_port: u16::from_be(read(socket, layout.sock_local_port).unwrap_or(0)),
         remote_port: u16::from_be(read(socket, layout.sock_remote_port).unwrap_or(0)),
         socket_cookie: read(socket, layout.sock_cookie).unwrap_or(0),
         netns_cookie: netns_of_socket(layout, socket),

@@ -308,7 +308,7 @@ mod tests {
             if let Some([first, second]) = bytes.first_chunk_mut() {
                 (*first, *second) = (kind, RECORD_VERSION);
             }
-            drop(decode_hook(&bytes));
+            let _decoded = decode_hook(&bytes);
         }
     }
 }

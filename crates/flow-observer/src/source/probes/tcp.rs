@@ -89,7 +89,7 @@ fn layout(types: &KernelTypes) -> Result<TcpLayout, BtfError> {
         sock_net: socket("skc_net.net")?,
         sock_family: socket("skc_family")?,
         sock_cookie: socket("skc_cookie")?,
-        sock_local_port: socket("skc_num")?,
+        sock_local_port: types.field_offset("inet_sock", "inet_sport")?,
         sock_remote_port: socket("skc_dport")?,
         sock_local_v4: socket("skc_rcv_saddr")?,
         sock_remote_v4: socket("skc_daddr")?,

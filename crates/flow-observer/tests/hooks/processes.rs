@@ -1,0 +1,93 @@
+//! The process behind a socket is found.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+
+use anyhow::{Result, ensure};
+use flow_observer::source::{HostFacts as _, probes::Probes};
+use testbed::{
+    Cluster,
+    exchange::Family::{V4, V6},
+};
+
+use crate::{
+    Rule,
+    observed::{must_be_on, with_probes},
+    socket::{cookie, netns_cookie, this_process},
+};
+
+pub(crate) const RULES: &[Rule] = &[
+    (
+        "the_process_that_connected_a_socket_is_found_by_its_cookie",
+        || with_probes(connected),
+    ),
+    (
+        "the_process_that_sends_datagrams_is_found_by_its_sockets_cookie",
+        || with_probes(sending),
+    ),
+    (
+        "the_process_behind_a_port_is_found_by_namespace_and_port",
+        || with_probes(listening),
+    ),
+];
+
+const PORT: u16 = 7000;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+fn connected(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
+    must_be_on(probes, "sockets")?;
+    let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
+    for family in [V4, V6] {
+        let there = (family.address(api), PORT);
+        let _listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+        let (socket, process) = web.run(|| Ok((TcpStream::connect(there)?, this_process()?)))?;
+        let found = probes.names.process_of_socket(cookie(&socket)?);
+        ensure!(
+            found.as_deref() == Some(&process),
+            "{family:?}: found {found:?}, expected {process:?}"
+        );
+    }
+    Ok(())
+}
+
+fn sending(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
+    must_be_on(probes, "sockets")?;
+    let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
+    for family in [V4, V6] {
+        let (socket, process) = web.run(|| {
+            let socket = UdpSocket::bind((family.address(web), 0))?;
+            socket.send_to(b"anybody there?", (family.address(api), PORT))?;
+            Ok((socket, this_process()?))
+        })?;
+        let found = probes.names.process_of_socket(cookie(&socket)?);
+        ensure!(
+            found.as_deref() == Some(&process),
+            "{family:?}: found {found:?}, expected {process:?}"
+        );
+    }
+    Ok(())
+}
+
+fn listening(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
+    must_be_on(probes, "sockets")?;
+    let cart = cluster.pod("shop/cart-0")?;
+    let netns = netns_cookie(cart)?;
+    for (family, port) in [(V4, PORT), (V6, PORT + 1)] {
+        let here = (family.address(cart), port);
+        let (_tcp, _udp, process) = cart.run(|| {
+            let (tcp, udp) = (TcpListener::bind(here)?, UdpSocket::bind(here)?);
+            Ok((tcp, udp, this_process()?))
+        })?;
+        for protocol in [TCP, UDP] {
+            let found = probes.names.process_of_listener(netns, protocol, port);
+            ensure!(
+                found.as_deref() == Some(&process),
+                "{family:?} protocol {protocol}: found {found:?}, expected {process:?}"
+            );
+        }
+    }
+    let elsewhere = netns_cookie(cluster.pod("shop/web-0")?)?;
+    let found = probes.names.process_of_listener(elsewhere, TCP, PORT);
+    ensure!(found.is_none(), "another namespace's listener is {found:?}");
+    Ok(())
+}
