@@ -7,6 +7,7 @@ mod datapath_file;
 mod drop_code;
 mod hook;
 mod packet;
+pub mod payload;
 mod record;
 pub(crate) mod summary;
 
