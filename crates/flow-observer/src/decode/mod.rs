@@ -3,9 +3,11 @@
 //! In: the bytes of one record. Out: a [`Decoded`] event, or the reason why there is none. Nothing
 //! here allocates, waits or panics.
 
+pub mod cilium;
 mod datapath_file;
 mod drop_code;
 mod hook;
+pub mod gob;
 mod packet;
 pub mod payload;
 mod record;
