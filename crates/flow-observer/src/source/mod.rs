@@ -9,6 +9,7 @@ use flow_api::flow::Flow;
 
 use crate::{counters::StageCount, decode::Start, process::Process};
 
+pub mod cilium;
 mod open;
 #[cfg(feature = "probes")]
 pub mod probes;

@@ -382,7 +382,6 @@ macro_rules! gob {
         include_bytes!(concat!("../../../tests/data/gob/", $name, ".gob"))
     };
 }
-pub(crate) use gob;
 
 pub(crate) fn access_log(record: &[u8]) -> AccessLog {
     match decode(record) {
