@@ -14,10 +14,13 @@ use probe_events::DropDetail;
 
 use crate::{
     counters::Counters,
-    decode::{self, Decoded, Detail, drop_code},
+    decode::{
+        self, Decoded, Detail, PacketError, drop_code,
+        payload::{self, ApplicationSummary},
+    },
     enrich::{Directory, Snapshot},
     record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
+        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party, Rare,
     },
     ring::{Event, Lost, Message},
     rules,
@@ -32,6 +35,7 @@ pub struct Assembler {
     devices: Arc<ArcSwap<LocalDevices>>,
     counters: Arc<Counters>,
     uuids: Uuids,
+    scratch: payload::Scratch,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -57,6 +61,7 @@ impl Assembler {
             devices,
             counters,
             uuids: Uuids::new(),
+            scratch: payload::Scratch::default(),
         }
     }
 
@@ -95,10 +100,13 @@ impl Assembler {
         match raw {
             RawEvent::Record(bytes) => match decode::decode(bytes) {
                 Ok(decoded) => {
-                    if let Some(fault) = decoded.fault {
-                        self.counters.undecodable(fault.reason());
+                    let payload = bytes.get(decoded.payload.clone()).unwrap_or_default();
+                    let application = self.application(&decoded.packet, payload);
+                    let mut flow = self.probe_flow(decoded, surroundings)?;
+                    if application.is_some() {
+                        flow.rare.get_or_insert_default().application = application;
                     }
-                    self.probe_flow(decoded, surroundings).map(Event::Flow)
+                    Some(Event::Flow(flow))
                 }
                 Err(error) => self.undecodable(error.reason()),
             },
@@ -125,6 +133,7 @@ impl Assembler {
 
     /// A record of our own probes. `None` for what is no flow of this node.
     fn probe_flow(&mut self, decoded: Decoded, around: &Surroundings) -> Option<FlowRecord> {
+        self.note(decoded.fault);
         let time_ns = (decoded.header.time_ns as i64).saturating_add(around.offset_ns);
         let (source, destination) = around.parties(&decoded.packet);
         match decoded.detail {
@@ -191,10 +200,10 @@ impl Assembler {
     ) -> Option<Event> {
         let cut = captured.original_len as usize > captured.bytes.len();
         let dissected = decode::dissect(captured.bytes, cut, captured.start);
-        if let Some(fault) = dissected.fault {
-            self.counters.undecodable(fault.reason());
-        }
+        self.note(dissected.fault);
         let packet = dissected.headers;
+        let payload = captured.bytes.get(dissected.payload).unwrap_or_default();
+        let application = self.application(&packet, payload);
         let (source, destination) = around.parties(&packet);
         let interface = captured.interface.map(|(index, name)| Interface {
             index,
@@ -202,6 +211,12 @@ impl Assembler {
         });
         Some(Event::Flow(FlowRecord {
             interface,
+            rare: application.map(|application| {
+                Box::new(Rare {
+                    application: Some(application),
+                    ..Rare::default()
+                })
+            }),
             ..self.flow(
                 captured.time_ns,
                 Observation::Captured,
@@ -210,6 +225,26 @@ impl Assembler {
                 destination,
             )
         }))
+    }
+
+    /// What an application said in the packet. A payload that looks like a protocol and is not of it
+    /// is nobody's concern here.
+    fn application(
+        &mut self,
+        packet: &PacketHeaders,
+        payload: &[u8],
+    ) -> Option<ApplicationSummary> {
+        payload::parse(packet.transport.as_ref()?, payload, &mut self.scratch)
+            .ok()
+            .flatten()?
+            .summary()
+    }
+
+    /// Counts a packet whose own bytes do not add up.
+    fn note(&self, fault: Option<PacketError>) {
+        if let Some(fault) = fault {
+            self.counters.malformed(fault.reason());
+        }
     }
 
     /// A flow with what every source can tell, and nothing else.

@@ -22,6 +22,8 @@ pub struct Counters {
     received_copies: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
+    /// Packets whose own bytes do not add up, by reason. They are flows all the same.
+    malformed: Mutex<BTreeMap<&'static str, u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
 }
@@ -80,6 +82,7 @@ impl Default for Counters {
             other_node: AtomicU64::new(0),
             received_copies: AtomicU64::new(0),
             undecodable: Mutex::default(),
+            malformed: Mutex::default(),
             source: Mutex::default(),
         }
     }
@@ -123,17 +126,18 @@ impl Counters {
         };
         let mut counts = lock(&self.source).clone();
         counts.push(count(Stage::Source, "lost", &self.lost, true));
-        counts.extend(
-            lock(&self.undecodable)
-                .iter()
-                .map(|(&reason, &count)| StageCount {
-                    stage: Stage::Decode,
-                    what: "undecodable",
-                    kind: reason.to_owned(),
-                    count,
-                    is_loss: true,
-                }),
-        );
+        for (what, by_reason, is_loss) in [
+            ("undecodable", &self.undecodable, true),
+            ("malformed", &self.malformed, false),
+        ] {
+            counts.extend(lock(by_reason).iter().map(|(&reason, &count)| StageCount {
+                stage: Stage::Decode,
+                what,
+                kind: reason.to_owned(),
+                count,
+                is_loss,
+            }));
+        }
         let enrich = [
             ("drops_elsewhere", &self.other_node),
             ("received_copies", &self.received_copies),
@@ -174,6 +178,11 @@ impl Counters {
     /// A freed packet that had been received after all.
     pub(crate) fn received_copy(&self) {
         self.received_copies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A packet, or its payload, that does not add up.
+    pub(crate) fn malformed(&self, reason: &'static str) {
+        *lock(&self.malformed).entry(reason).or_default() += 1;
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {

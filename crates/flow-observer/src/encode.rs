@@ -296,15 +296,15 @@ fn flow_detail(record: &FlowRecord) -> FlowDetail {
             }),
             _ => None,
         },
-        vlan_id: 0,
+        vlan_id: record.packet.vlan.map_or(0, u32::from),
         application: record
             .rare
             .as_ref()
             .and_then(|rare| rare.application.as_ref())
             .map(|application| palomar::Application {
-                protocol: application.protocol.to_owned(),
-                name: application.name.clone(),
-                summary: application.summary.clone(),
+                protocol: application.protocol().to_owned(),
+                name: application.name().unwrap_or_default().to_owned(),
+                summary: application.to_string(),
             }),
     }
 }

@@ -12,7 +12,7 @@ use flow_api::flow;
 use flow_filter::TcpFlags;
 use probe_events::{TracePoint, TraceReason};
 
-use crate::process::Process;
+use crate::{decode::payload::ApplicationSummary, process::Process};
 
 /// One observed packet, or what is left to say of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,18 +95,7 @@ pub struct Rare {
     /// The trace identifier of an IP option; 0 for none.
     pub ip_trace_id: u64,
     /// What the payload said.
-    pub application: Option<Application>,
-}
-
-/// What the first bytes of a payload said.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Application {
-    /// As in `dns`, `http`, `tls`, `quic`.
-    pub protocol: &'static str,
-    /// The name asked for: a DNS question, a host, a server name.
-    pub name: String,
-    /// One line about the message.
-    pub summary: String,
+    pub application: Option<ApplicationSummary>,
 }
 
 /// What was observed of a packet.

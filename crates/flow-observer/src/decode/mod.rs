@@ -6,8 +6,8 @@
 pub mod cilium;
 mod datapath_file;
 mod drop_code;
-mod hook;
 pub mod gob;
+mod hook;
 mod packet;
 pub mod payload;
 mod record;

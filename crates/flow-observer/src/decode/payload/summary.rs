@@ -77,12 +77,25 @@ impl Application<'_> {
 }
 
 impl ApplicationSummary {
-    /// The name of the server that the client means, from its ClientHello.
+    /// The protocol's name, as in `dns`.
     #[must_use]
-    pub fn server_name(&self) -> Option<&str> {
+    pub fn protocol(&self) -> &'static str {
         match self {
+            Self::Dns { .. } => "dns",
+            Self::HttpRequest { .. } | Self::HttpResponse { .. } => "http",
+            Self::Quic(_) => "quic",
+            Self::Tls(_) => "tls",
+        }
+    }
+
+    /// The name that is meant: the one asked for, or that of the server.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Dns { name, .. } => Some(name),
+            Self::HttpRequest { url, .. } => url.split('/').next().filter(|host| !host.is_empty()),
+            Self::HttpResponse { .. } => None,
             Self::Quic(server) | Self::Tls(server) => server.name.as_deref(),
-            _ => None,
         }
     }
 }

@@ -64,7 +64,7 @@ fn each_protocol_is_told_in_one_line() {
 fn a_server_is_known_by_the_name_that_its_client_says() {
     let hello = tls::tests::records("Example.com", 1000);
     let summary = summary(tcp(443), &hello).unwrap();
-    assert_eq!(summary.server_name(), Some("example.com"));
+    assert_eq!(summary.name(), Some("example.com"));
 }
 
 #[test]
