@@ -3,6 +3,8 @@
 //! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
 //! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
+mod hooks;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -25,6 +27,7 @@ use crate::{
     ring::{Event, Lost, Message},
     rules,
     source::{CapturedPacket, HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
+    tcp_troubles::TcpTroubles,
     uuid::Uuids,
 };
 
@@ -36,6 +39,7 @@ pub struct Assembler {
     counters: Arc<Counters>,
     uuids: Uuids,
     scratch: payload::Scratch,
+    tcp_troubles: TcpTroubles,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -62,6 +66,7 @@ impl Assembler {
             counters,
             uuids: Uuids::new(),
             scratch: payload::Scratch::default(),
+            tcp_troubles: TcpTroubles::default(),
         }
     }
 
@@ -106,12 +111,13 @@ impl Assembler {
                     if application.is_some() {
                         flow.rare.get_or_insert_default().application = application;
                     }
-                    Some(Event::Flow(flow))
+                    Some(Event::Flow(self.with_hooks(flow)))
                 }
                 Err(error) => self.undecodable(error.reason()),
             },
-            // No hook is loaded yet, and no source reads Cilium's records.
-            RawEvent::Hook(_) | RawEvent::Cilium { .. } => self.undecodable("unknown_source"),
+            RawEvent::Hook(bytes) => self.hook(bytes, surroundings),
+            // No source reads Cilium's records.
+            RawEvent::Cilium { .. } => self.undecodable("unknown_source"),
             RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
             RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
             RawEvent::Lost { cpu, count } => {
@@ -126,7 +132,7 @@ impl Assembler {
         }
     }
 
-    fn undecodable(&self, reason: &'static str) -> Option<Event> {
+    fn undecodable<T>(&self, reason: &'static str) -> Option<T> {
         self.counters.undecodable(reason);
         None
     }

@@ -20,6 +20,7 @@ pub struct Counters {
     lost: AtomicU64,
     other_node: AtomicU64,
     received_copies: AtomicU64,
+    sockets_elsewhere: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// Packets whose own bytes do not add up, by reason. They are flows all the same.
@@ -81,6 +82,7 @@ impl Default for Counters {
             lost: AtomicU64::new(0),
             other_node: AtomicU64::new(0),
             received_copies: AtomicU64::new(0),
+            sockets_elsewhere: AtomicU64::new(0),
             undecodable: Mutex::default(),
             malformed: Mutex::default(),
             source: Mutex::default(),
@@ -141,6 +143,7 @@ impl Counters {
         let enrich = [
             ("drops_elsewhere", &self.other_node),
             ("received_copies", &self.received_copies),
+            ("sockets_elsewhere", &self.sockets_elsewhere),
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
@@ -183,6 +186,12 @@ impl Counters {
     /// A packet, or its payload, that does not add up.
     pub(crate) fn malformed(&self, reason: &'static str) {
         *lock(&self.malformed).entry(reason).or_default() += 1;
+    }
+
+    /// A socket's event in a namespace of another node, or in one that was gone before anybody
+    /// looked.
+    pub(crate) fn socket_elsewhere(&self) {
+        self.sockets_elsewhere.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {

@@ -219,6 +219,13 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         Observation::Socket { point, cgroup_id } => {
             message.sock_xlate_point = (*point).into();
             message.cgroup_id = *cgroup_id;
+            // No packet, no flags.
+            if let Some(flow::Layer4 {
+                protocol: Some(flow::layer4::Protocol::Tcp(tcp)),
+            }) = &mut message.l4
+            {
+                tcp.flags = None;
+            }
         }
         Observation::Captured => {}
     }

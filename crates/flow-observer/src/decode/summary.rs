@@ -9,6 +9,9 @@ use crate::record::{Arp, Dropped, DroppedBy, FlowRecord, Observation, PacketHead
 /// The text of `Flow.Summary`. For a drop by the kernel, its reason and function follow, since every
 /// client shows this line.
 pub(crate) fn summary(record: &FlowRecord) -> String {
+    if matches!(record.observation, Observation::Socket { .. }) {
+        return socket(record.packet.transport).to_owned();
+    }
     let mut text = headers(&record.packet);
     if let Observation::Drop(Dropped {
         by: DroppedBy::Kernel {
@@ -27,6 +30,15 @@ pub(crate) fn summary(record: &FlowRecord) -> String {
         }
     }
     text
+}
+
+/// A socket's event is about no packet.
+fn socket(transport: Option<Transport>) -> &'static str {
+    match transport {
+        Some(Transport::Tcp { .. }) => "TCP",
+        Some(Transport::Udp { .. }) => "UDP",
+        _ => "Unknown",
+    }
 }
 
 /// The innermost known layer. VLAN tags have no text: what they carry says more.

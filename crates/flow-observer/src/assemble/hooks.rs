@@ -1,0 +1,202 @@
+//! What the optional programs add: flows of translated addresses, processes, and trouble in TCP.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use flow_filter::TcpFlags;
+use probe_events::TranslationPoint;
+
+use super::{Assembler, Surroundings};
+use crate::{
+    decode::{self, Hook, SocketEvent, TcpEvent},
+    process::Process,
+    record::{FlowRecord, Ip, Observation, PacketHeaders, Transport},
+    ring::Event,
+    source::Namespace,
+};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+impl Assembler {
+    /// A record of an optional program. Trouble in TCP waits for the connection's next flow.
+    pub(super) fn hook(&mut self, bytes: &[u8], around: &Surroundings) -> Option<Event> {
+        match decode::decode_hook(bytes) {
+            Ok(Hook::Socket(event)) => self.socket_flow(&event, around).map(Event::Flow),
+            Ok(Hook::Tcp(event)) => {
+                self.tcp_trouble(&event);
+                None
+            }
+            Err(error) => self.undecodable(error.reason()),
+        }
+    }
+
+    /// Adds what the optional programs know to a flow of the probes.
+    pub(super) fn with_hooks(&mut self, mut flow: FlowRecord) -> FlowRecord {
+        if matches!(
+            flow.observation,
+            Observation::Trace { .. } | Observation::Closing { .. }
+        ) && let Some((retransmits, resets_sent)) = self.tcp_troubles.take(&flow.packet)
+        {
+            flow.counts.tcp_retransmits = retransmits;
+            flow.counts.tcp_resets_sent = resets_sent;
+        }
+        if flow.socket_cookie != 0 {
+            flow.process = self.facts.process_of_socket(flow.socket_cookie);
+        }
+        flow
+    }
+
+    /// A translated address. `None` when the socket is another node's, or has no address.
+    fn socket_flow(&mut self, event: &SocketEvent, around: &Surroundings) -> Option<FlowRecord> {
+        let Some(namespace) = self.facts.namespace(event.netns_cookie) else {
+            self.counters.socket_elsewhere();
+            return None;
+        };
+        let Some(own) = own_address(&namespace, event.peer.ip()) else {
+            return self.undecodable("socket_without_address");
+        };
+        let packet = headers(event, own);
+        let (source, destination) = around.parties(&packet);
+        let time_ns = (event.time_ns as i64).saturating_add(around.offset_ns);
+        let observation = Observation::Socket {
+            point: event.point as u8,
+            cgroup_id: event.process.cgroup_id,
+        };
+        // Remembered by socket; written anew only where the table of sockets has forgotten it.
+        let process = self
+            .facts
+            .process_of_socket(event.socket_cookie)
+            .unwrap_or_else(|| Arc::new(Process::from(&event.process)));
+        Some(FlowRecord {
+            socket_cookie: event.socket_cookie,
+            process: Some(process),
+            ..self.flow(time_ns, observation, packet, source, destination)
+        })
+    }
+
+    fn tcp_trouble(&mut self, event: &TcpEvent) {
+        if self.facts.namespace(event.netns_cookie).is_some() {
+            self.tcp_troubles.add(event);
+        } else {
+            self.counters.socket_elsewhere();
+        }
+    }
+}
+
+/// The first address in the namespace that can talk to `peer`. The hooks do not tell the socket's
+/// own: before a connection it has none.
+fn own_address(namespace: &Namespace, peer: IpAddr) -> Option<IpAddr> {
+    let is_local = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
+    };
+    if is_local(&peer) {
+        return Some(peer);
+    }
+    namespace
+        .addresses
+        .iter()
+        .copied()
+        .find(|address| address.is_ipv4() == peer.is_ipv4() && !is_local(address))
+}
+
+/// What a packet of the socket would look like, but for the socket's own port, which nobody tells.
+fn headers(event: &SocketEvent, own: IpAddr) -> PacketHeaders {
+    let own = SocketAddr::new(own, 0);
+    let (source, destination) = match event.point {
+        TranslationPoint::PreForward | TranslationPoint::PostForward => (own, event.peer),
+        TranslationPoint::PreReverse | TranslationPoint::PostReverse => (event.peer, own),
+    };
+    let transport = match event.protocol {
+        TCP => Some(Transport::Tcp {
+            source_port: source.port(),
+            destination_port: destination.port(),
+            flags: TcpFlags::default(),
+        }),
+        UDP => Some(Transport::Udp {
+            source_port: source.port(),
+            destination_port: destination.port(),
+        }),
+        _ => None,
+    };
+    PacketHeaders {
+        ip: Some(Ip {
+            source: source.ip(),
+            destination: destination.ip(),
+        }),
+        transport,
+        ..PacketHeaders::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_events::ProcessInfo;
+
+    use super::*;
+
+    fn event(point: TranslationPoint, protocol: u8) -> SocketEvent {
+        SocketEvent {
+            point,
+            protocol,
+            time_ns: 0,
+            socket_cookie: 1,
+            netns_cookie: 1,
+            process: ProcessInfo::default(),
+            peer: SocketAddr::from(([10, 96, 0, 10], 80)),
+        }
+    }
+
+    #[test]
+    fn on_the_way_back_the_other_end_is_the_source() {
+        let own = IpAddr::from([10, 0, 0, 1]);
+        let there = headers(&event(TranslationPoint::PostForward, TCP), own);
+        let back = headers(&event(TranslationPoint::PreReverse, UDP), own);
+        assert_eq!(
+            there.ip.map(|ip| (ip.source, ip.destination)),
+            back.ip.map(|ip| (ip.destination, ip.source))
+        );
+        assert!(matches!(
+            there.transport,
+            Some(Transport::Tcp {
+                source_port: 0,
+                destination_port: 80,
+                ..
+            })
+        ));
+        assert_eq!(
+            back.transport,
+            Some(Transport::Udp {
+                source_port: 80,
+                destination_port: 0
+            })
+        );
+    }
+
+    #[test]
+    fn a_sockets_own_address_is_the_first_that_reaches_its_peer() {
+        let addresses = [
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "10.0.0.1",
+            "fd00::1",
+            "10.0.0.2",
+        ];
+        let namespace = Namespace {
+            addresses: addresses.map(|address| address.parse().unwrap()).to_vec(),
+            is_own: false,
+        };
+        let own = |peer: &str| {
+            own_address(&namespace, peer.parse().unwrap()).map(|address| address.to_string())
+        };
+        assert_eq!(own("10.96.0.10").as_deref(), Some("10.0.0.1"));
+        assert_eq!(own("fd96::1").as_deref(), Some("fd00::1"));
+        assert_eq!(own("127.0.0.1").as_deref(), Some("127.0.0.1"));
+        let empty = Namespace::default();
+        assert_eq!(own_address(&empty, IpAddr::from([10, 96, 0, 10])), None);
+    }
+}
