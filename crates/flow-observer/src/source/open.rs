@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{HostFacts, LocalDevices, Source, SourceOptions, SourceSpec};
+#[cfg(feature = "probes")]
+use super::cilium::map::{DEFAULT_PAGES, EventMap};
+use super::{
+    HostFacts, LocalDevices, Source, SourceOptions, SourceSpec,
+    cilium::{MonitorSocket, Named},
+};
 
 /// A source at work.
 pub struct Opened {
@@ -18,6 +23,25 @@ pub struct Opened {
     pub hooks: Vec<Hook>,
     /// Keeps the source going; dropped after it.
     pub(crate) guard: Option<Box<dyn Send>>,
+}
+
+/// For events that hold none of the kernel's own numbers.
+struct NoFacts;
+
+impl HostFacts for NoFacts {}
+
+impl Opened {
+    /// A source of Cilium's records.
+    fn cilium(source: impl Source + 'static) -> Self {
+        let source = Named::new(source);
+        Self {
+            facts: Box::new(NoFacts),
+            devices: source.devices(),
+            source: Box::new(source),
+            hooks: Vec::new(),
+            guard: None,
+        }
+    }
 }
 
 /// A part of a source that can be on or off on its own.
@@ -37,6 +61,10 @@ pub enum OpenError {
     #[cfg(feature = "probes")]
     #[error(transparent)]
     Probes(#[from] super::probes::ProbeError),
+    /// Cilium's event map cannot be read.
+    #[cfg(feature = "probes")]
+    #[error(transparent)]
+    EventMap(#[from] super::cilium::map::EventMapError),
     /// This build has no probes.
     #[error("this build cannot use --source {0}: rebuild with the feature `probes`")]
     NotBuilt(SourceSpec),
@@ -59,6 +87,12 @@ pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError>
                 hooks: probes.hooks,
                 guard: Some(Box::new(probes.attacher)),
             }))
+        }
+        SourceSpec::Cilium(socket) => Ok(Some(Opened::cilium(MonitorSocket::new(socket)))),
+        #[cfg(feature = "probes")]
+        SourceSpec::CiliumMap(path) => {
+            let map = EventMap::open(path, options.take_over, DEFAULT_PAGES)?;
+            Ok(Some(Opened::cilium(map)))
         }
         other => Err(OpenError::NotBuilt(other.clone())),
     }

@@ -26,8 +26,6 @@ use crate::{
     source::{Progress, RawEvent, Source, SourceError},
 };
 
-/// Where an agent pins the array unless told otherwise.
-pub const DEFAULT_EVENT_MAP: &str = "/sys/fs/bpf/tc/globals/cilium_events";
 /// Pages of each CPU's buffer, a power of two: some thousand records, as many as the agent itself
 /// provides for.
 pub const DEFAULT_PAGES: usize = 64;
@@ -202,11 +200,12 @@ mod tests {
 
     #[test]
     fn the_stream_is_not_taken_from_an_agent_unless_that_is_said() {
-        let error = EventMap::open(Path::new(DEFAULT_EVENT_MAP), false, DEFAULT_PAGES)
+        let path = "/sys/fs/bpf/tc/globals/cilium_events";
+        let error = EventMap::open(Path::new(path), false, DEFAULT_PAGES)
             .err()
             .unwrap();
         let text = error.to_string();
-        for part in [DEFAULT_EVENT_MAP, "one reader", "monitor socket instead"] {
+        for part in [path, "one reader", "monitor socket instead"] {
             assert!(text.contains(part), "{text}");
         }
     }

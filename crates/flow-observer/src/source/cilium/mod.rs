@@ -7,5 +7,7 @@
 #[cfg(feature = "probes")]
 pub mod map;
 mod monitor;
+mod named;
 
-pub use monitor::{DEFAULT_MONITOR_SOCKET, MonitorSocket};
+pub use monitor::MonitorSocket;
+pub(crate) use named::Named;

@@ -2,9 +2,10 @@
 //!
 //! In: gob messages, each with a record or with a count of records that were lost before the agent
 //! had them. Out: those, as raw events. When the agent goes away, the socket is tried again, less
-//! and less often; each failure is counted as skipped, since what happened meanwhile was not seen.
+//! and less often; each failure is counted, since what happened meanwhile was not seen.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -15,15 +16,13 @@ use std::{
 use tracing::{info, warn};
 
 use crate::{
+    counters::{Stage, StageCount},
     decode::{
         cilium::{Payload, PayloadKind},
         gob::{self, GobError},
     },
     source::{Progress, RawEvent, Source, SourceError},
 };
-
-/// Where an agent listens unless told otherwise.
-pub const DEFAULT_MONITOR_SOCKET: &str = "/var/run/cilium/monitor1_2.sock";
 
 /// How long to wait after the first failure; twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -42,6 +41,8 @@ pub struct MonitorSocket {
     retry_after: Duration,
     /// The last attempt failed, and was told: only a change is worth a line in the log.
     told: bool,
+    connections: u64,
+    failures: BTreeMap<&'static str, u64>,
 }
 
 impl MonitorSocket {
@@ -54,6 +55,8 @@ impl MonitorSocket {
             retry_at: Instant::now(),
             retry_after: FIRST_RETRY,
             told: false,
+            connections: 0,
+            failures: BTreeMap::new(),
         }
     }
 
@@ -67,6 +70,7 @@ impl MonitorSocket {
         match UnixStream::connect(&self.path) {
             Ok(stream) => {
                 info!(socket = %self.path.display(), "reading the events of a Cilium agent");
+                self.connections += 1;
                 self.connection = Some(Connection::new(stream));
                 Ok(())
             }
@@ -74,8 +78,9 @@ impl MonitorSocket {
         }
     }
 
-    /// Plans the next attempt.
+    /// Counts a failure, and plans the next attempt.
     fn ended(&mut self, ended: &Ended) {
+        *self.failures.entry(ended.reason()).or_default() += 1;
         if self.connection.take().is_some_and(|it| it.has_spoken) {
             self.retry_after = FIRST_RETRY;
             self.told = false;
@@ -107,10 +112,27 @@ impl Source for MonitorSocket {
             None => self.connect(patience),
         };
         if let Err(ended) = result {
-            sink(RawEvent::Skipped(ended.reason()));
             self.ended(&ended);
         }
         Ok(Progress::More)
+    }
+
+    fn counts(&mut self) -> Vec<StageCount> {
+        let count = |what, kind: &str, count, is_loss| StageCount {
+            stage: Stage::Source,
+            what,
+            kind: kind.to_owned(),
+            count,
+            is_loss,
+        };
+        let failures = self
+            .failures
+            .iter()
+            .map(|(kind, &failures)| count("monitor_failures", kind, failures, true));
+        [count("monitor_connections", "", self.connections, false)]
+            .into_iter()
+            .chain(failures)
+            .collect()
     }
 }
 
@@ -132,9 +154,9 @@ impl Ended {
     /// A short name for counters.
     fn reason(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) => "monitor_unreachable",
-            Self::Closed => "monitor_closed",
-            Self::Read(_) => "monitor_read",
+            Self::Unreachable(_) => "unreachable",
+            Self::Closed => "closed",
+            Self::Read(_) => "read",
             Self::Protocol(error) => error.reason(),
         }
     }

@@ -14,7 +14,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 enum Seen {
     Record { cpu: u32, first: u8, len: usize },
     Lost { cpu: u32, count: u64 },
-    Skipped(&'static str),
+    Failure(String),
+}
+
+fn failure(kind: &str) -> Seen {
+    Seen::Failure(kind.to_owned())
 }
 
 fn note(raw: &RawEvent<'_>) -> Seen {
@@ -25,7 +29,6 @@ fn note(raw: &RawEvent<'_>) -> Seen {
             len: bytes.len(),
         },
         RawEvent::Lost { cpu, count } => Seen::Lost { cpu, count },
-        RawEvent::Skipped(reason) => Seen::Skipped(reason),
         ref other => panic!("{other:?}"),
     }
 }
@@ -51,6 +54,19 @@ fn whole_stream() -> Vec<Seen> {
     ]
 }
 
+/// Polls once; a failure shows as the last event.
+fn poll(source: &mut MonitorSocket, limit: usize, seen: &mut Vec<Seen>) {
+    let before = source.failures.clone();
+    source
+        .poll(PATIENCE, limit, &mut |raw| seen.push(note(&raw)))
+        .unwrap();
+    let new = source
+        .failures
+        .iter()
+        .find(|(kind, count)| before.get(*kind) != Some(count));
+    seen.extend(new.map(|(kind, _)| failure(kind)));
+}
+
 /// An agent that writes one part per connection and closes it; and what a reader made of that.
 fn read_parts(parts: Vec<Vec<Vec<u8>>>, limit: usize, enough: usize) -> Vec<Seen> {
     let folder = tempfile::tempdir().unwrap();
@@ -72,9 +88,7 @@ fn read_parts(parts: Vec<Vec<Vec<u8>>>, limit: usize, enough: usize) -> Vec<Seen
     while seen.len() < enough {
         assert!(begun.elapsed() < DEADLINE, "{seen:?}");
         let before = seen.len();
-        source
-            .poll(PATIENCE, limit, &mut |raw| seen.push(note(&raw)))
-            .unwrap();
+        poll(&mut source, limit, &mut seen);
         assert!(seen.len() - before <= limit + 1);
     }
     agent.join().unwrap();
@@ -84,7 +98,7 @@ fn read_parts(parts: Vec<Vec<Vec<u8>>>, limit: usize, enough: usize) -> Vec<Seen
 #[test]
 fn records_and_losses_are_handed_out_in_order() {
     let mut seen = read_parts(vec![vec![STREAM.to_vec()]], 1024, 5);
-    assert_eq!(seen.pop(), Some(Seen::Skipped("monitor_closed")));
+    assert_eq!(seen.pop(), Some(failure("closed")));
     assert_eq!(seen, whole_stream());
 }
 
@@ -108,9 +122,9 @@ fn a_connection_that_is_cut_within_a_message_is_made_again_and_starts_anew() {
     let cut = STREAM[..FIRST_MESSAGES + 5].to_vec();
     let seen = read_parts(vec![vec![cut], vec![STREAM.to_vec()]], 1024, 7);
     assert_eq!(seen[0], whole_stream()[0]);
-    assert_eq!(seen[1], Seen::Skipped("monitor_closed"));
+    assert_eq!(seen[1], failure("closed"));
     assert_eq!(seen[2..6], whole_stream());
-    assert_eq!(seen[6], Seen::Skipped("monitor_closed"));
+    assert_eq!(seen[6], failure("closed"));
 }
 
 #[test]
@@ -123,10 +137,10 @@ fn a_stream_that_is_no_gob_is_left_at_once_and_tried_again() {
         6,
     );
     assert!(
-        matches!(seen[0], Seen::Skipped(reason) if reason.starts_with("gob_")),
+        matches!(&seen[0], Seen::Failure(kind) if kind.starts_with("gob_")),
         "{seen:?}"
     );
-    assert_eq!(seen[1], Seen::Skipped("gob_too_long"));
+    assert_eq!(seen[1], failure("gob_too_long"));
     assert_eq!(seen[2..6], whole_stream());
 }
 
@@ -157,11 +171,15 @@ fn an_agent_that_is_not_there_is_waited_for_and_each_attempt_is_counted() {
     let begun = Instant::now();
     while seen.len() < 2 {
         assert!(begun.elapsed() < DEADLINE);
-        source
-            .poll(PATIENCE, 1, &mut |raw| seen.push(note(&raw)))
-            .unwrap();
+        poll(&mut source, 1, &mut seen);
     }
-    assert_eq!(seen, [const { Seen::Skipped("monitor_unreachable") }; 2]);
+    assert_eq!(seen, [failure("unreachable"), failure("unreachable")]);
+    let counts: Vec<_> = source.counts();
+    assert_eq!(
+        (counts[0].what, counts[0].count),
+        ("monitor_connections", 0)
+    );
+    assert_eq!((counts[1].what, counts[1].count), ("monitor_failures", 2));
     assert!(begun.elapsed() >= FIRST_RETRY / 2, "no pause in between");
     assert!(source.retry_after > FIRST_RETRY);
 }
