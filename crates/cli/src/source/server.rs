@@ -93,6 +93,11 @@ impl Server {
         flow_api::peer::peer_client::PeerClient::new(self.caller.clone())
     }
 
+    /// A client for what an agent says about itself.
+    pub(crate) fn agent(&self) -> flow_api::palomar::agent_client::AgentClient<Caller> {
+        flow_api::palomar::agent_client::AgentClient::new(self.caller.clone())
+    }
+
     /// Makes a call that has one answer, within the time for such calls.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 //! `palomar status`: is the server well, and how much does it hold?
 
+mod agent;
+
 use anyhow::{Context as _, bail};
 use flow_api::{
     HEALTH_SERVICE, json,
     observer::{ServerStatusRequest, ServerStatusResponse},
+    palomar::{GetAgentStatusRequest, GetAgentStatusResponse},
 };
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+use tracing::debug;
 
 use super::{output::Args, uptime};
 use crate::cli::Globals;
@@ -59,15 +63,61 @@ async fn status(args: Args, config: Config) -> anyhow::Result<()> {
         })
         .await
         .context("failed to get hubble server status")?;
+    let agent = agent_status(&server, &status).await;
     let mut out = Vec::new();
     match output {
-        "compact" => compact(&mut out, status),
+        "compact" => {
+            compact(&mut out, status);
+            if let Some(agent) = &agent {
+                agent::lines(&mut out, agent);
+            }
+        }
         "dict" => dict(&mut out, &status),
-        "json" | "JSON" | "jsonpb" => json::write(&status, &mut out),
+        "json" | "JSON" | "jsonpb" => write_json(&mut out, &status, agent.as_ref()),
         "tab" | "table" => table(&mut out, &status),
         other => bail!("invalid output format: {other}"),
     }
     super::print_bytes(&out)
+}
+
+/// What an agent of Palomar says about itself; `None` for other servers.
+async fn agent_status(
+    server: &Server,
+    status: &ServerStatusResponse,
+) -> Option<GetAgentStatusResponse> {
+    if !status.version.starts_with(agent::VERSION_PREFIX) {
+        return None;
+    }
+    let mut client = server.agent();
+    let asking = server.unary(GetAgentStatusRequest {}, async |request| {
+        client.get_agent_status(request).await
+    });
+    match asking.await {
+        Ok(status) => Some(status),
+        Err(error) => {
+            debug!(%error, "the agent says nothing about itself");
+            None
+        }
+    }
+}
+
+/// The answer of every server, with the agent's own under `agent`.
+fn write_json(
+    out: &mut Vec<u8>,
+    status: &ServerStatusResponse,
+    agent: Option<&GetAgentStatusResponse>,
+) {
+    json::write(status, out);
+    if let Some(agent) = agent
+        && out.pop() == Some(b'}')
+    {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"agent\":");
+        json::write(agent, out);
+        out.push(b'}');
+    }
 }
 
 fn serving_status(number: i32) -> String {

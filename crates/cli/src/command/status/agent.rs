@@ -1,0 +1,97 @@
+//! What an agent of Palomar says about itself, below what every server of Hubble's API says.
+
+use flow_api::palomar::{GetAgentStatusResponse, Hook, StageCount};
+
+use super::grouped;
+use crate::print::{Escape, append};
+
+/// Versions of servers that answer: `palomar v0.1.0`. A relay, `palomar-relay v0.1.0`, does not.
+pub(super) const VERSION_PREFIX: &str = "palomar v";
+
+/// Lines for people: where events come from, what is off, what was lost where.
+pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
+    append!(out, "Source: ");
+    Escape::for_stdout().write(out, &status.source);
+    match status.watched_devices {
+        0 => {}
+        1 => append!(out, ", 1 device watched"),
+        more => append!(out, ", {more} devices watched"),
+    }
+    if !status.aggregation.is_empty() {
+        append!(out, ", aggregation ");
+        Escape::for_stdout().write(out, &status.aggregation);
+    }
+    append!(out, "\n");
+    for Hook { name, reason, .. } in status.hooks.iter().filter(|hook| !hook.on) {
+        append!(out, "Off: ");
+        Escape::for_stdout().write(out, name);
+        append!(out, " (");
+        Escape::for_stdout().write(out, reason);
+        append!(out, ")\n");
+    }
+    let lost: Vec<&StageCount> = status
+        .counts
+        .iter()
+        .filter(|count| count.is_loss && count.count > 0)
+        .collect();
+    let total: u64 = lost.iter().map(|count| count.count).sum();
+    append!(out, "Lost Events: {}\n", grouped(total));
+    for count in lost {
+        append!(out, "  - {}: ", grouped(count.count));
+        Escape::for_stdout().write(out, &count.stage);
+        append!(out, ", ");
+        Escape::for_stdout().write(out, &count.what);
+        if !count.kind.is_empty() {
+            append!(out, ", ");
+            Escape::for_stdout().write(out, &count.kind);
+        }
+        append!(out, "\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_off_and_what_was_lost_is_told_line_by_line() {
+        let count = |what: &str, kind: &str, count, is_loss| StageCount {
+            stage: "decode".to_owned(),
+            what: what.to_owned(),
+            kind: kind.to_owned(),
+            count,
+            is_loss,
+        };
+        let status = GetAgentStatusResponse {
+            source: "probes".to_owned(),
+            aggregation: "medium".to_owned(),
+            hooks: vec![
+                Hook {
+                    name: "tcp-resets".to_owned(),
+                    on: true,
+                    reason: String::new(),
+                },
+                Hook {
+                    name: "sockets".to_owned(),
+                    on: false,
+                    reason: "no cgroup v2".to_owned(),
+                },
+            ],
+            counts: vec![
+                count("undecodable", "short_packet", 1_234, true),
+                count("malformed", "short_packet", 5, false),
+                count("lost", "", 0, true),
+            ],
+            watched_devices: 3,
+        };
+        let mut out = Vec::new();
+        lines(&mut out, &status);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Source: probes, 3 devices watched, aggregation medium\n\
+             Off: sockets (no cgroup v2)\n\
+             Lost Events: 1,234\n  \
+             - 1,234: decode, undecodable, short_packet\n"
+        );
+    }
+}
