@@ -17,7 +17,7 @@ use probe_events::DropDetail;
 use crate::{
     counters::Counters,
     decode::{
-        self, Decoded, Detail, PacketError, drop_code,
+        self, Decoded, Detail, Fragments, PacketError, drop_code,
         payload::{self, ApplicationSummary},
     },
     enrich::{Directory, Snapshot},
@@ -37,6 +37,8 @@ pub struct Assembler {
     directory: Directory,
     devices: Arc<ArcSwap<LocalDevices>>,
     counters: Arc<Counters>,
+    /// Ports for the fragments in capture files.
+    fragments: Fragments,
     uuids: Uuids,
     scratch: payload::Scratch,
     tcp_troubles: TcpTroubles,
@@ -64,6 +66,7 @@ impl Assembler {
             directory,
             devices,
             counters,
+            fragments: Fragments::default(),
             uuids: Uuids::new(),
             scratch: payload::Scratch::default(),
             tcp_troubles: TcpTroubles::default(),
@@ -207,7 +210,12 @@ impl Assembler {
         let cut = captured.original_len as usize > captured.bytes.len();
         let dissected = decode::dissect(captured.bytes, cut, captured.start);
         self.note(dissected.fault);
-        let packet = dissected.headers;
+        let mut packet = dissected.headers;
+        if packet.ip.is_none() && packet.arp.is_none() && packet.tunnel.is_none() {
+            self.counters.note("skipped", "not_ip");
+            return None;
+        }
+        self.fragments.complete(&mut packet, captured.time_ns);
         let payload = captured.bytes.get(dissected.payload).unwrap_or_default();
         let application = self.application(&packet, payload);
         let (source, destination) = around.parties(&packet);
@@ -249,7 +257,7 @@ impl Assembler {
     /// Counts a packet whose own bytes do not add up.
     fn note(&self, fault: Option<PacketError>) {
         if let Some(fault) = fault {
-            self.counters.malformed(fault.reason());
+            self.counters.note("malformed", fault.reason());
         }
     }
 

@@ -23,8 +23,8 @@ pub struct Counters {
     sockets_elsewhere: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
-    /// Packets whose own bytes do not add up, by reason. They are flows all the same.
-    malformed: Mutex<BTreeMap<&'static str, u64>>,
+    /// What decoding had to remark without losing anything: what, and which kind.
+    noted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
 }
@@ -84,7 +84,7 @@ impl Default for Counters {
             received_copies: AtomicU64::new(0),
             sockets_elsewhere: AtomicU64::new(0),
             undecodable: Mutex::default(),
-            malformed: Mutex::default(),
+            noted: Mutex::default(),
             source: Mutex::default(),
         }
     }
@@ -128,18 +128,23 @@ impl Counters {
         };
         let mut counts = lock(&self.source).clone();
         counts.push(count(Stage::Source, "lost", &self.lost, true));
-        for (what, by_reason, is_loss) in [
-            ("undecodable", &self.undecodable, true),
-            ("malformed", &self.malformed, false),
-        ] {
-            counts.extend(lock(by_reason).iter().map(|(&reason, &count)| StageCount {
-                stage: Stage::Decode,
-                what,
-                kind: reason.to_owned(),
-                count,
-                is_loss,
-            }));
-        }
+        let decode = |what, kind: &str, count, is_loss| StageCount {
+            stage: Stage::Decode,
+            what,
+            kind: kind.to_owned(),
+            count,
+            is_loss,
+        };
+        counts.extend(
+            lock(&self.undecodable)
+                .iter()
+                .map(|(reason, &count)| decode("undecodable", reason, count, true)),
+        );
+        counts.extend(
+            lock(&self.noted)
+                .iter()
+                .map(|(&(what, kind), &count)| decode(what, kind, count, false)),
+        );
         let enrich = [
             ("drops_elsewhere", &self.other_node),
             ("received_copies", &self.received_copies),
@@ -183,9 +188,9 @@ impl Counters {
         self.received_copies.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A packet, or its payload, that does not add up.
-    pub(crate) fn malformed(&self, reason: &'static str) {
-        *lock(&self.malformed).entry(reason).or_default() += 1;
+    /// A remark about something that is not lost, as a packet whose own bytes do not add up.
+    pub(crate) fn note(&self, what: &'static str, kind: &'static str) {
+        *lock(&self.noted).entry((what, kind)).or_default() += 1;
     }
 
     /// A socket's event in a namespace of another node, or in one that was gone before anybody

@@ -6,6 +6,7 @@
 pub mod cilium;
 mod datapath_file;
 mod drop_code;
+mod fragments;
 pub mod gob;
 mod hook;
 mod packet;
@@ -15,6 +16,7 @@ pub(crate) mod summary;
 
 pub(crate) use datapath_file::datapath_file;
 pub(crate) use drop_code::drop_code;
+pub(crate) use fragments::Fragments;
 pub use hook::{Hook, HookError, SocketEvent, TcpEvent, decode_hook};
 pub use packet::{Dissected, PacketError, Start, dissect, dissect_as_hubble};
 pub use record::{DecodeError, Decoded, Detail, decode};

@@ -10,13 +10,18 @@ use flow_api::flow::Flow;
 use crate::{counters::StageCount, decode::Start, process::Process};
 
 pub mod cilium;
+mod input;
 mod open;
+mod pace;
+pub mod pcap;
 #[cfg(feature = "probes")]
 pub mod probes;
+pub mod replay;
 mod spec;
 
 pub(crate) use open::open;
 pub use open::{Hook, OpenError, Opened};
+pub use pace::Pace;
 pub use spec::{CILIUM_MONITOR_SOCKET, SourceOptions, SourceSpec, UnknownSource};
 
 /// One event as a source found it, valid until the source is asked again.
@@ -176,5 +181,26 @@ pub enum SourceError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A file that was to be a capture file is of another kind.
+    #[error("{what} is no capture file: it starts with {start}, expected pcap or pcapng")]
+    NotACapture {
+        /// The file.
+        what: String,
+        /// Its first bytes, in hexadecimal.
+        start: String,
+    },
+    /// A capture of something that is not a network of this kind, such as USB or radio frames.
+    #[error(
+        "cannot read the packets of {what}: link type {number} ({name}), \
+         expected Ethernet, raw IP, Linux cooked or loopback"
+    )]
+    LinkType {
+        /// The file.
+        what: String,
+        /// The link type, as tcpdump.org lists them.
+        number: u16,
+        /// What it is called.
+        name: &'static str,
     },
 }
