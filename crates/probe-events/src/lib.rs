@@ -26,5 +26,8 @@ pub use record::{
     CAPTURE_BYTES, DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE,
     MAX_RECORD_BYTES, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
 };
-pub use socket::{BoundPort, COMM_BYTES, KIND_SOCKET, ProcessInfo, SocketRecord, TranslationPoint};
+pub use socket::{
+    BoundPort, COMM_BYTES, HOOK_RECORD_VERSION, KIND_SOCKET, ProcessInfo, SocketRecord,
+    TranslationPoint,
+};
 pub use tcp::{FEATURE_RETRANSMIT_ERROR, KIND_TCP, TcpLayout, TcpRecord, TcpTrouble};

@@ -5,6 +5,9 @@
 /// come in rings of their own, so that a mix-up is refused.
 pub const KIND_SOCKET: u8 = 16;
 
+/// Version of the layout of the optional programs' records; another is refused.
+pub const HOOK_RECORD_VERSION: u8 = 1;
+
 /// Bytes of a process's name, as the kernel keeps it: ends at the first zero, if there is one.
 pub const COMM_BYTES: usize = 16;
 
@@ -14,7 +17,7 @@ pub const COMM_BYTES: usize = 16;
 pub struct SocketRecord {
     /// [`KIND_SOCKET`].
     pub kind: u8,
-    /// `RECORD_VERSION`.
+    /// [`HOOK_RECORD_VERSION`].
     pub version: u8,
     /// A [`TranslationPoint`].
     pub point: u8,

@@ -12,7 +12,7 @@ pub const FEATURE_RETRANSMIT_ERROR: u32 = 1;
 pub struct TcpRecord {
     /// [`KIND_TCP`].
     pub kind: u8,
-    /// `RECORD_VERSION`.
+    /// `HOOK_RECORD_VERSION`.
     pub version: u8,
     /// A [`TcpTrouble`].
     pub trouble: u8,

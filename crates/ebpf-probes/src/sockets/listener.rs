@@ -1,4 +1,4 @@
-//! Who is bound to a port: accepted connections pass no hook that a process could be seen in.
+//! Who is bound to a port.
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_get_netns_cookie, programs::SockContext};
 use probe_events::BoundPort;

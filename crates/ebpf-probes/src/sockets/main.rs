@@ -3,7 +3,7 @@
 //! They run at the root of cgroup v2, on every call of the machine that gives or asks for an
 //! address. The first program of each hook notes the process and the address; the last one, where
 //! the kernel can keep it last, compares and reports an address that was changed in between, as
-//! load balancers at the socket do. Two programs note who is bound to a port.
+//! load balancers at the socket do. Others note who is bound to a port, and who accepts there.
 //!
 //! The programs only watch: each allows the call.
 #![no_std]
@@ -17,6 +17,7 @@
     reason = "the macros of aya-ebpf make items that cannot carry documentation"
 )]
 
+mod accepted;
 mod address;
 mod listener;
 mod maps;
@@ -24,8 +25,8 @@ mod process;
 mod translation;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, cgroup_sock_addr},
-    programs::{SockAddrContext, SockContext},
+    macros::{cgroup_sock, cgroup_sock_addr, sock_ops},
+    programs::{SockAddrContext, SockContext, SockOpsContext},
 };
 use probe_events::TranslationPoint::{PostForward, PostReverse, PreForward, PreReverse};
 
@@ -71,6 +72,12 @@ pub(crate) fn bound4(ctx: SockContext) -> i32 {
 pub(crate) fn bound6(ctx: SockContext) -> i32 {
     listener::note(&ctx);
     ALLOW
+}
+
+#[sock_ops]
+pub(crate) fn accepts(ctx: SockOpsContext) -> u32 {
+    accepted::note(&ctx);
+    ALLOW as u32
 }
 
 /// The licence that the kernel asks for; this crate is under MIT or GPL-2.0.

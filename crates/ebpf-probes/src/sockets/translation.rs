@@ -8,7 +8,7 @@ use aya_ebpf::{
     },
     programs::SockAddrContext,
 };
-use probe_events::{KIND_SOCKET, RECORD_VERSION, SocketRecord, TranslationPoint};
+use probe_events::{HOOK_RECORD_VERSION, KIND_SOCKET, SocketRecord, TranslationPoint};
 
 use crate::{
     address::Address,
@@ -68,7 +68,7 @@ pub(crate) fn after(
     let protocol = unsafe { core::ptr::read_volatile(&raw const (*ctx.sock_addr).protocol) };
     let record = |point: TranslationPoint, address: &Address, time_ns, process| SocketRecord {
         kind: KIND_SOCKET,
-        version: RECORD_VERSION,
+        version: HOOK_RECORD_VERSION,
         point: point as u8,
         protocol: protocol as u8,
         family: address.family(),

@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use probe_events::{KIND_TCP, RECORD_VERSION, TcpRecord, TcpTrouble};
+use probe_events::{HOOK_RECORD_VERSION, KIND_TCP, TcpRecord, TcpTrouble};
 
 use crate::connection::Connection;
 
@@ -30,7 +30,7 @@ pub(crate) fn emit(connection: &Connection, trouble: TcpTrouble) {
     };
     entry.write(TcpRecord {
         kind: KIND_TCP,
-        version: RECORD_VERSION,
+        version: HOOK_RECORD_VERSION,
         trouble: trouble as u8,
         family: connection.family,
         source_port: connection.local_port,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use probe_events::{
-    KIND_SOCKET, KIND_TCP, ProcessInfo, RECORD_VERSION, TcpTrouble, TranslationPoint,
+    HOOK_RECORD_VERSION, KIND_SOCKET, KIND_TCP, ProcessInfo, TcpTrouble, TranslationPoint,
 };
 
 /// Why a record of an optional program tells nothing. It is counted and skipped.
@@ -22,7 +22,7 @@ pub enum HookError {
     #[error("unknown kind {0} of an optional program's record")]
     UnknownKind(u8),
     /// A layout of another version; two builds share a ring.
-    #[error("version {0} of an optional program's record, expected {RECORD_VERSION}")]
+    #[error("version {0} of an optional program's record, expected {HOOK_RECORD_VERSION}")]
     UnknownVersion(u8),
     /// A number that this build has no meaning for.
     #[error("unknown {what} {number} in an optional program's record")]
@@ -104,7 +104,7 @@ pub fn decode_hook(record: &[u8]) -> Result<Hook, HookError> {
         kind: "optional program's",
     };
     let [kind, version] = fields.take()?;
-    if version != RECORD_VERSION {
+    if version != HOOK_RECORD_VERSION {
         return Err(HookError::UnknownVersion(version));
     }
     match kind {
@@ -204,7 +204,7 @@ mod tests {
 
     /// A TCP connection of process 77 to 10.96.0.10:80, as it was asked for.
     fn socket_record() -> Vec<u8> {
-        let mut bytes = vec![KIND_SOCKET, RECORD_VERSION, 1, 6, 4, 0];
+        let mut bytes = vec![KIND_SOCKET, HOOK_RECORD_VERSION, 1, 6, 4, 0];
         bytes.extend(80u16.to_ne_bytes());
         for word in [1_000u64, 99, 4_026, 12] {
             bytes.extend(word.to_ne_bytes());
@@ -219,7 +219,7 @@ mod tests {
 
     /// A segment from 10.0.0.1:4000 to 10.0.0.2:80 that was sent again, in an IPv6 socket.
     fn tcp_record() -> Vec<u8> {
-        let mut bytes = vec![KIND_TCP, RECORD_VERSION, 1, 6];
+        let mut bytes = vec![KIND_TCP, HOOK_RECORD_VERSION, 1, 6];
         bytes.extend(4_000u16.to_ne_bytes());
         bytes.extend(80u16.to_ne_bytes());
         for word in [1_000u64, 99, 4_026] {
@@ -306,7 +306,7 @@ mod tests {
         #[test]
         fn no_bytes_make_the_decoder_panic(mut bytes: Vec<u8>, kind in 15u8..19) {
             if let Some([first, second]) = bytes.first_chunk_mut() {
-                (*first, *second) = (kind, RECORD_VERSION);
+                (*first, *second) = (kind, HOOK_RECORD_VERSION);
             }
             let _decoded = decode_hook(&bytes);
         }

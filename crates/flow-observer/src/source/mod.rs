@@ -129,7 +129,8 @@ pub trait HostFacts: Send {
         None
     }
 
-    /// The process that connected the socket with this cookie, or sends datagrams from it.
+    /// The process that connected or accepted the socket with this cookie, or sends datagrams from
+    /// it.
     fn process_of_socket(&mut self, _cookie: u64) -> Option<Arc<Process>> {
         None
     }

@@ -25,6 +25,10 @@ pub(crate) const RULES: &[Rule] = &[
         || with_probes(sending),
     ),
     (
+        "the_process_that_listens_is_found_by_the_cookie_of_an_accepted_socket",
+        || with_probes(accepted),
+    ),
+    (
         "the_process_behind_a_port_is_found_by_namespace_and_port",
         || with_probes(listening),
     ),
@@ -59,6 +63,23 @@ fn sending(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
             socket.send_to(b"anybody there?", (family.address(api), PORT))?;
             Ok((socket, this_process()?))
         })?;
+        let found = probes.names.process_of_socket(cookie(&socket)?);
+        ensure!(
+            found.as_deref() == Some(&process),
+            "{family:?}: found {found:?}, expected {process:?}"
+        );
+    }
+    Ok(())
+}
+
+fn accepted(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
+    must_be_on(probes, "sockets-accepted")?;
+    let (web, cart) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
+    for (family, port) in [(V4, PORT), (V6, PORT + 1)] {
+        let here = (family.address(cart), port);
+        let (listener, process) = cart.run(|| Ok((TcpListener::bind(here)?, this_process()?)))?;
+        let _client = web.run(|| Ok(TcpStream::connect(here)?))?;
+        let (socket, _) = listener.accept()?;
         let found = probes.names.process_of_socket(cookie(&socket)?);
         ensure!(
             found.as_deref() == Some(&process),

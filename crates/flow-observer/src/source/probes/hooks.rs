@@ -98,7 +98,7 @@ pub(super) fn start(config: ProbeConfig, types: &KernelTypes, kernel: &Btf) -> H
     if config.sockets {
         sockets::start(&mut hooks);
     } else {
-        for name in [sockets::PROCESSES, sockets::TRANSLATION] {
+        for name in sockets::ALL {
             hooks.states.push(off(name, "not asked for"));
         }
     }

@@ -54,8 +54,8 @@ impl ProcessTable {
         }
     }
 
-    /// The process that connected the socket with this cookie, or sends datagrams from it. A
-    /// socket that was accepted has none: ask for its listener.
+    /// The process that connected the socket with this cookie, sends datagrams from it, or
+    /// accepted it: that is the one that is bound to its port.
     pub fn of_socket(&mut self, cookie: u64) -> Option<Arc<Process>> {
         if cookie == 0 {
             return None;

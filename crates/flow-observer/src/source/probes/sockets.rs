@@ -4,7 +4,7 @@ use std::{fs::File, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, SockOps},
 };
 
 use super::{
@@ -15,8 +15,13 @@ use super::{
 
 /// Knowing the process behind a socket.
 pub(super) const PROCESSES: &str = "sockets";
+/// Knowing it for connections that were accepted.
+pub(super) const ACCEPTED: &str = "sockets-accepted";
 /// Seeing what a load balancer at the socket does.
 pub(super) const TRANSLATION: &str = "socket-translation";
+
+/// All of these.
+pub(super) const ALL: [&str; 3] = [PROCESSES, ACCEPTED, TRANSLATION];
 
 /// Built by `cargo xtask probes` from the crate `ebpf-probes`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -70,6 +75,8 @@ pub(super) fn start(hooks: &mut Hooks) {
     let ordered = translation.is_ok();
     let processes = processes(&mut ebpf, &root, hooks, ordered);
     hooks.states.push(hook(PROCESSES, &processes));
+    let accepted = accepted(&mut ebpf, &root);
+    hooks.states.push(hook(ACCEPTED, &accepted));
     hooks.states.push(match translation {
         Err(HookError::Attach { source, .. })
             if source.kind() == std::io::ErrorKind::InvalidInput =>
@@ -86,7 +93,7 @@ pub(super) fn start(hooks: &mut Hooks) {
 
 fn nothing(hooks: &mut Hooks, error: HookError) {
     let failed: Result<(), _> = Err(error);
-    for name in [PROCESSES, TRANSLATION] {
+    for name in ALL {
         hooks.states.push(hook(name, &failed));
     }
 }
@@ -152,6 +159,21 @@ fn processes(
     let sockets = take(ebpf, "PROCESSES")?;
     let listeners = take(ebpf, "LISTENERS")?;
     hooks.processes = Some(ProcessTable::new(sockets, listeners));
+    Ok(())
+}
+
+/// Fills the table of processes with accepted connections.
+fn accepted(ebpf: &mut Ebpf, root: &File) -> Result<(), HookError> {
+    const NAME: &str = "accepts";
+    let failed = |source| HookError::Program {
+        program: NAME,
+        source,
+    };
+    let program: &mut SockOps = program(ebpf, NAME)?;
+    program.load().map_err(failed)?;
+    program
+        .attach(root, CgroupAttachMode::Single)
+        .map_err(failed)?;
     Ok(())
 }
 
