@@ -49,7 +49,7 @@ impl Offline {
             ..
         }) = open(options)?
         else {
-            return Err(OpenError::NotBuilt(options.spec.clone()));
+            return Err(OpenError::Nothing);
         };
         let directory = Directory::new(node_name, inventory);
         Ok(Self {

@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    path::Path,
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread,
     time::Duration,
@@ -20,6 +21,19 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that were read and not yet asked for. When full, the reading thread waits, and so does
 /// whoever writes into the pipe.
 const CHUNKS_WAITING: usize = 4;
+
+/// How a path is called in messages.
+pub(super) fn name(path: &Path) -> String {
+    if is_standard_input(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
 
 /// Reads from one end to the other.
 pub(super) struct Input {
@@ -53,8 +67,8 @@ pub(super) enum Filled {
 
 impl Input {
     /// Opens a file, or standard input for `-`.
-    pub(super) fn open(path: &str) -> io::Result<Self> {
-        let origin = if path == "-" {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let origin = if is_standard_input(path) {
             in_a_thread(io::stdin())?
         } else {
             let file = File::open(path)?;
@@ -234,7 +248,7 @@ mod tests {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&stored).unwrap();
             let path = file.path().to_str().unwrap().to_owned();
-            assert!(all(Input::open(&path).unwrap()) == bytes);
+            assert!(all(Input::open(path.as_ref()).unwrap()) == bytes);
             let thread = in_a_thread(File::open(&path).unwrap()).unwrap();
             assert!(all(Input::new(thread)) == bytes);
         }

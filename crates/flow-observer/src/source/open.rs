@@ -7,8 +7,10 @@ use arc_swap::ArcSwap;
 #[cfg(feature = "probes")]
 use super::cilium::map::{DEFAULT_PAGES, EventMap};
 use super::{
-    HostFacts, LocalDevices, Source, SourceOptions, SourceSpec,
+    HostFacts, LocalDevices, Source, SourceError, SourceOptions, SourceSpec,
     cilium::{MonitorSocket, Named},
+    pcap::Pcap,
+    replay::Replay,
 };
 
 /// A source at work.
@@ -31,6 +33,17 @@ struct NoFacts;
 impl HostFacts for NoFacts {}
 
 impl Opened {
+    /// A file, which tells everything itself.
+    fn file(source: impl Source + 'static) -> Self {
+        Self {
+            source: Box::new(source),
+            facts: Box::new(NoFacts),
+            devices: Arc::default(),
+            hooks: Vec::new(),
+            guard: None,
+        }
+    }
+
     /// A source of Cilium's records.
     fn cilium(source: impl Source + 'static) -> Self {
         let source = Named::new(source);
@@ -65,7 +78,14 @@ pub enum OpenError {
     #[cfg(feature = "probes")]
     #[error(transparent)]
     EventMap(#[from] super::cilium::map::EventMapError),
+    /// A file cannot be read, or is none of the kind.
+    #[error(transparent)]
+    File(#[from] SourceError),
+    /// `--source none` has no events to read.
+    #[error("there is nothing to read from --source none")]
+    Nothing,
     /// This build has no probes.
+    #[cfg(not(feature = "probes"))]
     #[error("this build cannot use --source {0}: rebuild with the feature `probes`")]
     NotBuilt(SourceSpec),
 }
@@ -94,6 +114,11 @@ pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError>
             let map = EventMap::open(path, options.take_over, DEFAULT_PAGES)?;
             Ok(Some(Opened::cilium(map)))
         }
-        other => Err(OpenError::NotBuilt(other.clone())),
+        SourceSpec::Pcap(path) => Ok(Some(Opened::file(Pcap::open(path, options.pace())?))),
+        SourceSpec::Replay(path) => Ok(Some(Opened::file(Replay::open(path, options.pace())?))),
+        #[cfg(not(feature = "probes"))]
+        SourceSpec::Probes | SourceSpec::CiliumMap(_) => {
+            Err(OpenError::NotBuilt(options.spec.clone()))
+        }
     }
 }

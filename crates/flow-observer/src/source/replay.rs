@@ -6,6 +6,7 @@
 //! counted and told with its number, and the rest goes on.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use tracing::warn;
 
 use super::{
     Progress, RawEvent, Source, SourceError,
-    input::{Filled, Input},
+    input::{self, Filled, Input},
     pace::{Clock, Pace},
 };
 
@@ -64,14 +65,11 @@ impl Replay {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &str, pace: Pace) -> Result<Self, SourceError> {
-        let what = if path == "-" { "standard input" } else { path };
+    pub fn open(path: &Path, pace: Pace) -> Result<Self, SourceError> {
+        let what = input::name(path);
         match Input::open(path) {
-            Ok(input) => Ok(Self::new(what, input, pace)),
-            Err(source) => Err(SourceError::Read {
-                what: what.to_owned(),
-                source,
-            }),
+            Ok(input) => Ok(Self::new(&what, input, pace)),
+            Err(source) => Err(SourceError::Read { what, source }),
         }
     }
 

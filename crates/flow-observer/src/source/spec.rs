@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use super::Pace;
+
 /// Where Cilium's agent offers its events.
 pub const CILIUM_MONITOR_SOCKET: &str = "/var/run/cilium/monitor1_2.sock";
 
@@ -33,6 +35,17 @@ pub struct SourceOptions {
     pub realtime: bool,
     /// Read Cilium's event map although that takes it away from whoever reads it now.
     pub take_over: bool,
+}
+
+impl SourceOptions {
+    /// How fast files are read.
+    pub(super) fn pace(&self) -> Pace {
+        if self.realtime {
+            Pace::Realtime
+        } else {
+            Pace::FullSpeed
+        }
+    }
 }
 
 impl From<SourceSpec> for SourceOptions {

@@ -13,6 +13,7 @@ mod numbers;
 mod tests;
 
 use std::{
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -22,7 +23,7 @@ use tracing::warn;
 
 use super::{
     CapturedPacket, Progress, RawEvent, Source, SourceError,
-    input::{Filled, Input},
+    input::{self, Filled, Input},
     pace::{Clock, Pace},
 };
 use classic::Classic;
@@ -77,13 +78,12 @@ impl Pcap {
     /// # Errors
     /// The file cannot be read, or is no capture, or one of a link layer that we do not know. From
     /// a pipe, that shows with the first poll.
-    pub fn open(path: &str, pace: Pace) -> Result<Self, SourceError> {
-        let what = if path == "-" { "standard input" } else { path };
-        let input = Input::open(path).map_err(|source| SourceError::Read {
-            what: what.to_owned(),
-            source,
-        })?;
-        Self::new(what, input, pace)
+    pub fn open(path: &Path, pace: Pace) -> Result<Self, SourceError> {
+        let what = input::name(path);
+        match Input::open(path) {
+            Ok(input) => Self::new(&what, input, pace),
+            Err(source) => Err(SourceError::Read { what, source }),
+        }
     }
 
     /// Reads a capture that is in memory, as fast as it can.
