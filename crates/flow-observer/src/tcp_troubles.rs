@@ -45,13 +45,13 @@ impl TcpTroubles {
     /// Counts one.
     pub fn add(&mut self, event: &TcpEvent) {
         let connection = Connection::between(event.source, event.destination);
-        let mut counts = self.connections.remove(&connection).unwrap_or_default();
-        let count = match event.trouble {
-            TcpTrouble::Retransmit => &mut counts.retransmits,
-            TcpTrouble::Reset => &mut counts.resets_sent,
-        };
-        *count = count.saturating_add(1);
-        self.connections.insert(connection, counts);
+        if let Some(counts) = self.connections.get_mut(&connection) {
+            counts.add(event.trouble);
+        } else {
+            let mut counts = Counts::default();
+            counts.add(event.trouble);
+            self.connections.insert(connection, counts);
+        }
     }
 
     /// Retransmissions and sent resets of the packet's connection since this was last asked.
@@ -77,6 +77,16 @@ impl TcpTroubles {
         );
         let counts = self.connections.remove(&connection)?;
         Some((counts.retransmits, counts.resets_sent))
+    }
+}
+
+impl Counts {
+    fn add(&mut self, trouble: TcpTrouble) {
+        let count = match trouble {
+            TcpTrouble::Retransmit => &mut self.retransmits,
+            TcpTrouble::Reset => &mut self.resets_sent,
+        };
+        *count = count.saturating_add(1);
     }
 }
 

@@ -18,6 +18,7 @@ use flow_observer::{
 use testbed::{
     Cluster, Pod, Spec,
     exchange::Family::{self, V4, V6},
+    wait,
 };
 
 use crate::{
@@ -34,6 +35,10 @@ pub(crate) const RULES: &[Rule] = &[
     (
         "a_translated_datagram_and_its_answer_are_told_once_before_and_once_after",
         || with_translation(datagram),
+    ),
+    (
+        "a_load_balancer_that_starts_after_the_probes_is_seen",
+        late_translation,
     ),
     ("what_is_not_translated_is_not_told", || {
         with_translation(untouched)
@@ -115,6 +120,33 @@ fn translate_to(pod: &Pod) -> Result<Ebpf> {
         program.attach(&root, CgroupAttachMode::Single)?;
     }
     Ok(ebpf)
+}
+
+/// How long the probes may take to come after a program that came after them.
+const LAST_WITHIN: Duration = Duration::from_secs(10);
+
+fn late_translation() -> Result<()> {
+    let cluster = Cluster::start(&Spec::two_nodes())?;
+    let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
+    let netns = netns_cookie(web)?;
+    let service = service(V4);
+    let node = cluster.node("node-1")?.clone();
+    node.namespace().run(|| {
+        let mut probes = probes::start(ProbeConfig::default())?;
+        must_be_on(&probes, "socket-translation")?;
+        let _translation = translate_to(api)?;
+        let _listener = api.run(|| Ok(TcpListener::bind(backend(V4, api))?))?;
+        wait::until("a translation to be told", LAST_WITHIN, || {
+            web.run(|| Ok(TcpStream::connect(service)?))?;
+            let told = said_of_sockets(&mut probes, netns)?;
+            let told: Vec<_> = told.iter().map(|event| event.point as u8).collect();
+            ensure!(
+                told.is_empty() || told == [1, 2],
+                "points {told:?} of one connection"
+            );
+            Ok((!told.is_empty()).then_some(()))
+        })
+    })
 }
 
 fn connection(cluster: &Cluster, probes: &mut Probes) -> Result<()> {

@@ -14,10 +14,15 @@ use std::{
 use nix::libc;
 
 /// `include/uapi/linux/bpf.h`.
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_F_QUERY_EFFECTIVE: u32 = 1;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_F_AFTER: u32 = 1 << 4;
 const BPF_F_PREORDER: u32 = 1 << 6;
+
+/// `BPF_CGROUP_MAX_PROGS`, for each group and hook; at the root, its own are all.
+const MAX_PROGRAMS: usize = 64;
 
 /// A place among the programs of a hook.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,6 +84,36 @@ pub(super) fn link(
     }
 }
 
+/// The programs of a hook at the root, in the order in which they run there, by number.
+pub(super) fn programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = [0u32; MAX_PROGRAMS];
+    let mut attributes = Query {
+        cgroup: cgroup.as_raw_fd() as u32,
+        attach_type,
+        flags: BPF_F_QUERY_EFFECTIVE,
+        ids: ids.as_mut_ptr() as u64,
+        count: MAX_PROGRAMS as u32,
+        ..Query::default()
+    };
+    bpf(BPF_PROG_QUERY, &mut attributes)?;
+    let count = (attributes.count as usize).min(MAX_PROGRAMS);
+    Ok(ids[..count].to_vec())
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_QUERY` reads and writes for cgroups.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    cgroup: u32,
+    attach_type: u32,
+    flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    padding: u32,
+    program_attach_flags: u64,
+}
+
 /// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads for cgroups.
 #[repr(C)]
 #[derive(Default)]
@@ -92,33 +127,49 @@ struct LinkCreate {
     expected_revision: u64,
 }
 
-#[expect(unsafe_code, reason = "aya has no ordered cgroup links")]
 fn link_create(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
     attach_type: u32,
     flags: u32,
 ) -> io::Result<OwnedFd> {
-    let attributes = LinkCreate {
+    let mut attributes = LinkCreate {
         program: program.as_raw_fd() as u32,
         cgroup: cgroup.as_raw_fd() as u32,
         attach_type,
         flags,
         ..LinkCreate::default()
     };
-    // SAFETY: the kernel reads as many bytes as it is told; both descriptors are open.
+    own(bpf(BPF_LINK_CREATE, &mut attributes)?)
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a descriptor that the kernel hands out as a number"
+)]
+fn own(link: libc::c_long) -> io::Result<OwnedFd> {
+    let link = libc::c_int::try_from(link).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for this process, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+}
+
+/// The system call. `attributes` is what its command reads, and maybe writes.
+#[expect(unsafe_code, reason = "aya has no ordered cgroup links")]
+fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads and writes as many bytes as it is told, all of `attributes`, and
+    // what that points to is as long as it says there.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            BPF_LINK_CREATE,
-            &raw const attributes,
-            size_of::<LinkCreate>(),
+            command,
+            core::ptr::from_mut(attributes),
+            size_of::<T>(),
         )
     };
-    match libc::c_int::try_from(result) {
-        // SAFETY: the kernel has just opened it, and nobody else knows of it.
-        Ok(link) if link >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(link) }),
-        _ => Err(io::Error::last_os_error()),
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
     }
 }
 

@@ -10,6 +10,7 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
 };
 
+use super::last::LastPrograms;
 use crate::source::RawEvent;
 
 /// How often the counters of lost records are read, as for the main ring.
@@ -21,6 +22,7 @@ pub(crate) struct HookRings {
     rings: Vec<HookRing>,
     /// Closed first: a program that is detached writes nothing more.
     pub(super) links: Vec<OwnedFd>,
+    pub(super) last: Option<LastPrograms>,
     pub(super) objects: Vec<Ebpf>,
 }
 
@@ -40,6 +42,9 @@ impl HookRings {
 
     /// Hands on at most `limit` records of each ring, and what was lost. Tells how many.
     pub(super) fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+        if let Some(last) = &mut self.last {
+            last.stay();
+        }
         let mut taken = 0;
         for ring in &mut self.rings {
             taken += ring.drain(limit, sink);

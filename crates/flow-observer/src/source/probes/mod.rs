@@ -13,6 +13,7 @@ mod clock;
 mod devices;
 mod hook_rings;
 mod hooks;
+mod last;
 mod layout;
 mod names;
 mod namespaces;

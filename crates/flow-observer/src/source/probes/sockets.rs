@@ -10,6 +10,7 @@ use aya::{
 use super::{
     cgroup::{self, Place},
     hooks::{HookError, Hooks, hook, off, program, take, take_ring},
+    last::{LastProgram, LastPrograms},
     processes::ProcessTable,
 };
 
@@ -102,29 +103,49 @@ fn load() -> Result<Ebpf, HookError> {
     Ok(EbpfLoader::new().load(OBJECT)?)
 }
 
-/// Puts a program before and one after all others of each hook.
+/// Puts a program before and one after all others of each call.
 fn translation(ebpf: &mut Ebpf, root: &File, hooks: &mut Hooks) -> Result<(), HookError> {
-    let mut links = Vec::with_capacity(2 * CALLS.len());
+    let mut first = Vec::with_capacity(CALLS.len());
+    let mut last = Vec::with_capacity(CALLS.len());
     for call in &CALLS {
-        for (name, place) in [(call.first, Place::First), (call.last, Place::Last)] {
-            let program: &mut CgroupSockAddr = loaded(ebpf, name)?;
-            let descriptor = program.fd().map_err(|source| HookError::Program {
-                program: name,
-                source,
-            })?;
-            let link = cgroup::link(descriptor.as_fd(), root.as_fd(), call.number, place);
-            links.push(link.map_err(|source| HookError::Attach {
-                program: name,
-                source,
-            })?);
-        }
+        first.push(ordered(ebpf, root, call.number, call.first, Place::First)?.link);
+        last.push(ordered(ebpf, root, call.number, call.last, Place::Last)?);
     }
+    let ring = take_ring(ebpf, "SOCKET_EVENTS", "SOCKET_LOST")?;
+    let root = root.try_clone().map_err(HookError::Cgroup)?;
     // Only when all are: half a pair would report translations that never were.
-    hooks
-        .rings
-        .add(take_ring(ebpf, "SOCKET_EVENTS", "SOCKET_LOST")?);
-    hooks.rings.links.append(&mut links);
+    hooks.rings.add(ring);
+    hooks.rings.links.append(&mut first);
+    hooks.rings.last = Some(LastPrograms::new(root, last));
     Ok(())
+}
+
+/// Attaches a program at its place among the others.
+fn ordered(
+    ebpf: &mut Ebpf,
+    root: &File,
+    attach_type: u32,
+    name: &'static str,
+    place: Place,
+) -> Result<LastProgram, HookError> {
+    let failed = |source| HookError::Program {
+        program: name,
+        source,
+    };
+    let attach_failed = |source| HookError::Attach {
+        program: name,
+        source,
+    };
+    let program: &mut CgroupSockAddr = loaded(ebpf, name)?;
+    let id = program.info().map_err(failed)?.id();
+    let program = program.fd().map_err(failed)?.as_fd();
+    let link = cgroup::link(program, root.as_fd(), attach_type, place).map_err(attach_failed)?;
+    Ok(LastProgram {
+        program: program.try_clone_to_owned().map_err(attach_failed)?,
+        id,
+        attach_type,
+        link,
+    })
 }
 
 /// Fills the tables of processes: connections and datagrams, unless the first program of each
