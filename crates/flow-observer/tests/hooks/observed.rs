@@ -19,10 +19,18 @@ const LIMIT: usize = 4096;
 pub(crate) fn with_probes(
     test: impl FnOnce(&Cluster, &mut Probes) -> Result<()> + Send,
 ) -> Result<()> {
+    with_some(ProbeConfig::default(), test)
+}
+
+/// As [`with_probes`], with less of the optional.
+pub(crate) fn with_some(
+    config: ProbeConfig,
+    test: impl FnOnce(&Cluster, &mut Probes) -> Result<()> + Send,
+) -> Result<()> {
     let cluster = Cluster::start(&Spec::two_nodes())?;
     let node = cluster.node("node-1")?.clone();
     node.namespace().run(|| {
-        let mut probes = probes::start(ProbeConfig::default())?;
+        let mut probes = probes::start(config)?;
         test(&cluster, &mut probes)
     })
 }

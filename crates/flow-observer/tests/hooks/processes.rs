@@ -3,7 +3,10 @@
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use anyhow::{Result, ensure};
-use flow_observer::source::{HostFacts as _, probes::Probes};
+use flow_observer::source::{
+    HostFacts as _,
+    probes::{ProbeConfig, Probes},
+};
 use testbed::{
     Cluster,
     exchange::Family::{V4, V6},
@@ -11,7 +14,7 @@ use testbed::{
 
 use crate::{
     Rule,
-    observed::{must_be_on, with_probes},
+    observed::{must_be_on, with_probes, with_some},
     socket::{cookie, netns_cookie, this_process},
 };
 
@@ -25,6 +28,10 @@ pub(crate) const RULES: &[Rule] = &[
         || with_probes(sending),
     ),
     (
+        "processes_are_found_where_translations_cannot_be_seen",
+        || with_some(WITHOUT_TRANSLATIONS, connected_and_sending),
+    ),
+    (
         "the_process_that_listens_is_found_by_the_cookie_of_an_accepted_socket",
         || with_probes(accepted),
     ),
@@ -34,6 +41,12 @@ pub(crate) const RULES: &[Rule] = &[
     ),
 ];
 
+/// As on a kernel that cannot order programs.
+const WITHOUT_TRANSLATIONS: ProbeConfig = ProbeConfig {
+    sockets: true,
+    translations: false,
+    tcp: false,
+};
 const PORT: u16 = 7000;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -52,6 +65,19 @@ fn connected(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn connected_and_sending(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
+    let off: Vec<_> = probes
+        .hooks
+        .iter()
+        .filter(|hook| hook.off.is_some())
+        .map(|hook| hook.name)
+        .collect();
+    let expected = ["socket-translation", "tcp-retransmits", "tcp-resets"];
+    ensure!(off == expected, "off are {off:?}, expected {expected:?}");
+    connected(cluster, probes)?;
+    sending(cluster, probes)
 }
 
 fn sending(cluster: &Cluster, probes: &mut Probes) -> Result<()> {

@@ -13,11 +13,16 @@ use super::{
 };
 use crate::source::Hook;
 
+/// Why something is off that would perhaps work.
+pub(super) const NOT_ASKED_FOR: &str = "not asked for";
+
 /// Which optional programs are wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ProbeConfig {
-    /// Those at the sockets: processes, and translated addresses.
+    /// Those at the sockets: processes.
     pub sockets: bool,
+    /// Of these, those that see translated addresses.
+    pub translations: bool,
     /// Those in TCP: retransmissions and resets.
     pub tcp: bool,
 }
@@ -26,6 +31,7 @@ impl Default for ProbeConfig {
     fn default() -> Self {
         Self {
             sockets: true,
+            translations: true,
             tcp: true,
         }
     }
@@ -96,17 +102,17 @@ pub(super) struct Hooks {
 pub(super) fn start(config: ProbeConfig, types: &KernelTypes, kernel: &Btf) -> Hooks {
     let mut hooks = Hooks::default();
     if config.sockets {
-        sockets::start(&mut hooks);
+        sockets::start(&mut hooks, config.translations);
     } else {
         for name in sockets::ALL {
-            hooks.states.push(off(name, "not asked for"));
+            hooks.states.push(off(name, NOT_ASKED_FOR));
         }
     }
     if config.tcp {
         tcp::start(&mut hooks, types, kernel);
     } else {
         for name in [tcp::RETRANSMITS, tcp::RESETS] {
-            hooks.states.push(off(name, "not asked for"));
+            hooks.states.push(off(name, NOT_ASKED_FOR));
         }
     }
     hooks

@@ -1,6 +1,6 @@
 //! The programs at the sockets: loading them, and attaching them at the root of cgroup v2.
 
-use std::{fs::File, os::fd::AsFd as _};
+use std::{fs::File, io::ErrorKind, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -9,10 +9,11 @@ use aya::{
 
 use super::{
     cgroup::{self, Place},
-    hooks::{HookError, Hooks, hook, off, program, take, take_ring},
+    hooks::{HookError, Hooks, NOT_ASKED_FOR, hook, off, program, take, take_ring},
     last::{LastProgram, LastPrograms},
     processes::ProcessTable,
 };
+use crate::source::Hook;
 
 /// Knowing the process behind a socket.
 pub(super) const PROCESSES: &str = "sockets";
@@ -61,8 +62,8 @@ const fn call(number: u32, first: &'static str, last: &'static str) -> Call {
     }
 }
 
-/// Starts what works.
-pub(super) fn start(hooks: &mut Hooks) {
+/// Starts what works, and translations only if they are wanted.
+pub(super) fn start(hooks: &mut Hooks, translations: bool) {
     let mut ebpf = match load() {
         Ok(ebpf) => ebpf,
         Err(error) => return nothing(hooks, error),
@@ -72,24 +73,31 @@ pub(super) fn start(hooks: &mut Hooks) {
         Err(error) => return nothing(hooks, error),
     };
 
-    let translation = translation(&mut ebpf, &root, hooks);
-    let ordered = translation.is_ok();
+    let translation = if translations {
+        let started = translation(&mut ebpf, &root, hooks);
+        translation_state(&started)
+    } else {
+        off(TRANSLATION, NOT_ASKED_FOR)
+    };
+    let ordered = translation.off.is_none();
     let processes = processes(&mut ebpf, &root, hooks, ordered);
-    hooks.states.push(hook(PROCESSES, &processes));
     let accepted = accepted(&mut ebpf, &root);
-    hooks.states.push(hook(ACCEPTED, &accepted));
-    hooks.states.push(match translation {
-        Err(HookError::Attach { source, .. })
-            if source.kind() == std::io::ErrorKind::InvalidInput =>
-        {
-            off(
-                TRANSLATION,
-                "the kernel cannot order cgroup programs (Linux 6.15 or later is needed)",
-            )
-        }
-        translation => hook(TRANSLATION, &translation),
-    });
+    hooks.states.extend([
+        hook(PROCESSES, &processes),
+        hook(ACCEPTED, &accepted),
+        translation,
+    ]);
     hooks.rings.objects.push(ebpf);
+}
+
+fn translation_state(started: &Result<(), HookError>) -> Hook {
+    match started {
+        Err(HookError::Attach { source, .. }) if source.kind() == ErrorKind::InvalidInput => off(
+            TRANSLATION,
+            "the kernel cannot order cgroup programs (Linux 6.15 or later is needed)",
+        ),
+        started => hook(TRANSLATION, started),
+    }
 }
 
 fn nothing(hooks: &mut Hooks, error: HookError) {
