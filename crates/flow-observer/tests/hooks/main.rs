@@ -4,6 +4,7 @@
 //! Where that cannot run, for lack of a privilege or a program, the tests are shown as ignored and
 //! the reason is printed; with the environment variable `CI` set they fail instead.
 
+mod flows;
 mod left;
 mod observed;
 mod processes;
@@ -35,6 +36,7 @@ fn main() -> Result<ExitCode> {
         processes::RULES,
         translation::RULES,
         tcp::RULES,
+        flows::RULES,
         left::RULES,
     ]
     .concat()

@@ -132,7 +132,7 @@ fn told(
 }
 
 /// Makes the node drop the first segment with these flags that it forwards to [`PORT`].
-fn drop_first(node: &Node, flag: &str) -> Result<()> {
+pub(crate) fn drop_first(node: &Node, flag: &str) -> Result<()> {
     let rules = format!(
         "add table inet drops\n\
          add chain inet drops forward {{ type filter hook forward priority filter; }}\n\

@@ -15,7 +15,7 @@ const GENERATION: usize = 8_192;
 /// A socket can be handed to another process, and a port bound by another.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// A packet can be seen before its sender is written down, and a process can start late.
-const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+const UNKNOWN_FOR: Duration = Duration::from_millis(100);
 
 /// `ProcessInfo` as bytes.
 type ProcessBytes = [u8; size_of::<ProcessInfo>()];
