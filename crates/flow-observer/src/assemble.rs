@@ -3,6 +3,7 @@
 //! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
 //! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
+mod cilium;
 mod hooks;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use cilium::Cilium;
 use flow_api::flow::{Flow, TrafficDirection};
 use probe_events::DropDetail;
 
@@ -42,6 +44,7 @@ pub struct Assembler {
     uuids: Uuids,
     scratch: payload::Scratch,
     tcp_troubles: TcpTroubles,
+    cilium: Cilium,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -70,6 +73,7 @@ impl Assembler {
             uuids: Uuids::new(),
             scratch: payload::Scratch::default(),
             tcp_troubles: TcpTroubles::default(),
+            cilium: Cilium::default(),
         }
     }
 
@@ -119,8 +123,7 @@ impl Assembler {
                 Err(error) => self.undecodable(error.reason()),
             },
             RawEvent::Hook(bytes) => self.hook(bytes, surroundings),
-            // No source reads Cilium's records.
-            RawEvent::Cilium { .. } => self.undecodable("unknown_source"),
+            RawEvent::Cilium { cpu, bytes } => self.cilium_event(cpu, bytes, surroundings),
             RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
             RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
             RawEvent::Lost { cpu, count } => {

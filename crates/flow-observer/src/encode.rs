@@ -15,8 +15,8 @@ use prost_types::Timestamp;
 use crate::{
     decode::{datapath_file, summary::summary},
     record::{
-        Dropped, DroppedBy, Ethernet, FlowRecord, Interface, Ip, Observation, Party, Traffic,
-        Transport, Tunnel, TunnelProtocol,
+        Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
+        Traffic, Transport, Tunnel, TunnelProtocol,
     },
     ring::{Event, Lost, Slot},
 };
@@ -169,6 +169,14 @@ pub(crate) fn lost_event_response(
     }
 }
 
+/// Who writes our flows.
+pub(crate) fn emitter() -> flow::Emitter {
+    flow::Emitter {
+        name: "Palomar".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
 /// The flow as a message.
 #[expect(deprecated, reason = "clients still read the deprecated fields")]
 pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow {
@@ -178,10 +186,7 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
     let mut message = flow::Flow {
         time: Some(timestamp(record.time_ns)),
         uuid: uuid_text(record.uuid),
-        emitter: Some(flow::Emitter {
-            name: "Palomar".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }),
+        emitter: Some(emitter()),
         verdict: record.verdict().into(),
         drop_reason,
         drop_reason_desc: drop_reason.cast_signed(),
@@ -219,6 +224,14 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         Observation::Socket { point, cgroup_id } => {
             message.sock_xlate_point = (*point).into();
             message.cgroup_id = *cgroup_id;
+            // A socket may have no address of its own yet.
+            if let Some(ip) = &mut message.ip {
+                for address in [&mut ip.source, &mut ip.destination] {
+                    if matches!(&**address, "0.0.0.0" | "::") {
+                        address.clear();
+                    }
+                }
+            }
             // No packet, no flags.
             if let Some(flow::Layer4 {
                 protocol: Some(flow::layer4::Protocol::Tcp(tcp)),
@@ -454,15 +467,20 @@ fn endpoint(party: &Party) -> flow::Endpoint {
         namespace: endpoint.namespace.clone(),
         labels: endpoint.labels.clone(),
         pod_name: endpoint.pod_name.clone(),
-        workloads: endpoint
-            .workloads
-            .iter()
-            .map(|workload| flow::Workload {
-                name: workload.name.clone(),
-                kind: workload.kind.clone(),
-            })
-            .collect(),
+        workloads: workloads(endpoint),
     }
+}
+
+/// What owns an endpoint.
+pub(crate) fn workloads(endpoint: &Endpoint) -> Vec<flow::Workload> {
+    endpoint
+        .workloads
+        .iter()
+        .map(|workload| flow::Workload {
+            name: workload.name.clone(),
+            kind: workload.kind.clone(),
+        })
+        .collect()
 }
 
 fn interface(interface: &Interface) -> flow::NetworkInterface {

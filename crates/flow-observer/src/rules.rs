@@ -160,6 +160,47 @@ pub(crate) fn kernel_drop_direction(
     }
 }
 
+/// Of Cilium's traces, as seen from the endpoint on whose behalf the datapath ran; none is told for
+/// some. `from_it` says whether the packet comes from that endpoint. One that was translated before
+/// comes from an endpoint even where the address does not say so.
+pub(crate) fn datapath_direction(
+    from_it: Option<bool>,
+    reason: TraceReason,
+    is_translated: bool,
+) -> TrafficDirection {
+    let is_reply = reason == TraceReason::Reply;
+    match from_it {
+        _ if reason == TraceReason::Unknown => TrafficDirection::Unknown,
+        None => TrafficDirection::Unknown,
+        Some(from_it) if from_it != is_reply => TrafficDirection::Egress,
+        Some(_) if is_translated => TrafficDirection::Egress,
+        Some(_) => TrafficDirection::Ingress,
+    }
+}
+
+/// Of policy verdicts: it is part of what was decided.
+pub(crate) fn policy_direction(decided: &PolicyVerdict) -> TrafficDirection {
+    if decided.is_ingress {
+        TrafficDirection::Ingress
+    } else {
+        TrafficDirection::Egress
+    }
+}
+
+/// Whether a socket's address was translated on the way back: the other side is then the source.
+pub(crate) fn is_reverse_translation(point: u8) -> bool {
+    matches!(point, SOCK_PRE_REVERSE | SOCK_POST_REVERSE)
+}
+
+/// Of Cilium's drops, as above; a dropped packet is taken for no reply.
+pub(crate) fn datapath_drop_direction(from_it: Option<bool>) -> TrafficDirection {
+    match from_it {
+        None => TrafficDirection::Unknown,
+        Some(true) => TrafficDirection::Egress,
+        Some(false) => TrafficDirection::Ingress,
+    }
+}
+
 /// The kernel hands an echo reply to raw sockets as copies and then finds no ping socket for the
 /// original: the packet was received, not dropped.
 pub(crate) fn is_received_copy(reason: &str, transport: Option<Transport>) -> bool {
@@ -217,6 +258,35 @@ mod tests {
         assert_eq!(direction(9, &local, &remote), TrafficDirection::Egress);
         assert_eq!(direction(9, &remote, &local), TrafficDirection::Ingress);
         assert_eq!(direction(9, &remote, &remote), TrafficDirection::Unknown);
+    }
+
+    #[test]
+    fn ciliums_direction_is_that_of_whoever_opened_the_connection_seen_from_its_endpoint() {
+        use TraceReason::{Established, New, Related, Reply, Unknown};
+        use TrafficDirection::{Egress, Ingress, Unknown as Nobody};
+        let cases = [
+            (Some(true), New, false, Egress),
+            (Some(true), Established, false, Egress),
+            (Some(true), Reply, false, Ingress),
+            (Some(true), Reply, true, Egress),
+            (Some(false), New, false, Ingress),
+            (Some(false), Related, false, Ingress),
+            (Some(false), New, true, Egress),
+            (Some(false), Reply, false, Egress),
+            (Some(true), Unknown, false, Nobody),
+            (Some(true), Unknown, true, Nobody),
+            (None, New, true, Nobody),
+        ];
+        for (from_it, reason, is_translated, expected) in cases {
+            assert_eq!(
+                datapath_direction(from_it, reason, is_translated),
+                expected,
+                "{from_it:?} {reason:?} {is_translated}"
+            );
+        }
+        assert_eq!(datapath_drop_direction(Some(true)), Egress);
+        assert_eq!(datapath_drop_direction(Some(false)), Ingress);
+        assert_eq!(datapath_drop_direction(None), Nobody);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Look-ups read one immutable [`Snapshot`]. The [`Directory`] holds what the providers know (the
 //! inventory file, this host's addresses) and makes a new snapshot when that changes.
 
+mod cilium;
 mod identity;
 pub mod inventory;
 mod snapshot;
 
 use std::{net::IpAddr, sync::Arc};
 
+pub(crate) use cilium::CiliumEndpoints;
 pub use inventory::{Inventory, InventoryError};
 pub use snapshot::Snapshot;
 
@@ -32,6 +34,11 @@ impl Directory {
             own_addresses: Vec::new(),
             snapshot,
         }
+    }
+
+    /// The node whose agent this is.
+    pub(crate) fn node_name(&self) -> &str {
+        &self.node_name
     }
 
     /// What is known now, given this host's addresses.

@@ -7,11 +7,16 @@
 
 mod access_log;
 mod agent;
+mod agent_event;
 mod debug;
+mod debug_event;
 mod dropped;
 mod header;
+mod l7;
+mod l7_text;
 mod payload;
 mod policy_verdict;
+mod requests;
 mod socket;
 mod trace;
 
@@ -19,11 +24,15 @@ pub use access_log::{
     AccessLog, DnsRecord, GenericRecord, HttpRecord, KafkaRecord, LoggedEndpoint,
 };
 pub use agent::AgentNotification;
+pub(crate) use agent_event::{agent_event, deleted_endpoint};
 pub use debug::{DebugCapture, DebugMessage};
+pub(crate) use debug_event::debug_event;
 pub use dropped::DropNotify;
 pub use header::{CaptureHeader, Overlay, Packet, PacketFlags, PacketStart};
+pub(crate) use l7::flow as l7_flow;
 pub use payload::{Payload, PayloadKind};
 pub use policy_verdict::PolicyVerdictNotify;
+pub(crate) use requests::Requests;
 pub use socket::{SocketProtocol, TraceSockNotify};
 pub use trace::TraceNotify;
 
@@ -107,6 +116,9 @@ pub enum CiliumError {
         #[source]
         source: GobError,
     },
+    /// An access-log record whose time is no RFC 3339 text.
+    #[error("the access log record has no readable time")]
+    Timestamp,
     /// An agent's record holds something else than it should.
     #[error("the {kind} record is no struct")]
     NoStruct {
@@ -125,6 +137,7 @@ impl CiliumError {
             Self::UnknownType(_) => "unknown_type",
             Self::Empty => "empty_record",
             Self::Gob { source, .. } => source.reason(),
+            Self::Timestamp => "bad_timestamp",
             Self::NoStruct { .. } => "no_struct",
         }
     }

@@ -379,9 +379,15 @@ fn padding_of_a_sample_is_no_part_of_the_record() {
 
 macro_rules! gob {
     ($name:literal) => {
-        include_bytes!(concat!("../../../tests/data/gob/", $name, ".gob"))
+        include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/data/gob/",
+            $name,
+            ".gob"
+        ))
     };
 }
+pub(crate) use gob;
 
 pub(crate) fn access_log(record: &[u8]) -> AccessLog {
     match decode(record) {
