@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask help` lists them.
 
 mod deny;
+mod fuzz;
 mod probes;
 mod workspace;
 
@@ -18,6 +19,8 @@ struct Arguments {
 enum Task {
     /// Check licences, sources and known vulnerabilities of every dependency
     Deny,
+    /// Run the fuzz targets; needs nothing but the compiler
+    Fuzz(fuzz::Options),
     /// Build the eBPF programs and put their objects beside their source
     Probes {
         /// Compare with the objects that are checked in, and fail when one is out of date
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Deny => deny::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Probes { check } => probes::run(check),
     }
 }
