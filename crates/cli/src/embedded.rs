@@ -66,6 +66,7 @@ pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
         spec,
         realtime: args.realtime,
         take_over: args.take_over,
+        ..SourceOptions::default()
     }))
 }
 

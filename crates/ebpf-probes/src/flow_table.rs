@@ -1,73 +1,223 @@
-//! What is known of a packet's connection, and what the packet adds to it.
+//! What is known of a packet's connection, what the packet adds to it, and whether it is reported.
+//!
+//! Counts are exact with any number of CPUs: programs add atomically, and whoever reports takes
+//! what is there by exchanging it for 0. See `retire` for how an entry ends.
 
-use probe_events::{FlowState, Origin, TraceReason};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use probe_events::{
+    Aggregation, Counter, FlowKey, FlowState, Origin, Phase, Settings, Side, TracePoint,
+    TraceReason, side_index,
+};
 
 use crate::{
-    maps::FLOWS,
+    atomic,
+    maps::{FLOWS, count, settings},
     tuple::{Role, Tuple},
+    walk::TCP,
 };
 
 /// A UDP exchange that was silent for so long has ended: the next packet opens a new one. The
 /// kernel's own connection tracking waits as long for a stream of UDP packets.
 const DATAGRAM_TIMEOUT_NS: u64 = 120 * 1_000_000_000;
 
+const FIN: u8 = 0x01;
+const RST: u8 = 0x04;
+
+/// A packet as the flow table sees it.
+pub(crate) struct Passing {
+    pub(crate) tuple: Tuple,
+    pub(crate) sender_is_a: bool,
+    pub(crate) point: TracePoint,
+    /// Leaves through the device, rather than comes in.
+    pub(crate) outgoing: bool,
+    pub(crate) now_ns: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// Is worth a record whatever the table says.
+    pub(crate) must_report: bool,
+    /// Is never worth one here.
+    pub(crate) must_not_report: bool,
+}
+
+/// What the table says of a packet.
+pub(crate) struct Verdict {
+    pub(crate) reason: TraceReason,
+    pub(crate) report: bool,
+    pub(crate) counts: Counts,
+    /// Where the counts were taken from, so that they can be given back.
+    taken_from: Option<(*mut FlowState, usize)>,
+}
+
+/// Counts that a record carries away.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) other_packets: u64,
+    pub(crate) other_bytes: u64,
+}
+
+impl Verdict {
+    /// A packet that the table knows nothing of.
+    #[inline(always)]
+    pub(crate) fn alone(reason: TraceReason, passing: &Passing) -> Self {
+        Self {
+            reason,
+            report: !passing.must_not_report,
+            counts: Counts {
+                packets: passing.packets,
+                bytes: passing.bytes,
+                other_packets: 0,
+                other_bytes: 0,
+            },
+            taken_from: None,
+        }
+    }
+
+    /// The record did not get into the ring: the next one shall carry its counts.
+    #[inline(always)]
+    pub(crate) fn give_back(&self) {
+        if let Some((state, index)) = self.taken_from {
+            // SAFETY: the entry outlives this program, see `retire`.
+            unsafe {
+                add(side(state, index), self.counts.packets, self.counts.bytes);
+                let other = side(state, index ^ 1);
+                add(other, self.counts.other_packets, self.counts.other_bytes);
+            }
+        }
+    }
+}
+
 /// Looks the connection up, remembers this packet, and says how the packet relates to it.
 #[inline(always)]
-pub(crate) fn observe(tuple: &Tuple, now_ns: u64) -> TraceReason {
-    if tuple.role == Role::Related {
-        return TraceReason::Related;
+pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
+    let role = passing.tuple.role;
+    if role == Role::Related {
+        return Verdict::alone(TraceReason::Related, passing);
     }
-    let (this_end, other_end) = if tuple.sender_is_a {
-        (Origin::A as u32, Origin::B as u32)
-    } else {
-        (Origin::B as u32, Origin::A as u32)
+    let this_end = end(passing.sender_is_a);
+    let known = FLOWS.get_ptr_mut(key);
+    let Some(state) = known.or_else(|| insert(key)) else {
+        count(Counter::FlowTableFull);
+        let reason = match role {
+            Role::Opens | Role::OpensIfNew => TraceReason::New,
+            Role::Answers => TraceReason::Reply,
+            _ => TraceReason::Unknown,
+        };
+        return Verdict::alone(reason, passing);
     };
+    let reason = relate(
+        state,
+        known.is_some(),
+        key.protocol == TCP,
+        this_end,
+        passing,
+    );
 
-    let known = FLOWS.get_ptr_mut(&tuple.key);
-    let (origin, first) = match (tuple.role, known) {
-        // A second SYN of the same end is the same attempt, and still its beginning.
-        (Role::Opens, None) => (this_end, true),
-        (Role::Opens, Some(state)) => {
-            // SAFETY: a live entry of the map; a concurrent update only changes whole words.
-            let origin = unsafe { (*state).origin };
-            (this_end, origin != this_end || tuple.is_tcp())
+    let Settings {
+        aggregation,
+        tcp_flags,
+        interval_ns,
+        ..
+    } = settings();
+    // SAFETY: a live entry of the map; concurrent programs only change whole words.
+    let is_leaving =
+        unsafe { core::ptr::read_volatile(&raw const (*state).phase) } != Phase::Live as u32;
+    let index = side_index(passing.outgoing, !passing.sender_is_a);
+    // SAFETY: as above.
+    let side = unsafe { side(state, index) };
+    // SAFETY: as above.
+    let new_flags = unsafe {
+        (*side).point = passing.point as u8 + 1;
+        let seen = (*side).tcp_flags;
+        let new = passing.tuple.tcp_flags & !seen;
+        if new != 0 {
+            (*side).tcp_flags = seen | new;
         }
-        (Role::Answers, _) => (other_end, false),
-        (Role::OpensIfNew, None) => (this_end, true),
-        (Role::OpensIfNew, Some(state)) => {
-            // SAFETY: as above.
-            let state = unsafe { *state };
-            if now_ns.wrapping_sub(state.last_seen_ns) > DATAGRAM_TIMEOUT_NS {
-                (this_end, true)
-            } else {
-                (state.origin, false)
-            }
-        }
+        new
+    };
+    if is_leaving || aggregation == Aggregation::None as u32 {
+        return Verdict::alone(reason, passing);
+    }
+
+    // SAFETY: as above.
+    let reported_ns = unsafe { (*side).reported_ns };
+    let is_due = aggregation == Aggregation::Low as u32
+        || reported_ns == 0
+        || u32::from(new_flags) & tcp_flags != 0
+        || passing.must_report
+        || (aggregation == Aggregation::Medium as u32
+            && passing.now_ns.wrapping_sub(reported_ns) >= interval_ns);
+    if !is_due || passing.must_not_report {
         // SAFETY: as above.
-        (_, Some(state)) => (unsafe { (*state).origin }, false),
-        (_, None) => (Origin::Unknown as u32, false),
-    };
-
-    match known {
-        Some(state) => {
-            // SAFETY: as above. Two CPUs that race write the same origin, or one after the other.
-            unsafe {
-                (*state).last_seen_ns = now_ns;
-                (*state).origin = origin;
-            }
+        unsafe { add(side, passing.packets, passing.bytes) };
+        count(Counter::Aggregated);
+        return Verdict {
+            report: false,
+            ..Verdict::alone(reason, passing)
+        };
+    }
+    // SAFETY: as above. Two CPUs may both find that a report is due; they share the counts.
+    let counts = unsafe {
+        (*side).reported_ns = passing.now_ns;
+        let (packets, bytes) = take(side);
+        let (other_packets, other_bytes) = take(self::side(state, index ^ 1));
+        Counts {
+            packets: packets + passing.packets,
+            bytes: bytes + passing.bytes,
+            other_packets,
+            other_bytes,
         }
-        None => {
-            let state = FlowState {
-                last_seen_ns: now_ns,
-                origin,
-                reserved: 0,
-            };
-            // A full table makes room by itself; should the insertion fail all the same, the next
-            // packet of the connection tries again.
-            let _ = FLOWS.insert(&tuple.key, &state, 0);
+    };
+    Verdict {
+        reason,
+        report: true,
+        counts,
+        taken_from: Some((state, index)),
+    }
+}
+
+/// How the packet relates to who opened the connection, and who that is from now on.
+#[inline(always)]
+fn relate(
+    state: *mut FlowState,
+    was_known: bool,
+    is_tcp: bool,
+    this_end: u32,
+    passing: &Passing,
+) -> TraceReason {
+    let other_end = if this_end == Origin::A as u32 {
+        Origin::B as u32
+    } else {
+        Origin::A as u32
+    };
+    // SAFETY: a live entry of the map; a concurrent update only changes whole words.
+    let (known_origin, last_seen_ns) = unsafe { ((*state).origin, (*state).last_seen_ns) };
+    let silent_ns = passing.now_ns.wrapping_sub(last_seen_ns);
+    let (origin, first) = match passing.tuple.role {
+        // A second SYN of the same end is the same attempt, and still its beginning.
+        Role::Opens => (this_end, is_tcp || known_origin != this_end),
+        Role::Answers => (other_end, false),
+        // A CPU clock may be behind the one that wrote the time: no silence then.
+        Role::OpensIfNew
+            if !was_known
+                || known_origin == Origin::Unknown as u32
+                || (silent_ns > DATAGRAM_TIMEOUT_NS && silent_ns < u64::MAX / 2) =>
+        {
+            (this_end, true)
+        }
+        _ => (known_origin, false),
+    };
+    // SAFETY: as above. Two CPUs that race write the same origin, or one after the other.
+    unsafe {
+        (*state).last_seen_ns = passing.now_ns;
+        if origin != known_origin {
+            (*state).origin = origin;
+        }
+        if first && was_known {
+            begin_anew(state, is_tcp);
         }
     }
-
     if first {
         TraceReason::New
     } else if origin == this_end {
@@ -76,5 +226,90 @@ pub(crate) fn observe(tuple: &Tuple, now_ns: u64) -> TraceReason {
         TraceReason::Reply
     } else {
         TraceReason::Unknown
+    }
+}
+
+/// A connection that takes the place of an ended one is reported from its beginning on. The counts
+/// stay: they are the place's.
+///
+/// # Safety
+/// `state` is a live entry.
+#[inline(always)]
+unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
+    // SAFETY: the caller's.
+    let sides = unsafe { &mut (*state).sides };
+    let ended = sides.iter().any(|side| side.tcp_flags & (FIN | RST) != 0);
+    if is_tcp && !ended {
+        return;
+    }
+    for side in sides {
+        side.tcp_flags = 0;
+        side.reported_ns = 0;
+    }
+}
+
+/// Adds an empty entry; `None` when the table is full.
+#[inline(always)]
+fn insert(key: &FlowKey) -> Option<*mut FlowState> {
+    const EMPTY: FlowState = FlowState {
+        last_seen_ns: 0,
+        origin: Origin::Unknown as u32,
+        phase: Phase::Live as u32,
+        sides: [Side {
+            packets: 0,
+            bytes: 0,
+            reported_ns: 0,
+            tcp_flags: 0,
+            point: 0,
+            reserved: [0; 6],
+        }; 4],
+    };
+    // Another CPU may have been faster; both then use its entry.
+    FLOWS.insert(key, &EMPTY, u64::from(BPF_NOEXIST)).ok();
+    FLOWS.get_ptr_mut(key)
+}
+
+#[inline(always)]
+fn end(is_a: bool) -> u32 {
+    if is_a {
+        Origin::A as u32
+    } else {
+        Origin::B as u32
+    }
+}
+
+/// # Safety
+/// `state` is a live entry.
+#[inline(always)]
+pub(crate) unsafe fn side(state: *mut FlowState, index: usize) -> *mut Side {
+    // SAFETY: the caller's; the mask keeps the verifier from looking for larger ones.
+    unsafe { (&raw mut (*state).sides).cast::<Side>().add(index & 3) }
+}
+
+/// # Safety
+/// `side` lies in a live entry.
+#[inline(always)]
+pub(crate) unsafe fn add(side: *mut Side, packets: u64, bytes: u64) {
+    // SAFETY: the caller's; the fields are aligned.
+    unsafe {
+        atomic::fetch_add(&raw mut (*side).packets, packets);
+        atomic::fetch_add(&raw mut (*side).bytes, bytes);
+    }
+}
+
+/// # Safety
+/// `side` lies in a live entry.
+#[inline(always)]
+pub(crate) unsafe fn take(side: *mut Side) -> (u64, u64) {
+    // SAFETY: the caller's. A packet that another CPU counts between the two exchanges splits over
+    // two records; the sums are the same.
+    unsafe {
+        if (*side).packets | (*side).bytes == 0 {
+            return (0, 0);
+        }
+        (
+            atomic::take(&raw mut (*side).packets),
+            atomic::take(&raw mut (*side).bytes),
+        )
     }
 }

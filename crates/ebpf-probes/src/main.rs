@@ -1,13 +1,21 @@
 //! The eBPF programs: what the kernel side of an agent sees.
 //!
-//! Packets come in through four classifiers (both directions of a pod's device and of a network
-//! device) and through the `kfree_skb` tracepoint; records leave through one ring buffer, in the
-//! layout of the crate `probe-events`. User space loads the object, tells it where the running
-//! kernel keeps its fields, and attaches each program.
+//! Packets come in through classifiers, one for each direction of each kind of device, and through
+//! the `kfree_skb` tracepoint; records leave through one ring buffer, in the layout of the crate
+//! `probe-events`. User space loads the object, tells it where the running kernel keeps its fields,
+//! attaches each program, and runs one of them itself: `retire`, which empties the flow table.
+//!
+//! ```text
+//! packet -> walk -> tuple -> flow_table -+-> counted there
+//!                                        +-> trace -> ring <- drops <- freed packet
+//!                                        +<- retire ---^
+//! ```
 //!
 //! The programs only watch: classifiers pass every packet on to the next program.
 #![no_std]
 #![no_main]
+// The compiler for this target is asked for it by `cargo xtask probes`.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![allow(
     unsafe_code,
     reason = "BPF helpers and kernel memory are behind raw pointers"
@@ -17,11 +25,15 @@
     reason = "the macros of aya-ebpf make items that cannot carry documentation"
 )]
 
+mod atomic;
 mod drops;
 mod flow_table;
 mod maps;
+mod payload;
+mod retire;
 mod trace;
 mod tuple;
+mod walk;
 
 /// The licence that the kernel asks for; this crate is under MIT or GPL-2.0.
 #[unsafe(link_section = "license")]

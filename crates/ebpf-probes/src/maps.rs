@@ -1,22 +1,39 @@
 //! The maps, and how a record gets into the ring.
 
 use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query},
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use probe_events::{
-    CAPTURE_BYTES, Counter, EventHeader, FlowKey, FlowState, KernelLayout, REASON_TABLE_ENTRIES,
+    Counter, DropRate, EventHeader, FlowKey, FlowState, KernelLayout, PAYLOAD_CAPTURE_BYTES,
+    REASON_TABLE_ENTRIES, ReaderState, Settings, WAKE_AT_BYTES,
 };
 
-/// Records on their way to user space. 16 MiB hold some 95,000 records, 0.1 s of a million packets
+use crate::atomic::forget;
+
+/// Records on their way to user space. 16 MiB hold some 80,000 records, 0.08 s of a million packets
 /// a second: long enough for the reader to be away from its CPU.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 
-/// Connections by place. Least recently used ones make room; a connection that comes back after
-/// that has an unknown beginning again.
+/// Connections by place. User space sets the size and removes what is idle; what finds the table
+/// full is reported by itself. A table that makes room by itself (LRU) would forget counts that
+/// nobody has seen. Memory is taken at load, so that a burst of connections never waits for it.
 #[map]
-pub(crate) static FLOWS: LruHashMap<FlowKey, FlowState> = LruHashMap::with_max_entries(65_536, 0);
+pub(crate) static FLOWS: HashMap<FlowKey, FlowState> = HashMap::with_max_entries(65_536, 0);
+
+/// Ports of fragmented packets, from their first fragments. Fragments follow each other closely:
+/// the kernel itself waits 30 seconds for the last.
+#[map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, [u16; 2]> =
+    LruHashMap::with_max_entries(8_192, 0);
+
+/// Addresses of this node's devices. Filled by user space.
+#[map]
+pub(crate) static LOCAL_ADDRESSES: HashMap<[u64; 2], u32> =
+    HashMap::with_max_entries(16_384, BPF_F_NO_PREALLOC);
 
 /// Whose a network namespace is, by cookie; values are `NetnsOwner`. Filled by user space.
 #[map]
@@ -25,6 +42,14 @@ pub(crate) static NETNS: HashMap<u64, u32> = HashMap::with_max_entries(16_384, 0
 /// What a drop reason means, by number; values are `ReasonClass`. Filled by user space.
 #[map]
 pub(crate) static REASONS: Array<u32> = Array::with_max_entries(REASON_TABLE_ENTRIES, 0);
+
+/// How often each reason was the case lately; reasons beyond the table share its last entry.
+#[map]
+pub(crate) static DROP_RATES: Array<DropRate> = Array::with_max_entries(REASON_TABLE_ENTRIES, 0);
+
+/// What the reader is doing. Written by user space.
+#[map]
+static READER: Array<ReaderState> = Array::with_max_entries(1, 0);
 
 /// What was not reported, by [`Counter`].
 #[map]
@@ -47,14 +72,52 @@ static KERNEL_LAYOUT: KernelLayout = KernelLayout {
     sock_net: 0,
     net_cookie: 0,
     net_inode: 0,
+    skb_vlan_tci: 0,
+    skb_vlan_proto: 0,
+    sock_cookie: 0,
     features: 0,
 };
+
+/// How to work. User space sets it before the programs are loaded.
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings {
+    interval_ns: 0,
+    aggregation: 0,
+    tcp_flags: 0,
+    payload_bytes: 0,
+    drops_per_second: 0,
+};
+
+/// One fragmented packet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct FragmentKey {
+    pub(crate) source: [u64; 2],
+    pub(crate) destination: [u64; 2],
+    pub(crate) id: u32,
+    pub(crate) protocol: u32,
+}
 
 /// The layout as user space set it.
 #[inline(always)]
 pub(crate) fn kernel_layout() -> KernelLayout {
     // SAFETY: a valid static; volatile since the loader writes it behind the compiler's back.
     unsafe { core::ptr::read_volatile(&raw const KERNEL_LAYOUT) }
+}
+
+/// The settings as user space made them. Read field by field: the verifier then knows each value.
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    // SAFETY: as above.
+    unsafe {
+        Settings {
+            interval_ns: core::ptr::read_volatile(&raw const SETTINGS.interval_ns),
+            aggregation: core::ptr::read_volatile(&raw const SETTINGS.aggregation),
+            tcp_flags: core::ptr::read_volatile(&raw const SETTINGS.tcp_flags),
+            payload_bytes: core::ptr::read_volatile(&raw const SETTINGS.payload_bytes),
+            drops_per_second: core::ptr::read_volatile(&raw const SETTINGS.drops_per_second),
+        }
+    }
 }
 
 /// Adds one to a counter of this CPU.
@@ -67,46 +130,64 @@ pub(crate) fn count(counter: Counter) {
     }
 }
 
-/// A record under construction.
+/// A record under construction, too large for the stack.
 #[repr(C)]
 pub(crate) struct Record<Detail> {
     pub(crate) header: EventHeader,
     pub(crate) detail: Detail,
-    pub(crate) packet: [u8; CAPTURE_BYTES],
+    pub(crate) packet: [u8; PAYLOAD_CAPTURE_BYTES],
 }
 
-/// Puts the record into the ring, cut after its last captured byte; a full ring is counted.
+/// Puts the record into the ring, cut after its last captured byte. False when the ring is full.
 #[inline(always)]
-pub(crate) fn emit<Detail>(record: &Record<Detail>, captured: usize, lost: Counter) {
+#[must_use]
+pub(crate) fn emit<Detail>(record: &Record<Detail>, captured: usize) -> bool {
     let fixed = size_of::<EventHeader>() + size_of::<Detail>();
-    let length = (fixed + captured) as u64;
-    // SAFETY: the record is fully initialised memory of at least `length` bytes; the caller bounds
-    // `captured` by CAPTURE_BYTES.
-    let result = unsafe {
-        aya_ebpf::helpers::generated::bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            core::ptr::from_ref(record).cast_mut().cast(),
-            length,
-            0,
-        )
-    };
-    if result != 0 {
-        count(lost);
-    }
+    // For the verifier, which may have lost sight of it.
+    let captured = forget(captured).min(PAYLOAD_CAPTURE_BYTES);
+    output(
+        core::ptr::from_ref(record).cast(),
+        (fixed + captured) as u64,
+    )
 }
 
-/// The number of bytes to copy of `available`: at least 1, at most [`CAPTURE_BYTES`], in a form
-/// whose bounds the verifier can follow. `None` when there are none.
+/// Puts `length` bytes into the ring. False when it is full.
 #[inline(always)]
-pub(crate) fn bounded(available: u64) -> Option<usize> {
+pub(crate) fn output(bytes: *const u8, length: u64) -> bool {
+    let wake = match READER.get(0) {
+        Some(reader) if reader.asleep != 0 => u64::from(BPF_RB_FORCE_WAKEUP),
+        _ if unread() > WAKE_AT_BYTES => u64::from(BPF_RB_FORCE_WAKEUP),
+        _ => u64::from(BPF_RB_NO_WAKEUP),
+    };
+    // SAFETY: callers pass initialised memory of at least `length` bytes.
+    let result = unsafe { bpf_ringbuf_output(ring(), bytes.cast_mut().cast(), length, wake) };
+    result == 0
+}
+
+/// Bytes in the ring that the reader has not taken.
+#[inline(always)]
+fn unread() -> u64 {
+    // SAFETY: a ring buffer and a known question.
+    unsafe { bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) }
+}
+
+#[inline(always)]
+fn ring() -> *mut core::ffi::c_void {
+    (&raw const EVENTS).cast_mut().cast()
+}
+
+/// The number of bytes to copy of `available`: at least 1, at most `MAX`, in a form whose bounds
+/// the verifier can follow. `None` when there are none.
+#[inline(always)]
+pub(crate) fn bounded<const MAX: u64>(available: u64) -> Option<usize> {
     // The compiler would otherwise fold the two tests below into knowledge about where `available`
     // came from, which the verifier does not share.
-    let mut length = core::hint::black_box(available);
+    let mut length = forget(available as usize);
     if length == 0 {
         return None;
     }
-    if length > CAPTURE_BYTES as u64 {
-        length = CAPTURE_BYTES as u64;
+    if length > MAX as usize {
+        length = MAX as usize;
     }
-    Some(length as usize)
+    Some(length)
 }

@@ -1,37 +1,50 @@
-//! Which connection a packet belongs to, read from its headers.
+//! Which connection a packet belongs to, and what it does to it.
 
-use aya_ebpf::programs::TcContext;
 use probe_events::FlowKey;
 
-const ETH_HEADER: usize = 14;
-const ETH_P_IPV4: u16 = 0x0800;
-const ETH_P_IPV6: u16 = 0x86dd;
+use crate::{
+    maps::{FRAGMENTS, FragmentKey},
+    walk::{Bytes, Fragment, Headers, ICMP, ICMPV6, SCTP, TCP, UDP},
+};
 
-pub(crate) const ICMP: u8 = 1;
-pub(crate) const TCP: u8 = 6;
-pub(crate) const UDP: u8 = 17;
-pub(crate) const ICMPV6: u8 = 58;
-pub(crate) const SCTP: u8 = 132;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
 /// What the flow table wants to know of a packet.
+#[derive(Clone, Copy)]
 pub(crate) struct Tuple {
-    /// The connection; `scope` is still to be filled in.
-    pub(crate) key: FlowKey,
-    /// The sender is the key's end `a`.
-    pub(crate) sender_is_a: bool,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
     /// What the packet does to the connection.
     pub(crate) role: Role,
+    /// All eight flags of the TCP header's fourteenth byte; 0 for other protocols.
+    pub(crate) tcp_flags: u8,
+    /// The ports are not in the packet: a later fragment.
+    pub(crate) is_later_fragment: bool,
+    /// Where the application's bytes begin; 0 when unknown.
+    pub(crate) payload: u32,
 }
 
 impl Tuple {
-    /// TCP repeats its opening packet when the answer does not come.
+    pub(crate) const NONE: Self = Self {
+        source_port: 0,
+        destination_port: 0,
+        role: Role::Related,
+        tcp_flags: 0,
+        is_later_fragment: false,
+        payload: 0,
+    };
+
+    /// Source and destination port, as TCP, UDP and SCTP begin.
     #[inline(always)]
-    pub(crate) fn is_tcp(&self) -> bool {
-        self.key.protocol == u32::from(TCP)
+    fn set_ports(&mut self, ports: [u8; 4]) {
+        self.source_port = u16::from_be_bytes([ports[0], ports[1]]);
+        self.destination_port = u16::from_be_bytes([ports[2], ports[3]]);
     }
 }
 
 /// What a packet says about the beginning of its connection.
+#[repr(u8)]
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Role {
     /// Whoever sent it opened the connection: TCP SYN, ICMP echo request.
@@ -40,121 +53,134 @@ pub(crate) enum Role {
     Answers,
     /// Opens a connection if none is known: UDP, SCTP.
     OpensIfNew,
-    /// Belongs to a connection that began earlier: the rest of TCP.
+    /// Belongs to a connection that began earlier: the rest of TCP, later fragments.
     Continues,
     /// Speaks about another packet: ICMP errors.
     Related,
 }
 
-/// Reads the connection of an Ethernet frame. `None` where there is none to speak of: no IP, a
-/// later fragment, a protocol without connections.
+/// Reads the transport header. `None` where there is no connection to speak of: protocols without
+/// ports, messages such as neighbour discovery, fragments whose first was not seen.
 #[inline(always)]
-pub(crate) fn of(ctx: &TcContext) -> Option<Tuple> {
-    let ether_type = u16::from_be(ctx.load(12).ok()?);
-    let mut key = FlowKey::default();
-    let mut sender = [0u8; 16];
-    let mut receiver = [0u8; 16];
-    let (protocol, transport) = match ether_type {
-        ETH_P_IPV4 => {
-            let header: [u8; 20] = ctx.load(ETH_HEADER).ok()?;
-            let fragment_offset = u16::from_be_bytes([header[6] & 0x1f, header[7]]);
-            if header[0] >> 4 != 4 || fragment_offset != 0 {
-                return None;
-            }
-            sender[10] = 0xff;
-            sender[11] = 0xff;
-            sender[12..16].copy_from_slice(&header[12..16]);
-            receiver[10] = 0xff;
-            receiver[11] = 0xff;
-            receiver[12..16].copy_from_slice(&header[16..20]);
-            (header[9], ETH_HEADER + usize::from(header[0] & 0xf) * 4)
-        }
-        ETH_P_IPV6 => {
-            let header: [u8; 40] = ctx.load(ETH_HEADER).ok()?;
-            sender.copy_from_slice(&header[8..24]);
-            receiver.copy_from_slice(&header[24..40]);
-            (header[6], ETH_HEADER + 40)
-        }
-        _ => return None,
-    };
-    key.protocol = u32::from(protocol);
-
-    let (sender_port, receiver_port, role) = match protocol {
+pub(crate) fn of(bytes: &Bytes, headers: &Headers, into: &mut Tuple) -> Option<()> {
+    if headers.fragment == Fragment::Later {
+        let [source_port, destination_port] = later_fragment(headers)?;
+        into.source_port = source_port;
+        into.destination_port = destination_port;
+        into.role = Role::Continues;
+        into.is_later_fragment = true;
+        return Some(());
+    }
+    let transport = headers.transport as usize;
+    match headers.protocol {
         TCP => {
-            let ports: [u8; 4] = ctx.load(transport).ok()?;
-            let flags: u8 = ctx.load(transport + 13).ok()?;
-            const SYN: u8 = 0x02;
-            const ACK: u8 = 0x10;
-            let role = match (flags & SYN != 0, flags & ACK != 0) {
+            let [offset, flags]: [u8; 2] = bytes.at(transport + 12)?;
+            into.set_ports(bytes.at(transport)?);
+            into.tcp_flags = flags;
+            into.payload = (transport + usize::from(offset >> 4) * 4) as u32;
+            into.role = match (flags & SYN != 0, flags & ACK != 0) {
                 (true, false) => Role::Opens,
                 (true, true) => Role::Answers,
                 (false, _) => Role::Continues,
             };
-            let (source, destination) = split(ports);
-            (source, destination, role)
         }
-        UDP | SCTP => {
-            let (source, destination) = split(ctx.load(transport).ok()?);
-            (source, destination, Role::OpensIfNew)
+        UDP => {
+            into.set_ports(bytes.at(transport)?);
+            into.payload = (transport + 8) as u32;
+            into.role = Role::OpensIfNew;
         }
-        ICMP => icmp(ctx, transport, 8, 0, is_icmp_error)?,
-        ICMPV6 => icmp(ctx, transport, 128, 129, is_icmpv6_error)?,
+        SCTP => {
+            into.set_ports(bytes.at(transport)?);
+            into.role = Role::OpensIfNew;
+        }
+        ICMP => icmp(bytes.at(transport)?, 8, 0, is_icmp_error, into)?,
+        ICMPV6 => icmp(bytes.at(transport)?, 128, 129, is_icmpv6_error, into)?,
         _ => return None,
-    };
-
-    let sender_is_a = match compare(&sender, &receiver) {
-        core::cmp::Ordering::Less => true,
-        core::cmp::Ordering::Greater => false,
-        core::cmp::Ordering::Equal => sender_port <= receiver_port,
-    };
-    if sender_is_a {
-        key.address_a = sender;
-        key.address_b = receiver;
-        key.port_a = sender_port;
-        key.port_b = receiver_port;
-    } else {
-        key.address_a = receiver;
-        key.address_b = sender;
-        key.port_a = receiver_port;
-        key.port_b = sender_port;
     }
-    Some(Tuple {
-        key,
-        sender_is_a,
-        role,
-    })
+    if headers.fragment == Fragment::First {
+        let ports = [into.source_port, into.destination_port];
+        // Fails for want of memory only; then the later fragments have no ports.
+        FRAGMENTS.insert(&fragment_key(headers), &ports, 0).ok();
+    }
+    Some(())
 }
 
-/// Source and destination port, as TCP, UDP and SCTP begin.
+/// Ports of a later fragment, if its first was seen.
 #[inline(always)]
-fn split(ports: [u8; 4]) -> (u16, u16) {
-    (
-        u16::from_be_bytes([ports[0], ports[1]]),
-        u16::from_be_bytes([ports[2], ports[3]]),
-    )
+pub(crate) fn later_fragment(headers: &Headers) -> Option<[u16; 2]> {
+    // SAFETY: plain look-up; the value is copied at once.
+    unsafe { FRAGMENTS.get(&fragment_key(headers)) }.copied()
+}
+
+#[inline(always)]
+fn fragment_key(headers: &Headers) -> FragmentKey {
+    FragmentKey {
+        source: headers.source,
+        destination: headers.destination,
+        id: headers.fragment_id,
+        protocol: u32::from(headers.protocol),
+    }
+}
+
+/// Fills in the connection; place and scope are the caller's. Returns whether the sender is the
+/// key's end `a`.
+#[inline(always)]
+pub(crate) fn fill_key(headers: &Headers, tuple: &Tuple, key: &mut FlowKey) -> bool {
+    let sender_is_a = is_lower(headers, tuple);
+    // SAFETY: sixteen bytes are sixteen bytes.
+    let address = |words: [u64; 2]| unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(words) };
+    if sender_is_a {
+        key.address_a = address(headers.source);
+        key.address_b = address(headers.destination);
+        key.port_a = tuple.source_port;
+        key.port_b = tuple.destination_port;
+    } else {
+        key.address_a = address(headers.destination);
+        key.address_b = address(headers.source);
+        key.port_a = tuple.destination_port;
+        key.port_b = tuple.source_port;
+    }
+    key.protocol = headers.protocol;
+    key.reserved = [0; 6];
+    sender_is_a
+}
+
+/// Any order will do as long as it is always the same one; this compares words as they lie.
+#[inline(always)]
+fn is_lower(headers: &Headers, tuple: &Tuple) -> bool {
+    let (left, right) = (headers.source, headers.destination);
+    if left[1] != right[1] {
+        left[1] < right[1]
+    } else if left[0] != right[0] {
+        left[0] < right[0]
+    } else {
+        tuple.source_port <= tuple.destination_port
+    }
 }
 
 /// Echoes are a connection, told apart by their identifier; errors are related to one.
 #[inline(always)]
 fn icmp(
-    ctx: &TcContext,
-    transport: usize,
+    header: [u8; 8],
     echo_request: u8,
     echo_reply: u8,
     is_error: fn(u8) -> bool,
-) -> Option<(u16, u16, Role)> {
-    let header: [u8; 8] = ctx.load(transport).ok()?;
+    into: &mut Tuple,
+) -> Option<()> {
     let kind = header[0];
-    let identifier = u16::from_be_bytes([header[4], header[5]]);
-    if kind == echo_request {
-        Some((identifier, identifier, Role::Opens))
+    into.role = if kind == echo_request {
+        Role::Opens
     } else if kind == echo_reply {
-        Some((identifier, identifier, Role::Answers))
+        Role::Answers
     } else if is_error(kind) {
-        Some((0, 0, Role::Related))
+        Role::Related
     } else {
-        None
+        return None;
+    };
+    if kind == echo_request || kind == echo_reply {
+        into.set_ports([header[4], header[5], header[4], header[5]]);
     }
+    Some(())
 }
 
 /// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
@@ -167,22 +193,4 @@ fn is_icmp_error(kind: u8) -> bool {
 #[inline(always)]
 fn is_icmpv6_error(kind: u8) -> bool {
     matches!(kind, 1..=4)
-}
-
-/// Compares as four words: a byte loop would be unrolled into a large program.
-#[inline(always)]
-fn compare(left: &[u8; 16], right: &[u8; 16]) -> core::cmp::Ordering {
-    // SAFETY: sixteen bytes on either side, read without alignment.
-    let (left, right) = unsafe {
-        (
-            core::ptr::read_unaligned(left.as_ptr().cast::<[u64; 2]>()),
-            core::ptr::read_unaligned(right.as_ptr().cast::<[u64; 2]>()),
-        )
-    };
-    // Any order will do as long as it is always the same one.
-    if left[0] != right[0] {
-        left[0].cmp(&right[0])
-    } else {
-        left[1].cmp(&right[1])
-    }
 }

@@ -25,6 +25,7 @@ use crate::{
     enrich::{Directory, Snapshot},
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party, Rare,
+        Traffic,
     },
     ring::{Event, Lost, Message},
     rules,
@@ -152,7 +153,7 @@ impl Assembler {
             Detail::Trace {
                 point,
                 reason,
-                socket_cookie,
+                detail,
             } => {
                 let observation = Observation::Trace {
                     point,
@@ -162,8 +163,40 @@ impl Assembler {
                 Some(FlowRecord {
                     direction: rules::probe_direction(point, reason),
                     interface: Some(around.interface(decoded.header.ifindex)),
-                    socket_cookie,
+                    socket_cookie: detail.socket_cookie,
+                    counts: Counts {
+                        forward: Traffic {
+                            packets: detail.packets,
+                            bytes: detail.bytes,
+                        },
+                        backward: Traffic {
+                            packets: detail.other_packets,
+                            bytes: detail.other_bytes,
+                        },
+                        ..Counts::default()
+                    },
                     ..self.flow(time_ns, observation, decoded.packet, source, destination)
+                })
+            }
+            Detail::Expired(detail) => {
+                let closing = decode::closing(&detail)?;
+                let (source, destination) = around.parties(&closing.packet);
+                let observation = Observation::Closing {
+                    point: closing.point,
+                    reason: closing.reason,
+                };
+                Some(FlowRecord {
+                    direction: rules::probe_direction(closing.point, closing.reason),
+                    interface: match decoded.header.ifindex {
+                        0 => None,
+                        index => Some(around.interface(index)),
+                    },
+                    counts: Counts {
+                        forward: closing.forward,
+                        backward: closing.backward,
+                        ..Counts::default()
+                    },
+                    ..self.flow(time_ns, observation, closing.packet, source, destination)
                 })
             }
             Detail::Drop(DropDetail {
@@ -171,6 +204,8 @@ impl Assembler {
                 netns_inode,
                 netns_cookie,
                 location,
+                socket_cookie,
+                ..
             }) => {
                 let Some(namespace) = self.facts.namespace(netns_cookie) else {
                     self.counters.other_node();
@@ -198,6 +233,7 @@ impl Assembler {
                 });
                 Some(FlowRecord {
                     direction,
+                    socket_cookie,
                     ..self.flow(time_ns, observation, decoded.packet, source, destination)
                 })
             }

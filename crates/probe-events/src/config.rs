@@ -33,6 +33,12 @@ pub struct KernelLayout {
     pub net_cookie: u32,
     /// `net.ns.inum`
     pub net_inode: u32,
+    /// `sk_buff.vlan_tci`
+    pub skb_vlan_tci: u32,
+    /// `sk_buff.vlan_proto`; zero in a packet without a tag beside its bytes.
+    pub skb_vlan_proto: u32,
+    /// `sock.__sk_common.skc_cookie`
+    pub sock_cookie: u32,
     /// [`FEATURE_RX_SOCKET`] or 0.
     pub features: u32,
 }
@@ -40,6 +46,41 @@ pub struct KernelLayout {
 /// [`KernelLayout::features`] bit: the `kfree_skb` tracepoint passes the receiving socket
 /// (Linux 6.11 and later).
 pub const FEATURE_RX_SOCKET: u32 = 1;
+
+/// How the probes are to work. User space sets it before they are loaded, so that the verifier
+/// removes what is not asked for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Settings {
+    /// A connection that goes on is reported again after so long, nanoseconds.
+    pub interval_ns: u64,
+    /// An [`Aggregation`].
+    pub aggregation: u32,
+    /// TCP flags whose first appearance is reported.
+    pub tcp_flags: u32,
+    /// Bytes to capture of a packet that holds the beginning of a message; 0 treats it as any
+    /// other packet.
+    pub payload_bytes: u32,
+    /// Drops to report per second and reason; 0 for all of them.
+    pub drops_per_second: u32,
+}
+
+/// Which packets are reported at the trace points. Drops are reported in any case.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Aggregation {
+    /// All.
+    #[default]
+    None = 0,
+    /// All, but only where they leave: at the `to-…` points, and at `from-network` if this node
+    /// itself is the destination, since no other point follows.
+    Low = 1,
+    /// The first of each direction, those with TCP flags that are new for their direction, and
+    /// one per interval.
+    Medium = 2,
+    /// As medium, without the interval.
+    Maximum = 3,
+}
 
 /// Entries of the table of drop reasons; reasons beyond it are reported. The kernel's own number
 /// fewer than 150 so far.
@@ -66,6 +107,30 @@ pub enum NetnsOwner {
     Other = 2,
 }
 
+/// The drops of one reason in the current second.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DropRate {
+    /// Which second: CLOCK_MONOTONIC.
+    pub second: u64,
+    /// Drops in it.
+    pub drops: u64,
+    /// Drops that were not reported, since the start.
+    pub suppressed: u64,
+}
+
+/// What the reader of the ring tells the probes; the one entry of its map.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ReaderState {
+    /// Not zero: the reader sleeps until it is woken. Else it looks by itself every millisecond,
+    /// and waking it would only slow down whoever has something to report.
+    pub asleep: u32,
+}
+
+/// Bytes in the ring from which on the reader is woken even if it would look by itself.
+pub const WAKE_AT_BYTES: u64 = 1 << 20;
+
 /// Index into the per-CPU array of counters.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,15 +143,23 @@ pub enum Counter {
     NotADrop = 2,
     /// Drops in namespaces of other nodes.
     OtherNode = 3,
-    /// Drops of packets without an IP header.
+    /// Drops of packets with neither an IP nor an Ethernet header.
     NotIp = 4,
     /// Packets whose bytes could not be read.
     Unreadable = 5,
+    /// Packets that were reported by themselves because the flow table was full.
+    FlowTableFull = 6,
+    /// Packets that were counted in the flow table instead of being reported.
+    Aggregated = 7,
+    /// Drops beyond the configured rate.
+    RateLimited = 8,
+    /// Connections that left the flow table.
+    Expired = 9,
 }
 
 impl Counter {
     /// Number of counters.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 10;
     /// All counters with the names that metrics and status use, in order.
     pub const ALL: [(Self, &'static str); Self::COUNT as usize] = [
         (Self::LostTrace, "lost_trace"),
@@ -95,5 +168,9 @@ impl Counter {
         (Self::OtherNode, "other_node"),
         (Self::NotIp, "not_ip"),
         (Self::Unreadable, "unreadable"),
+        (Self::FlowTableFull, "flow_table_full"),
+        (Self::Aggregated, "aggregated"),
+        (Self::RateLimited, "rate_limited"),
+        (Self::Expired, "expired"),
     ];
 }

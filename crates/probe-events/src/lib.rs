@@ -5,8 +5,9 @@
 //! the same machine; the packet bytes are as they were on the wire.
 //!
 //! ```text
-//! trace:  EventHeader (24) | TraceDetail (16) | packet, captured_len bytes
-//! drop:   EventHeader (24) | DropDetail  (24) | packet, captured_len bytes
+//! trace:    EventHeader (24) | TraceDetail   (48) | packet, captured_len bytes
+//! drop:     EventHeader (24) | DropDetail    (40) | packet, captured_len bytes
+//! expired:  EventHeader (24) | ExpiredDetail (96)
 //! ```
 //!
 //! The crate is `no_std` and without dependencies, so that it builds for `bpfel` too.
@@ -19,12 +20,18 @@ mod socket;
 mod tcp;
 
 pub use config::{
-    Counter, FEATURE_RX_SOCKET, KernelLayout, NetnsOwner, REASON_TABLE_ENTRIES, ReasonClass,
+    Aggregation, Counter, DropRate, FEATURE_RX_SOCKET, KernelLayout, NetnsOwner,
+    REASON_TABLE_ENTRIES, ReaderState, ReasonClass, Settings, WAKE_AT_BYTES,
 };
-pub use flow_table::{FlowKey, FlowState, Origin};
+pub use flow_table::{
+    FlowKey, FlowState, Origin, Phase, Place, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK,
+    RetireHeader, Side, side_index,
+};
 pub use record::{
-    CAPTURE_BYTES, DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE,
-    MAX_RECORD_BYTES, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
+    CAPTURE_BYTES, DropDetail, EventHeader, ExpiredDetail, FLAG_FRAGMENT, FLAG_PAYLOAD,
+    FLAG_STARTS_AT_IP, FLAG_VLAN, KIND_DROP, KIND_EXPIRED, KIND_TRACE, MAX_RECORD_BYTES, NO_POINT,
+    PAYLOAD_CAPTURE_BYTES, RECORD_VERSION, TUNNEL_CAPTURE_BYTES, TraceDetail, TracePoint,
+    TraceReason,
 };
 pub use socket::{
     BoundPort, COMM_BYTES, HOOK_RECORD_VERSION, KIND_SOCKET, ProcessInfo, SocketRecord,

@@ -61,6 +61,21 @@ pub fn udp(
     port: u16,
     rounds: usize,
 ) -> Result<Exchange> {
+    udp_paced(client, server, family, port, rounds, Duration::ZERO)
+}
+
+/// [`udp`] with a pause after each round.
+///
+/// # Errors
+/// As [`udp`].
+pub fn udp_paced(
+    client: &Pod,
+    server: &Pod,
+    family: Family,
+    port: u16,
+    rounds: usize,
+    pause: Duration,
+) -> Result<Exchange> {
     let there = SocketAddr::new(family.address(server), port);
     let local = SocketAddr::new(family.address(client), 0);
     with_server(
@@ -86,6 +101,7 @@ pub fn udp(
                         "an answer from {from}, expected one from {there}"
                     );
                     ensure!(answer == round, "answer {answer}, expected {round}");
+                    thread::sleep(pause);
                 }
                 Ok(Exchange {
                     client: socket.local_addr()?,

@@ -70,6 +70,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             spec: args.source,
             realtime: args.realtime,
             take_over: args.take_over,
+            ..SourceOptions::default()
         },
         ring_capacity: usize::try_from(args.ring_capacity)?,
     };

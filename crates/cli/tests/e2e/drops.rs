@@ -37,9 +37,9 @@ fn drops(node: &str) -> Result<()> {
             for exchange in exchange::drops(web, db, family, PORT, PACKETS)? {
                 // On its way the packet is seen where it came by, up to where it was dropped.
                 let passed = |it: &Sighting| match it.point {
-                    Point::FromEndpoint => true,
+                    Point::FromEndpoint | Point::ToStack => true,
                     Point::ToNetwork | Point::FromNetwork => node == db.node(),
-                    Point::ToEndpoint | Point::Dropped => false,
+                    Point::FromStack | Point::ToEndpoint | Point::Dropped => false,
                 };
                 let requests = exact::ways(web, db, &exchange);
                 let requests = requests.into_iter().filter(|it| it.is_reply == Some(false));

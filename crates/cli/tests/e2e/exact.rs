@@ -133,7 +133,9 @@ pub(crate) fn ways(client: &Pod, server: &Pod, exchange: &Exchange) -> Vec<Sight
         node: pod.node().to_owned(),
         point,
         direction: match point {
-            Point::FromNetwork | Point::ToNetwork => "TRAFFIC_DIRECTION_UNKNOWN",
+            Point::FromNetwork | Point::ToNetwork | Point::FromStack | Point::ToStack => {
+                "TRAFFIC_DIRECTION_UNKNOWN"
+            }
             _ if pod.name() == client.name() => "EGRESS",
             _ => "INGRESS",
         },
@@ -146,11 +148,16 @@ pub(crate) fn ways(client: &Pod, server: &Pod, exchange: &Exchange) -> Vec<Sight
         at(&reply, client, Point::ToEndpoint),
     ];
     if client.node() != server.node() {
+        // Through the bridge, whose own device is the pods' gateway.
         ways.extend([
+            at(&request, client, Point::ToStack),
             at(&request, client, Point::ToNetwork),
             at(&request, server, Point::FromNetwork),
+            at(&request, server, Point::FromStack),
+            at(&reply, server, Point::ToStack),
             at(&reply, server, Point::ToNetwork),
             at(&reply, client, Point::FromNetwork),
+            at(&reply, client, Point::FromStack),
         ]);
     }
     ways

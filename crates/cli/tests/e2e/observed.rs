@@ -81,8 +81,12 @@ pub(crate) fn all_seen(cluster: &Cluster, port: u16) -> Result<Seen> {
     for (from, client) in pods.iter().enumerate() {
         for server in &pods[from + 1..] {
             exchange::udp(client, server, Family::V4, marker, 1)?;
-            // There and back, at two trace points within a node and at four between nodes.
-            expected += if client.node() == server.node() { 4 } else { 8 };
+            // There and back, at two trace points within a node and at six between nodes.
+            expected += if client.node() == server.node() {
+                4
+            } else {
+                12
+            };
         }
     }
     wait::until("flows of the last datagrams", FLOW_TIMEOUT, || {

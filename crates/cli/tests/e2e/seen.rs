@@ -22,8 +22,10 @@ pub(crate) enum Point {
     Dropped,
     FromEndpoint,
     FromNetwork,
+    FromStack,
     ToEndpoint,
     ToNetwork,
+    ToStack,
 }
 
 /// All that must be right about one packet seen at one place. Equal packets seen twice are equal.
@@ -181,7 +183,9 @@ fn point(flow: &Flow) -> Result<Point> {
     Ok(match (event.r#type, event.sub_type) {
         (DROP, _) => Point::Dropped,
         (TRACE, 0) => Point::ToEndpoint,
+        (TRACE, 3) => Point::ToStack,
         (TRACE, 5) => Point::FromEndpoint,
+        (TRACE, 8) => Point::FromStack,
         (TRACE, 10) => Point::FromNetwork,
         (TRACE, 11) => Point::ToNetwork,
         other => bail!("unexpected event type {other:?}"),

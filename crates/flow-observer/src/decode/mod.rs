@@ -4,6 +4,7 @@
 //! here allocates, waits or panics.
 
 pub mod cilium;
+mod closing;
 mod datapath_file;
 mod drop_code;
 mod fragments;
@@ -14,6 +15,7 @@ pub mod payload;
 mod record;
 pub(crate) mod summary;
 
+pub(crate) use closing::closing;
 pub(crate) use datapath_file::datapath_file;
 pub(crate) use drop_code::drop_code;
 pub(crate) use fragments::Fragments;

@@ -3,11 +3,14 @@
 use std::ops::Range;
 
 use probe_events::{
-    DropDetail, EventHeader, FLAG_STARTS_AT_IP, KIND_DROP, KIND_TRACE, RECORD_VERSION, TraceDetail,
-    TracePoint, TraceReason,
+    DropDetail, EventHeader, ExpiredDetail, FLAG_FRAGMENT, FLAG_STARTS_AT_IP, FLAG_VLAN, FlowKey,
+    KIND_DROP, KIND_EXPIRED, KIND_TRACE, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
 };
 
-use super::packet::{self, PacketError, Start};
+use super::{
+    closing,
+    packet::{self, PacketError, Start},
+};
 use crate::record::PacketHeaders;
 
 /// Why a record did not become a flow. The record is counted and skipped; the stream goes on.
@@ -78,11 +81,13 @@ pub enum Detail {
         point: TracePoint,
         /// What was known of its connection.
         reason: TraceReason,
-        /// Cookie of the sending socket, 0 when unknown.
-        socket_cookie: u64,
+        /// The rest: the sending socket, and counts.
+        detail: TraceDetail,
     },
     /// The kernel dropped the packet.
     Drop(DropDetail),
+    /// A connection left the flow table; there is no packet.
+    Expired(ExpiredDetail),
 }
 
 /// Decodes one record of the probes.
@@ -103,7 +108,7 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
         time_ns: u64::from_ne_bytes(fields.take("event")?),
         packet_len: u32::from_ne_bytes(fields.take("event")?),
         captured_len: u16::from_ne_bytes(fields.take("event")?),
-        reserved: u16::from_ne_bytes(fields.take("event")?),
+        vlan: u16::from_ne_bytes(fields.take("event")?),
     };
     if header.version != RECORD_VERSION {
         return Err(DecodeError::UnknownVersion(header.version));
@@ -111,6 +116,7 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
     let (kind, detail) = match header.kind {
         KIND_TRACE => ("trace", trace_detail(&header, &mut fields)?),
         KIND_DROP => ("drop", drop_detail(&mut fields)?),
+        KIND_EXPIRED => ("expired", expired_detail(&mut fields)?),
         kind => return Err(DecodeError::UnknownKind(kind)),
     };
     let captured = usize::from(header.captured_len);
@@ -129,20 +135,46 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
     };
     let cut = header.packet_len as usize > captured;
     let packet = packet::dissect(bytes, cut, start);
+    let mut headers = packet.headers;
+    if header.flags & FLAG_VLAN != 0 {
+        // Taken out of the bytes, so outermost.
+        headers.vlan = Some(header.vlan & 0x0fff);
+    }
+    if header.flags & FLAG_FRAGMENT != 0
+        && let Some((source, destination)) = ports(&detail)
+        && let Some(fragment) = headers.fragment
+    {
+        headers.transport = closing::transport(fragment.protocol, source, destination);
+    }
     Ok(Decoded {
         header,
         detail,
-        packet: packet.headers,
+        packet: headers,
         payload: fields.at + packet.payload.start..fields.at + packet.payload.end,
         fault: packet.fault,
     })
+}
+
+/// The ports that the record has for the packet.
+fn ports(detail: &Detail) -> Option<(u16, u16)> {
+    match detail {
+        Detail::Trace { detail, .. } => Some((detail.source_port, detail.destination_port)),
+        Detail::Drop(detail) => Some((detail.source_port, detail.destination_port)),
+        Detail::Expired(_) => None,
+    }
 }
 
 fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     let detail = TraceDetail {
         reason: fields.take::<1>("trace")?[0],
         reserved: fields.take("trace")?,
+        source_port: u16::from_ne_bytes(fields.take("trace")?),
+        destination_port: u16::from_ne_bytes(fields.take("trace")?),
         socket_cookie: u64::from_ne_bytes(fields.take("trace")?),
+        packets: u64::from_ne_bytes(fields.take("trace")?),
+        bytes: u64::from_ne_bytes(fields.take("trace")?),
+        other_packets: u64::from_ne_bytes(fields.take("trace")?),
+        other_bytes: u64::from_ne_bytes(fields.take("trace")?),
     };
     let unknown = |what, number| DecodeError::UnknownNumber { what, number };
     Ok(Detail::Trace {
@@ -150,7 +182,7 @@ fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail,
             .ok_or_else(|| unknown("trace point", header.point))?,
         reason: TraceReason::from_number(detail.reason)
             .ok_or_else(|| unknown("trace reason", detail.reason))?,
-        socket_cookie: detail.socket_cookie,
+        detail,
     })
 }
 
@@ -160,6 +192,34 @@ fn drop_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
         netns_inode: u32::from_ne_bytes(fields.take("drop")?),
         netns_cookie: u64::from_ne_bytes(fields.take("drop")?),
         location: u64::from_ne_bytes(fields.take("drop")?),
+        socket_cookie: u64::from_ne_bytes(fields.take("drop")?),
+        source_port: u16::from_ne_bytes(fields.take("drop")?),
+        destination_port: u16::from_ne_bytes(fields.take("drop")?),
+        reserved: u32::from_ne_bytes(fields.take("drop")?),
+    }))
+}
+
+fn expired_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
+    Ok(Detail::Expired(ExpiredDetail {
+        key: FlowKey {
+            address_a: fields.take("expired")?,
+            address_b: fields.take("expired")?,
+            port_a: u16::from_ne_bytes(fields.take("expired")?),
+            port_b: u16::from_ne_bytes(fields.take("expired")?),
+            scope: u32::from_ne_bytes(fields.take("expired")?),
+            protocol: fields.take::<1>("expired")?[0],
+            place: fields.take::<1>("expired")?[0],
+            reserved: fields.take("expired")?,
+        },
+        origin: u32::from_ne_bytes(fields.take("expired")?),
+        point_a: fields.take::<1>("expired")?[0],
+        point_b: fields.take::<1>("expired")?[0],
+        reserved: u16::from_ne_bytes(fields.take("expired")?),
+        last_seen_ns: u64::from_ne_bytes(fields.take("expired")?),
+        packets_a: u64::from_ne_bytes(fields.take("expired")?),
+        bytes_a: u64::from_ne_bytes(fields.take("expired")?),
+        packets_b: u64::from_ne_bytes(fields.take("expired")?),
+        bytes_b: u64::from_ne_bytes(fields.take("expired")?),
     }))
 }
 
@@ -190,24 +250,109 @@ impl Fields<'_> {
 pub(crate) mod tests {
     use super::*;
 
+    fn header(kind: u8, point: u8, packet_len: usize) -> Vec<u8> {
+        let mut bytes = vec![kind, RECORD_VERSION, 0, point];
+        bytes.extend(7u32.to_ne_bytes());
+        bytes.extend(1_000u64.to_ne_bytes());
+        bytes.extend((packet_len as u32).to_ne_bytes());
+        bytes.extend((packet_len as u16).to_ne_bytes());
+        bytes.extend(12u16.to_ne_bytes());
+        bytes
+    }
+
     /// A trace record of an IPv4 UDP packet, 10.0.0.1:1000 to 10.0.0.2:53.
     pub(crate) fn trace_record() -> Vec<u8> {
         let packet = packet::tests::udp_packet();
-        let mut bytes = vec![
-            KIND_TRACE,
-            RECORD_VERSION,
-            0,
-            TracePoint::FromEndpoint as u8,
-        ];
-        bytes.extend(7u32.to_ne_bytes());
-        bytes.extend(1_000u64.to_ne_bytes());
-        bytes.extend((packet.len() as u32).to_ne_bytes());
-        bytes.extend((packet.len() as u16).to_ne_bytes());
-        bytes.extend([0; 2]);
-        bytes.extend([TraceReason::Reply as u8, 0, 0, 0, 0, 0, 0, 0]);
-        bytes.extend(99u64.to_ne_bytes());
+        let mut bytes = header(KIND_TRACE, TracePoint::FromEndpoint as u8, packet.len());
+        bytes.extend([TraceReason::Reply as u8, 0, 0, 0]);
+        bytes.extend(1_000u16.to_ne_bytes());
+        bytes.extend(53u16.to_ne_bytes());
+        for number in [99u64, 3, 300, 2, 200] {
+            bytes.extend(number.to_ne_bytes());
+        }
         bytes.extend(packet);
         bytes
+    }
+
+    /// The same packet, dropped.
+    fn drop_record() -> Vec<u8> {
+        let packet = packet::tests::udp_packet();
+        let mut bytes = header(KIND_DROP, 0, packet.len());
+        bytes.extend(12u32.to_ne_bytes());
+        bytes.extend(4_026_531_840u32.to_ne_bytes());
+        for number in [5u64, 0xffff_8000_0000_1234, 99] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes.extend(1_000u16.to_ne_bytes());
+        bytes.extend(53u16.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(packet);
+        bytes
+    }
+
+    fn expired_record() -> Vec<u8> {
+        let mut bytes = header(KIND_EXPIRED, 0, 0);
+        bytes.extend([1; 16]);
+        bytes.extend([2; 16]);
+        bytes.extend(1_000u16.to_ne_bytes());
+        bytes.extend(53u16.to_ne_bytes());
+        bytes.extend(7u32.to_ne_bytes());
+        bytes.extend([17, 1, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(2u32.to_ne_bytes());
+        bytes.extend([10, 0xff, 0, 0]);
+        for number in [900u64, 3, 300, 2, 200] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_drop_record_tells_reason_place_and_packet() {
+        let decoded = decode(&drop_record()).unwrap();
+        let expected = DropDetail {
+            reason: 12,
+            netns_inode: 4_026_531_840,
+            netns_cookie: 5,
+            location: 0xffff_8000_0000_1234,
+            socket_cookie: 99,
+            source_port: 1_000,
+            destination_port: 53,
+            reserved: 0,
+        };
+        assert_eq!(decoded.detail, Detail::Drop(expected));
+        assert_eq!(
+            decoded.packet.vlan, None,
+            "without its flag it says nothing"
+        );
+        assert_eq!(decoded.packet.ip.unwrap().source.to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_expired_record_tells_connection_and_counts() {
+        let decoded = decode(&expired_record()).unwrap();
+        let expected = ExpiredDetail {
+            key: FlowKey {
+                address_a: [1; 16],
+                address_b: [2; 16],
+                port_a: 1_000,
+                port_b: 53,
+                scope: 7,
+                protocol: 17,
+                place: 1,
+                reserved: [0; 6],
+            },
+            origin: 2,
+            point_a: 10,
+            point_b: probe_events::NO_POINT,
+            reserved: 0,
+            last_seen_ns: 900,
+            packets_a: 3,
+            bytes_a: 300,
+            packets_b: 2,
+            bytes_b: 200,
+        };
+        assert_eq!(decoded.detail, Detail::Expired(expected));
+        assert_eq!(decoded.packet, PacketHeaders::default());
     }
 
     #[test]
@@ -218,7 +363,17 @@ pub(crate) mod tests {
             Detail::Trace {
                 point: TracePoint::FromEndpoint,
                 reason: TraceReason::Reply,
-                socket_cookie: 99
+                detail: TraceDetail {
+                    reason: TraceReason::Reply as u8,
+                    reserved: [0; 3],
+                    source_port: 1_000,
+                    destination_port: 53,
+                    socket_cookie: 99,
+                    packets: 3,
+                    bytes: 300,
+                    other_packets: 2,
+                    other_bytes: 200,
+                }
             }
         );
         assert_eq!(decoded.header.ifindex, 7);
@@ -227,13 +382,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_record_cut_anywhere_is_refused() {
-        let record = trace_record();
-        for cut in 0..record.len() {
-            let error = decode(&record[..cut]).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Truncated { .. }),
-                "cut at {cut}: {error}"
-            );
+        for record in [trace_record(), drop_record(), expired_record()] {
+            for cut in 0..record.len() {
+                let error = decode(&record[..cut]).unwrap_err();
+                assert!(
+                    matches!(error, DecodeError::Truncated { .. }),
+                    "cut at {cut}: {error}"
+                );
+            }
         }
     }
 
@@ -263,7 +419,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_damage_to_a_record_makes_the_decoder_panic(at in 0usize..82, byte: u8, cut in 0usize..90) {
+        fn no_damage_to_a_record_makes_the_decoder_panic(at in 0usize..114, byte: u8, cut in 0usize..122) {
             let mut record = trace_record();
             if let Some(damaged) = record.get_mut(at) {
                 *damaged = byte;

@@ -99,7 +99,7 @@ pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError>
         SourceSpec::None => Ok(None),
         #[cfg(feature = "probes")]
         SourceSpec::Probes => {
-            let probes = super::probes::start(super::probes::ProbeConfig::default())?;
+            let probes = super::probes::start(&options.probes)?;
             Ok(Some(Opened {
                 source: Box::new(probes.reader),
                 facts: Box::new(probes.names),

@@ -35,6 +35,9 @@ pub struct SourceOptions {
     pub realtime: bool,
     /// Read Cilium's event map although that takes it away from whoever reads it now.
     pub take_over: bool,
+    /// How our own probes are to work.
+    #[cfg(feature = "probes")]
+    pub probes: super::probes::ProbeConfig,
 }
 
 impl SourceOptions {

@@ -106,7 +106,7 @@ fn flows_of(
 ) -> Result<Vec<FlowRecord>> {
     let node = cluster.node("node-1")?.clone();
     node.namespace().run(|| {
-        let mut probes = probes::start(ProbeConfig::default())?;
+        let mut probes = probes::start(&ProbeConfig::default())?;
         let mut assembler = Assembler::new(
             Box::new(probes.names),
             Directory::new("node-1", Inventory::default()),

@@ -32,7 +32,7 @@ fn dropped() -> Result<()> {
     let node = cluster.node("node-1")?;
     let held = node.namespace().run(|| {
         let before = held_by("self")?;
-        let probes = probes::start(ProbeConfig::default())?;
+        let probes = probes::start(&ProbeConfig::default())?;
         let held: BTreeSet<u32> = held_by("self")?.difference(&before).copied().collect();
         drop(probes);
         Ok(held)
@@ -60,7 +60,7 @@ fn killed() -> Result<()> {
 
 /// What the child of [`killed`] does.
 pub(crate) fn hold() -> Result<()> {
-    let _probes = probes::start(ProbeConfig::default())?;
+    let _probes = probes::start(&ProbeConfig::default())?;
     println!("ready");
     loop {
         thread::park();

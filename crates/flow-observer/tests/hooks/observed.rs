@@ -30,7 +30,7 @@ pub(crate) fn with_some(
     let cluster = Cluster::start(&Spec::two_nodes())?;
     let node = cluster.node("node-1")?.clone();
     node.namespace().run(|| {
-        let mut probes = probes::start(config)?;
+        let mut probes = probes::start(&config)?;
         test(&cluster, &mut probes)
     })
 }

@@ -29,7 +29,7 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     (
         "processes_are_found_where_translations_cannot_be_seen",
-        || with_some(WITHOUT_TRANSLATIONS, connected_and_sending),
+        || with_some(without_translations(), connected_and_sending),
     ),
     (
         "the_process_that_listens_is_found_by_the_cookie_of_an_accepted_socket",
@@ -42,11 +42,14 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 /// As on a kernel that cannot order programs.
-const WITHOUT_TRANSLATIONS: ProbeConfig = ProbeConfig {
-    sockets: true,
-    translations: false,
-    tcp: false,
-};
+fn without_translations() -> ProbeConfig {
+    ProbeConfig {
+        translations: false,
+        tcp: false,
+        ..ProbeConfig::default()
+    }
+}
+
 const PORT: u16 = 7000;
 const TCP: u8 = 6;
 const UDP: u8 = 17;

@@ -84,7 +84,7 @@ fn with_translation(test: fn(&Cluster, &mut Probes) -> Result<()>) -> Result<()>
     let _translation = translate_to(cluster.pod("shop/api-0")?)?;
     let node = cluster.node("node-1")?.clone();
     node.namespace().run(|| {
-        let mut probes = probes::start(ProbeConfig::default())?;
+        let mut probes = probes::start(&ProbeConfig::default())?;
         must_be_on(&probes, "socket-translation")?;
         test(&cluster, &mut probes)
     })
@@ -132,7 +132,7 @@ fn late_translation() -> Result<()> {
     let service = service(V4);
     let node = cluster.node("node-1")?.clone();
     node.namespace().run(|| {
-        let mut probes = probes::start(ProbeConfig::default())?;
+        let mut probes = probes::start(&ProbeConfig::default())?;
         must_be_on(&probes, "socket-translation")?;
         let _translation = translate_to(api)?;
         let _listener = api.run(|| Ok(TcpListener::bind(backend(V4, api))?))?;

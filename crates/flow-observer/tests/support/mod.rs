@@ -118,6 +118,9 @@ pub(crate) fn trace_record(packet: &[u8]) -> Vec<u8> {
     record.extend([0; 2]);
     record.extend([TraceReason::Established as u8, 0, 0, 0, 0, 0, 0, 0]);
     record.extend(99u64.to_ne_bytes());
+    for count in [3u64, 4_500, 2, 120] {
+        record.extend(count.to_ne_bytes());
+    }
     record.extend(packet);
     record
 }

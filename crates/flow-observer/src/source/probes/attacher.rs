@@ -1,4 +1,4 @@
-//! Keeps the probes on the devices that there are.
+//! Keeps the probes on the devices that there are, and the flow table free of what is over.
 //!
 //! A thread of its own waits for news from the routing socket. Whatever the news is, it looks at
 //! all devices anew and makes the attachments match: a message that was missed cannot leave a
@@ -6,25 +6,21 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io,
+    net::IpAddr,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use aya::{
     Ebpf,
     maps::{HashMap as BpfHashMap, MapData},
-    programs::{
-        BtfTracePoint, LinkOrder, SchedClassifier,
-        tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcAttachType, qdisc_add_clsact},
-    },
-    util::KernelVersion,
+    programs::{BtfTracePoint, SchedClassifier, tc::SchedClassifierLink},
 };
 use nix::{
     libc::{
@@ -33,32 +29,58 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{MsgFlags, recv},
 };
-use probe_events::NetnsOwner;
 use tracing::{debug, info, warn};
 
 use super::{
-    ProbeError,
-    devices::{self, Device, Devices, Role},
-    namespaces::{self, Owners},
+    ProbeConfig, ProbeError,
+    devices::{self, Device, Devices},
+    links::{self, RETIRE},
     netlink::Netlink,
+    ownership::Namespaces,
     program_mut,
+    statistics::ProbeStatistics,
+    sweep::{SweepError, Sweeper},
 };
-use crate::source::{LocalDevices, Namespace};
-
-/// The classifiers of the probes' object.
-pub(super) const CLASSIFIERS: [&str; 4] =
-    ["from_endpoint", "to_endpoint", "from_network", "to_network"];
+use crate::source::LocalDevices;
 
 /// How long the thread waits for news before it looks whether it should stop.
 const STOP_CHECK_MS: u8 = 100;
-/// News come in bursts, as when a pod is set up: wait this long for the burst to end.
+/// News come in bursts, as when a pod is set up: wait this long for the burst to end, or twice as
+/// long as the last look took, so that looking never takes more than a third of a processor.
 const BURST: Duration = Duration::from_millis(5);
-/// Since this version devices have TCX; before, a queueing discipline holds classifiers.
-const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
 
-/// Keeps the probes attached until it is dropped.
+/// The maps that the attacher's thread works with.
+pub(super) struct AttacherMaps {
+    /// Whose a namespace is.
+    pub(super) netns: BpfHashMap<MapData, u64, u32>,
+    /// This node's addresses.
+    pub(super) addresses: BpfHashMap<MapData, [u8; 16], u32>,
+    /// The flow table.
+    pub(super) flows: MapData,
+}
+
+/// How the end comes: one side asks for it, the attacher's thread says when nothing more will be
+/// written to the ring.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    begun: AtomicBool,
+    done: AtomicBool,
+}
+
+impl Ending {
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+}
+
+/// Keeps the probes attached until it is dropped, or the reader finishes. Then it detaches them and
+/// takes what is left in the flow table out, for the reader to read.
 pub struct Attacher {
-    stop: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     thread: Option<JoinHandle<()>>,
     namespaces: Arc<Namespaces>,
     devices: Arc<ArcSwap<LocalDevices>>,
@@ -68,7 +90,9 @@ impl Attacher {
     /// Attaches the programs and starts following the devices.
     pub(super) fn start(
         mut ebpf: Ebpf,
-        netns: BpfHashMap<MapData, u64, u32>,
+        config: &ProbeConfig,
+        maps: AttacherMaps,
+        statistics: Arc<ProbeStatistics>,
     ) -> Result<Self, ProbeError> {
         let groups = RTMGRP_LINK
             | RTMGRP_IPV4_IFADDR
@@ -78,10 +102,10 @@ impl Attacher {
         // Subscribed before the first look, so that nothing is missed in between.
         let news = Netlink::subscribe(groups as u32).map_err(ProbeError::Devices)?;
         let netlink = Netlink::open().map_err(ProbeError::Devices)?;
-        let namespaces = Arc::new(Namespaces::new(netns).map_err(ProbeError::Devices)?);
+        let namespaces = Arc::new(Namespaces::new(maps.netns).map_err(ProbeError::Devices)?);
         let published = Arc::new(ArcSwap::from_pointee(LocalDevices::default()));
 
-        let found = devices::look(&netlink).map_err(ProbeError::Devices)?;
+        let found = devices::look(&netlink, config.watch_loopback).map_err(ProbeError::Devices)?;
         namespaces.refresh(&found);
         let drops: &mut BtfTracePoint = program_mut(&mut ebpf, "kfree_skb")?;
         drops.attach().map_err(|source| ProbeError::Program {
@@ -90,27 +114,37 @@ impl Attacher {
         })?;
         let mut worker = Worker {
             netlink,
+            watch_loopback: config.watch_loopback,
+            has_tcx: links::has_tcx(config.force_clsact),
             namespaces: Arc::clone(&namespaces),
             published: Arc::clone(&published),
             attached: BTreeMap::new(),
+            addresses: maps.addresses,
+            told: HashSet::new(),
+            sweeper: Sweeper::new(maps.flows, config.flow_table_entries),
+            statistics,
             ebpf,
         };
         worker.apply(found);
 
-        let stop = Arc::new(AtomicBool::new(false));
+        let ending = Arc::new(Ending::default());
         let thread = thread::Builder::new()
             .name("devices".to_owned())
             .spawn({
-                let stop = Arc::clone(&stop);
-                move || worker.run(&news, &stop)
+                let ending = Arc::clone(&ending);
+                move || worker.run(&news, &ending)
             })
             .map_err(ProbeError::Devices)?;
         Ok(Self {
-            stop,
+            ending,
             thread: Some(thread),
             namespaces,
             devices: published,
         })
+    }
+
+    pub(super) fn ending(&self) -> Arc<Ending> {
+        Arc::clone(&self.ending)
     }
 
     pub(super) fn namespaces(&self) -> Arc<Namespaces> {
@@ -126,7 +160,7 @@ impl Attacher {
 
 impl Drop for Attacher {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.ending.begin();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -138,9 +172,16 @@ impl Drop for Attacher {
 /// What the thread owns. Dropping the programs detaches them.
 struct Worker {
     netlink: Netlink,
+    watch_loopback: bool,
+    has_tcx: bool,
     namespaces: Arc<Namespaces>,
     published: Arc<ArcSwap<LocalDevices>>,
     attached: BTreeMap<u32, Attached>,
+    addresses: BpfHashMap<MapData, [u8; 16], u32>,
+    /// The addresses that the probes were told.
+    told: HashSet<[u8; 16]>,
+    sweeper: Sweeper,
+    statistics: Arc<ProbeStatistics>,
     ebpf: Ebpf,
 }
 
@@ -151,32 +192,61 @@ struct Attached {
 }
 
 impl Worker {
-    fn run(mut self, news: &OwnedFd, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
-            if !wait_for_news(news) {
-                continue;
+    fn run(mut self, news: &OwnedFd, ending: &Ending) {
+        let mut burst = BURST;
+        while !ending.begun.load(Ordering::Relaxed) {
+            if wait_for_news(news, burst) {
+                let began = Instant::now();
+                self.look();
+                burst = BURST.max(began.elapsed() * 2);
             }
-            match devices::look(&self.netlink) {
-                Ok(found) => {
-                    self.namespaces.refresh(&found);
-                    self.apply(found);
-                }
-                Err(error) => {
-                    warn!(%error, "cannot look at devices, trying again on the next change")
-                }
+            let swept = self.with_retire(|sweeper, retire| sweeper.sweep_if_due(retire));
+            if let Err(error) = swept {
+                debug!(error = %chain(&error), "cannot sweep the flow table");
+            }
+        }
+        // Nothing is counted any more once the programs are off.
+        self.attached.clear();
+        let finished = self.with_retire(|sweeper, retire| sweeper.finish(retire));
+        if let Err(error) = finished {
+            warn!(error = %chain(&error), "cannot report what is left in the flow table");
+        }
+        ending.done.store(true, Ordering::Release);
+    }
+
+    fn look(&mut self) {
+        match devices::look(&self.netlink, self.watch_loopback) {
+            Ok(found) => {
+                self.apply(found);
+            }
+            Err(error) => {
+                warn!(%error, "cannot look at devices, trying again on the next change");
             }
         }
     }
 
+    fn with_retire(
+        &mut self,
+        sweep: impl FnOnce(&mut Sweeper, &SchedClassifier) -> Result<(), SweepError>,
+    ) -> Result<(), ProbeError> {
+        let retire = links::loaded(&mut self.ebpf, RETIRE)?;
+        let swept = sweep(&mut self.sweeper, retire);
+        let entries = self.sweeper.entries() as u64;
+        self.statistics
+            .with(|snapshot| snapshot.flow_table_entries = entries);
+        Ok(swept?)
+    }
+
     /// Attaches to what is new and lets go of what is gone or became something else.
     fn apply(&mut self, found: Devices) {
+        self.tell_addresses(&found.addresses);
         self.attached
             .retain(|index, attached| found.watched.get(index) == Some(&attached.device));
         for (&index, device) in &found.watched {
             if self.attached.contains_key(&index) {
                 continue;
             }
-            match attach(&mut self.ebpf, device) {
+            match links::attach(&mut self.ebpf, device, self.has_tcx) {
                 Ok(links) => {
                     info!(device = %device.name, role = ?device.role, "watching device");
                     let attached = Attached {
@@ -191,55 +261,44 @@ impl Worker {
                 }
             }
         }
+        // After the devices: packets do not wait, and a drop in an unknown namespace does.
+        self.namespaces.refresh(&found);
         self.published.store(Arc::new(LocalDevices {
             names: found.names,
             addresses: found.addresses,
             watched: self.attached.len(),
         }));
     }
+
+    /// Tells the probes which addresses are this node's.
+    fn tell_addresses(&mut self, addresses: &[IpAddr]) {
+        let now: HashSet<[u8; 16]> = addresses.iter().copied().map(as_ipv6).collect();
+        for gone in self.told.difference(&now) {
+            drop(self.addresses.remove(gone));
+        }
+        for new in now.difference(&self.told) {
+            if let Err(error) = self.addresses.insert(new, 1, 0) {
+                debug!(%error, "cannot tell the probes an address");
+            }
+        }
+        self.told = now;
+    }
 }
 
-/// Attaches the two classifiers of the device's role.
-fn attach(ebpf: &mut Ebpf, device: &Device) -> Result<[SchedClassifierLink; 2], ProbeError> {
-    let (inward, outward) = match device.role {
-        Role::Endpoint => ("from_endpoint", "to_endpoint"),
-        Role::Network => ("from_network", "to_network"),
-    };
-    Ok([
-        attach_one(ebpf, inward, device, TcAttachType::Ingress)?,
-        attach_one(ebpf, outward, device, TcAttachType::Egress)?,
-    ])
-}
-
-fn attach_one(
-    ebpf: &mut Ebpf,
-    program: &'static str,
-    device: &Device,
-    direction: TcAttachType,
-) -> Result<SchedClassifierLink, ProbeError> {
-    let has_tcx = KernelVersion::current().is_ok_and(|version| version >= TCX_SINCE);
-    let options = if has_tcx {
-        // First, since a program before us may redirect packets past us.
-        TcAttachOptions::TcxOrder(LinkOrder::first())
-    } else {
-        // Fails where the discipline is there already, which is as good.
-        drop(qdisc_add_clsact(&device.name));
-        TcAttachOptions::Netlink(NlOptions::default())
-    };
-    let failed = |source| ProbeError::Program { program, source };
-    let classifier: &mut SchedClassifier = program_mut(ebpf, program)?;
-    let link = classifier
-        .attach_with_options(&device.name, direction, options)
-        .map_err(failed)?;
-    classifier.take_link(link).map_err(failed)
+/// As the probes write addresses.
+fn as_ipv6(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
 }
 
 /// Waits for news and swallows the burst it comes in.
-fn wait_for_news(news: &OwnedFd) -> bool {
+fn wait_for_news(news: &OwnedFd, burst: Duration) -> bool {
     if !readable(news) {
         return false;
     }
-    thread::sleep(BURST);
+    thread::sleep(burst);
     let mut datagram = [0; 8192];
     // An overrun is news as well: the look that follows sees everything.
     loop {
@@ -253,85 +312,6 @@ fn wait_for_news(news: &OwnedFd) -> bool {
 fn readable(news: &OwnedFd) -> bool {
     let mut descriptors = [PollFd::new(news.as_fd(), PollFlags::POLLIN)];
     matches!(poll(&mut descriptors, PollTimeout::from(STOP_CHECK_MS)), Ok(ready) if ready > 0)
-}
-
-/// Whose the network namespaces of this machine are. The attacher refreshes it when devices
-/// change; the reader asks for each drop.
-pub(super) struct Namespaces {
-    state: Mutex<State>,
-}
-
-struct State {
-    netlink: Netlink,
-    /// What the drop probe knows, by cookie.
-    in_kernel: BpfHashMap<MapData, u64, u32>,
-    owners: Owners,
-    /// Numbers of the namespaces behind the pods' devices.
-    pods: HashSet<i32>,
-}
-
-impl Namespaces {
-    fn new(in_kernel: BpfHashMap<MapData, u64, u32>) -> io::Result<Self> {
-        let netlink = Netlink::open()?;
-        let state = State {
-            netlink,
-            in_kernel,
-            owners: Owners::new(),
-            pods: HashSet::new(),
-        };
-        Ok(Self {
-            state: Mutex::new(state),
-        })
-    }
-
-    /// Looks at all namespaces after devices have changed.
-    fn refresh(&self, found: &Devices) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.pods = found
-            .watched
-            .values()
-            .filter(|device| device.role == Role::Endpoint)
-            .filter_map(|device| device.peer_netns)
-            .collect();
-        state.look();
-    }
-
-    /// This node's namespace with this cookie; `None` when it is another node's, or unknown.
-    pub(super) fn owner(&self, cookie: u64) -> Option<Arc<Namespace>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = state.owners.get(&cookie) {
-            return known.clone();
-        }
-        // Made since the last look; or gone already, and then nobody can say whose it was.
-        state.look();
-        state.owners.entry(cookie).or_insert(None).clone()
-    }
-}
-
-impl State {
-    fn look(&mut self) {
-        let found = namespaces::look(&self.netlink, &self.pods);
-        for gone in self
-            .owners
-            .keys()
-            .filter(|cookie| !found.contains_key(cookie))
-        {
-            // Cookies are never used again: an entry that stays behind only takes room.
-            drop(self.in_kernel.remove(gone));
-        }
-        for (cookie, owner) in &found {
-            let owner = if owner.is_some() {
-                NetnsOwner::ThisNode
-            } else {
-                NetnsOwner::Other
-            } as u32;
-            if let Err(error) = self.in_kernel.insert(cookie, owner, 0) {
-                // The probe then reports the drop and user space decides, as it does here.
-                debug!(%error, cookie, "cannot tell the drop probe about a namespace");
-            }
-        }
-        self.owners = found;
-    }
 }
 
 /// The error with its causes on one line.

@@ -5,6 +5,7 @@ use std::error::Error;
 use aya::{Btf, Ebpf, maps::MapData};
 
 use super::{
+    ProbeConfig,
     attacher::chain,
     btf::KernelTypes,
     hook_rings::{HookRing, HookRings},
@@ -15,27 +16,6 @@ use crate::source::Hook;
 
 /// Why something is off that would perhaps work.
 pub(super) const NOT_ASKED_FOR: &str = "not asked for";
-
-/// Which optional programs are wanted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ProbeConfig {
-    /// Those at the sockets: processes.
-    pub sockets: bool,
-    /// Of these, those that see translated addresses.
-    pub translations: bool,
-    /// Those in TCP: retransmissions and resets.
-    pub tcp: bool,
-}
-
-impl Default for ProbeConfig {
-    fn default() -> Self {
-        Self {
-            sockets: true,
-            translations: true,
-            tcp: true,
-        }
-    }
-}
 
 /// What came of starting something optional.
 pub(super) fn hook<T, E: Error + 'static>(name: &'static str, result: &Result<T, E>) -> Hook {
@@ -99,7 +79,7 @@ pub(super) struct Hooks {
 }
 
 /// Loads and attaches what `config` wants and the kernel has.
-pub(super) fn start(config: ProbeConfig, types: &KernelTypes, kernel: &Btf) -> Hooks {
+pub(super) fn start(config: &ProbeConfig, types: &KernelTypes, kernel: &Btf) -> Hooks {
     let mut hooks = Hooks::default();
     if config.sockets {
         sockets::start(&mut hooks, config.translations);

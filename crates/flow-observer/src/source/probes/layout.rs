@@ -1,6 +1,6 @@
 //! What the probes need to know of the running kernel before they are loaded.
 
-use probe_events::{FEATURE_RX_SOCKET, KernelLayout};
+use probe_events::{FEATURE_RX_SOCKET, KernelLayout, Settings};
 
 use super::btf::{BtfError, KernelTypes};
 
@@ -23,13 +23,31 @@ pub(super) fn kernel_layout(types: &KernelTypes) -> Result<KernelLayout, BtfErro
         sock_net: types.field_offset("sock", "__sk_common.skc_net.net")?,
         net_cookie: types.field_offset("net", "net_cookie")?,
         net_inode: types.field_offset("net", "ns.inum")?,
+        skb_vlan_tci: skb("vlan_tci")?,
+        skb_vlan_proto: skb("vlan_proto")?,
+        sock_cookie: types.field_offset("sock", "__sk_common.skc_cookie")?,
         features: if rx_socket { FEATURE_RX_SOCKET } else { 0 },
     })
 }
 
+/// The settings as the bytes of the probes' global.
+pub(super) fn settings_as_bytes(settings: &Settings) -> Vec<u8> {
+    // Taken apart by name, so that a field that is added and forgotten here does not compile.
+    let Settings {
+        interval_ns,
+        aggregation,
+        tcp_flags,
+        payload_bytes,
+        drops_per_second,
+    } = *settings;
+    let words = [aggregation, tcp_flags, payload_bytes, drops_per_second];
+    let words = words.iter().flat_map(|word| word.to_ne_bytes());
+    interval_ns.to_ne_bytes().into_iter().chain(words).collect()
+}
+
 /// The layout as the bytes of the probes' global.
 pub(super) fn as_bytes(layout: &KernelLayout) -> Vec<u8> {
-    // Taken apart by name, so that a field that is added and forgotten here does not compile.
+    // As above.
     let KernelLayout {
         skb_dev,
         skb_sk,
@@ -45,6 +63,9 @@ pub(super) fn as_bytes(layout: &KernelLayout) -> Vec<u8> {
         sock_net,
         net_cookie,
         net_inode,
+        skb_vlan_tci,
+        skb_vlan_proto,
+        sock_cookie,
         features,
     } = *layout;
     [
@@ -62,6 +83,9 @@ pub(super) fn as_bytes(layout: &KernelLayout) -> Vec<u8> {
         sock_net,
         net_cookie,
         net_inode,
+        skb_vlan_tci,
+        skb_vlan_proto,
+        sock_cookie,
         features,
     ]
     .iter()

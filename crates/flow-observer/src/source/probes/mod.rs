@@ -4,41 +4,57 @@
 //!            attacher thread                        pipeline thread
 //!   netlink news -> look at devices -> attach     ring buffer -> records
 //!                -> look at namespaces -> map <-> whose is this drop?
+//!         every second -> flow table -> ring buffer
 //! ```
 
 mod attacher;
+mod batch;
 mod btf;
 mod cgroup;
 mod clock;
+mod config;
 mod devices;
 mod hook_rings;
 mod hooks;
 mod last;
 mod layout;
+mod links;
 mod names;
 mod namespaces;
 mod netlink;
+mod ownership;
 mod privilege;
 mod processes;
 mod reader;
 mod reasons;
 mod sockets;
+mod statistics;
+mod sweep;
 mod symbols;
 mod tcp;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use aya::{
     EbpfLoader,
-    maps::{Array, HashMap as BpfHashMap, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, SchedClassifier},
+    maps::{Array, Map},
+    programs::BtfTracePoint,
 };
 use probe_events::ReasonClass;
 
 pub use self::{
-    attacher::Attacher, btf::BtfError, hooks::ProbeConfig, names::KernelNames,
-    processes::ProcessTable, reader::Reader,
+    attacher::Attacher,
+    btf::BtfError,
+    config::{
+        ALL_TCP_FLAGS, Aggregation, DEFAULT_AGGREGATION, DEFAULT_FLOW_TABLE_ENTRIES,
+        DEFAULT_INTERVAL, ProbeConfig,
+    },
+    names::KernelNames,
+    processes::ProcessTable,
+    reader::Reader,
+    statistics::{ProbeStatistics, Snapshot},
 };
+use self::{attacher::AttacherMaps, reader::ReaderMaps};
 use crate::source::Hook;
 
 /// The kernel programs, built by `cargo xtask probes` from the crate `ebpf-probes`.
@@ -84,6 +100,15 @@ pub enum ProbeError {
     /// The routing socket, which tells the devices.
     #[error("cannot look at this host's devices")]
     Devices(#[source] io::Error),
+    /// The flow table could not be read or emptied; tried again.
+    #[error("cannot sweep the flow table")]
+    Sweep(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sweep::SweepError> for ProbeError {
+    fn from(error: sweep::SweepError) -> Self {
+        Self::Sweep(Box::new(error))
+    }
 }
 
 /// The probes as they were started.
@@ -96,6 +121,8 @@ pub struct Probes {
     pub names: KernelNames,
     /// What of the optional is on, and why the rest is off.
     pub hooks: Vec<Hook>,
+    /// What they count.
+    pub statistics: Arc<ProbeStatistics>,
 }
 
 /// Loads the probes, attaches them to the devices that there are, and follows new ones. What is
@@ -103,13 +130,17 @@ pub struct Probes {
 ///
 /// # Errors
 /// When privileges, kernel or verifier do not allow it.
-pub fn start(config: ProbeConfig) -> Result<Probes, ProbeError> {
+pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
     privilege::check()?;
     let types = btf::KernelTypes::of_running_kernel()?;
     let layout = layout::as_bytes(&layout::kernel_layout(&types)?);
-    let reasons = reasons::DropReasons::of(&types)?;
+    let settings = layout::settings_as_bytes(&config.settings());
+    let reasons = Arc::new(reasons::DropReasons::of(&types)?);
+
     let mut ebpf = EbpfLoader::new()
         .override_global("KERNEL_LAYOUT", layout.as_slice(), true)
+        .override_global("SETTINGS", settings.as_slice(), true)
+        .map_max_entries("FLOWS", config.flow_table_entries)
         .load(OBJECT)?;
 
     let mut reason_table: Array<_, u32> = take_map(&mut ebpf, "REASONS")?.try_into()?;
@@ -117,16 +148,23 @@ pub fn start(config: ProbeConfig) -> Result<Probes, ProbeError> {
     for reason in reasons.not_drops().filter(|&reason| reason < entries) {
         reason_table.set(reason, ReasonClass::NotADrop as u32, 0)?;
     }
-    let netns: BpfHashMap<_, u64, u32> = take_map(&mut ebpf, "NETNS")?.try_into()?;
-    let counters: PerCpuArray<_, u64> = take_map(&mut ebpf, "COUNTERS")?.try_into()?;
-    let ring: RingBuf<_> = take_map(&mut ebpf, "EVENTS")?.try_into()?;
+    let attacher_maps = AttacherMaps {
+        netns: take_map(&mut ebpf, "NETNS")?.try_into()?,
+        addresses: take_map(&mut ebpf, "LOCAL_ADDRESSES")?.try_into()?,
+        flows: match take_map(&mut ebpf, "FLOWS")? {
+            Map::HashMap(data) => data,
+            _ => return Err(ProbeError::Object { what: "FLOWS" }),
+        },
+    };
+    let reader_maps = ReaderMaps {
+        ring: take_map(&mut ebpf, "EVENTS")?.try_into()?,
+        counters: take_map(&mut ebpf, "COUNTERS")?.try_into()?,
+        drop_rates: take_map(&mut ebpf, "DROP_RATES")?.try_into()?,
+        state: take_map(&mut ebpf, "READER")?.try_into()?,
+    };
 
-    for program in attacher::CLASSIFIERS {
-        let classifier: &mut SchedClassifier = program_mut(&mut ebpf, program)?;
-        classifier
-            .load()
-            .map_err(|source| ProbeError::Program { program, source })?;
-    }
+    // Devices come later, but what each of them needs is to be had.
+    links::loaded(&mut ebpf, links::RETIRE)?;
     let kernel_types = aya::Btf::from_sys_fs().map_err(aya::EbpfError::from)?;
     let drops: &mut BtfTracePoint = program_mut(&mut ebpf, "kfree_skb")?;
     let failed = |source| ProbeError::Program {
@@ -135,20 +173,28 @@ pub fn start(config: ProbeConfig) -> Result<Probes, ProbeError> {
     };
     drops.load("kfree_skb", &kernel_types).map_err(failed)?;
 
+    let statistics = Arc::new(ProbeStatistics::default());
     // Devices and namespaces first, so that the first drop finds its namespace known.
-    let attacher = Attacher::start(ebpf, netns)?;
+    let attacher = Attacher::start(ebpf, config, attacher_maps, Arc::clone(&statistics))?;
     let hooks = hooks::start(config, &types, &kernel_types);
-    let reader = Reader::new(ring, counters, hooks.rings);
+    let reader = Reader::new(
+        reader_maps,
+        hooks.rings,
+        attacher.ending(),
+        Arc::clone(&reasons),
+        Arc::clone(&statistics),
+    );
     let names = KernelNames::new(reasons, attacher.namespaces(), hooks.processes);
     Ok(Probes {
         reader,
         attacher,
         names,
         hooks: hooks.states,
+        statistics,
     })
 }
 
-fn take_map(ebpf: &mut aya::Ebpf, what: &'static str) -> Result<aya::maps::Map, ProbeError> {
+fn take_map(ebpf: &mut aya::Ebpf, what: &'static str) -> Result<Map, ProbeError> {
     ebpf.take_map(what).ok_or(ProbeError::Object { what })
 }
 

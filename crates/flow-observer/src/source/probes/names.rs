@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    attacher::Namespaces, processes::ProcessTable, reasons::DropReasons, symbols::KernelSymbols,
+    ownership::Namespaces, processes::ProcessTable, reasons::DropReasons, symbols::KernelSymbols,
 };
 use crate::{
     process::Process,
@@ -13,7 +13,9 @@ use crate::{
 
 /// Names read from the running kernel.
 pub struct KernelNames {
-    reasons: DropReasons,
+    reasons: Arc<DropReasons>,
+    /// Names that were asked for: as many as the kernel has reasons.
+    known: HashMap<u32, Arc<str>>,
     /// Read at the first drop: some seven megabytes that an agent without drops does not need.
     symbols: Option<KernelSymbols>,
     functions: HashMap<u64, Option<Arc<str>>>,
@@ -24,12 +26,13 @@ pub struct KernelNames {
 
 impl KernelNames {
     pub(super) fn new(
-        reasons: DropReasons,
+        reasons: Arc<DropReasons>,
         namespaces: Arc<Namespaces>,
         processes: Option<ProcessTable>,
     ) -> Self {
         Self {
             reasons,
+            known: HashMap::new(),
             symbols: None,
             functions: HashMap::new(),
             namespaces,
@@ -40,10 +43,12 @@ impl KernelNames {
 
 impl HostFacts for KernelNames {
     fn drop_reason(&mut self, reason: u32) -> Arc<str> {
-        match self.reasons.name(reason) {
-            Some(name) => Arc::clone(name),
-            None => format!("REASON_{reason}").into(),
-        }
+        let reasons = &self.reasons;
+        let name = self
+            .known
+            .entry(reason)
+            .or_insert_with(|| reasons.name(reason));
+        Arc::clone(name)
     }
 
     fn function(&mut self, address: u64) -> Option<Arc<str>> {

@@ -4,6 +4,9 @@
 //! on the other side of one of its pods' devices. The kernel tells that by number: each device
 //! names the namespace of its other end (`IFLA_LINK_NETNSID`), and `RTM_GETNSID` names the number
 //! of a namespace that we hold open.
+//!
+//! Pods come and go by the dozen a second on a busy node, and each time everybody is looked at. What
+//! was seen before is remembered, so that a look costs little for what is not new.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +20,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use netlink_packet_route::{
@@ -40,29 +44,83 @@ const NAMED: [&str; 3] = ["/run/netns", "/run/docker/netns", "/var/run/netns"];
 /// this node's, with the addresses in it.
 pub(super) type Owners = HashMap<u64, Option<Arc<Namespace>>>;
 
-/// Looks around. `pod_netns` are the numbers of the namespaces behind the pods' devices.
-pub(super) fn look(netlink: &Netlink, pod_netns: &HashSet<i32>) -> Owners {
-    let own_inode = fs::metadata("/proc/self/ns/net")
-        .map(|metadata| metadata.ino())
-        .ok();
-    let mut owners = Owners::new();
-    for (inode, file) in open_namespaces() {
-        let is_own = Some(inode) == own_inode;
-        let ours = is_own
-            || matches!(number_of(netlink, &file), Ok(Some(number)) if pod_netns.contains(&number));
-        // A namespace may vanish while we look; then there is nothing left to ask.
-        if let Some((cookie, addresses)) = inside(file) {
-            owners.insert(
-                cookie,
-                ours.then(|| Arc::new(Namespace { addresses, is_own })),
-            );
-        }
-    }
-    owners
+/// How long what is known of the inside of a namespace is believed: addresses come and go there
+/// without anybody being told.
+const BELIEVED: Duration = Duration::from_secs(30);
+/// A new namespace is still being set up: it is looked into again after so long.
+const BELIEVED_WHILE_NEW: Duration = Duration::from_secs(1);
+/// How long a namespace is new.
+const NEW: Duration = Duration::from_secs(10);
+
+/// Looks around, again and again.
+#[derive(Default)]
+pub(super) struct Looker {
+    /// By inode number and the path it was found under. Numbers are used again, so that the number
+    /// alone could be another namespace's by now.
+    known: HashMap<(u64, PathBuf), Inside>,
 }
 
-/// One open file per namespace, by inode number.
-fn open_namespaces() -> HashMap<u64, File> {
+/// What is known of a namespace's inside.
+#[derive(Clone)]
+struct Inside {
+    cookie: u64,
+    addresses: Vec<IpAddr>,
+    found: Instant,
+    looked: Instant,
+}
+
+impl Looker {
+    /// Looks around. `pod_netns` are the numbers of the namespaces behind the pods' devices.
+    pub(super) fn look(&mut self, netlink: &Netlink, pod_netns: &HashSet<i32>) -> Owners {
+        let own_inode = fs::metadata("/proc/self/ns/net")
+            .map(|metadata| metadata.ino())
+            .ok();
+        let mut owners = Owners::new();
+        let mut known = HashMap::new();
+        for (inode, (path, file)) in open_namespaces() {
+            let is_own = Some(inode) == own_inode;
+            let ours = is_own
+                || matches!(number_of(netlink, &file), Ok(Some(number)) if pod_netns.contains(&number));
+            let place = (inode, path);
+            // A namespace may vanish while we look; then there is nothing left to ask.
+            let Some(inside) = inside_of(self.known.get(&place), file) else {
+                continue;
+            };
+            let addresses = inside.addresses.clone();
+            owners.insert(
+                inside.cookie,
+                ours.then(|| Arc::new(Namespace { addresses, is_own })),
+            );
+            known.insert(place, inside);
+        }
+        self.known = known;
+        owners
+    }
+}
+
+/// What is known, if it can be believed; else what is seen now.
+fn inside_of(known: Option<&Inside>, namespace: File) -> Option<Inside> {
+    let now = Instant::now();
+    if let Some(known) = known {
+        let is_new = now.duration_since(known.found) < NEW;
+        let believed = if is_new { BELIEVED_WHILE_NEW } else { BELIEVED };
+        if now.duration_since(known.looked) < believed {
+            return Some(known.clone());
+        }
+    }
+    let (cookie, addresses) = inside(namespace)?;
+    Some(Inside {
+        cookie,
+        addresses,
+        found: known
+            .filter(|known| known.cookie == cookie)
+            .map_or(now, |known| known.found),
+        looked: now,
+    })
+}
+
+/// One open file per namespace, by inode number, and where it was found.
+fn open_namespaces() -> HashMap<u64, (PathBuf, File)> {
     let processes = fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -90,7 +148,7 @@ fn open_namespaces() -> HashMap<u64, File> {
         if let std::collections::hash_map::Entry::Vacant(vacant) = found.entry(metadata.ino())
             && let Ok(file) = File::open(&path)
         {
-            vacant.insert(file);
+            vacant.insert((path, file));
         }
     }
     found

@@ -3,70 +3,163 @@
 use std::{
     io,
     os::fd::AsFd as _,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use probe_events::Counter;
+use tracing::debug;
 
-use super::{clock::WallClock, hook_rings::HookRings};
-use crate::source::{Progress, RawEvent, Source, SourceError};
+use super::{
+    attacher::Ending, clock::WallClock, hook_rings::HookRings, reasons::DropReasons,
+    statistics::ProbeStatistics,
+};
+use crate::{
+    counters::StageCount,
+    source::{Progress, RawEvent, Source, SourceError},
+};
 
-/// How often the kernel's counters of lost records are read. Rare enough to cost nothing, often
-/// enough that a gap is reported close to where it was.
+/// How often the kernel's counters are read. Rare enough to cost nothing, often enough that a gap
+/// is reported close to where it was.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
+/// How long the reader waits between two looks while there is traffic. Nobody wakes it then, which
+/// is what makes a record cheap for the packet that causes it; a ring that fills up does.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// After so many looks in vain it asks to be woken, and sleeps.
+const LOOKS_IN_VAIN: u32 = 25;
+
+/// The maps that the reader works with.
+pub(super) struct ReaderMaps {
+    pub(super) ring: RingBuf<MapData>,
+    pub(super) counters: PerCpuArray<MapData, u64>,
+    /// `DropRate`s: second, drops, suppressed.
+    pub(super) drop_rates: Array<MapData, [u64; 3]>,
+    /// `ReaderState`: whether the reader is asleep.
+    pub(super) state: Array<MapData, u32>,
+}
 
 /// Yields the records of the probes.
 pub struct Reader {
-    ring: RingBuf<MapData>,
-    counters: PerCpuArray<MapData, u64>,
+    maps: ReaderMaps,
+    is_asleep: bool,
+    looks_in_vain: u32,
     /// Lost records per CPU that were reported.
     reported: Vec<u64>,
     counted_at: Instant,
     clock: WallClock,
     hooks: HookRings,
+    ending: Arc<Ending>,
+    reasons: Arc<DropReasons>,
+    statistics: Arc<ProbeStatistics>,
 }
 
 impl Reader {
     pub(super) fn new(
-        ring: RingBuf<MapData>,
-        counters: PerCpuArray<MapData, u64>,
+        maps: ReaderMaps,
         hooks: HookRings,
+        ending: Arc<Ending>,
+        reasons: Arc<DropReasons>,
+        statistics: Arc<ProbeStatistics>,
     ) -> Self {
         Self {
-            ring,
-            counters,
+            maps,
+            is_asleep: false,
+            looks_in_vain: 0,
             reported: Vec::new(),
             counted_at: Instant::now(),
             clock: WallClock::new(),
             hooks,
+            ending,
+            reasons,
+            statistics,
         }
     }
 
-    /// Reports what the kernel could not put into the ring since the last time.
-    fn report_lost(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) {
+    /// Reads the counters, and reports what the kernel could not put into the ring since the last
+    /// time.
+    fn count(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) {
         if self.counted_at.elapsed() < COUNT_EVERY {
             return;
         }
         self.counted_at = Instant::now();
-        let read = |counter: Counter| self.counters.get(&(counter as u32), 0).ok();
-        let (Some(traces), Some(drops)) = (read(Counter::LostTrace), read(Counter::LostDrop))
-        else {
-            return;
-        };
-        self.reported.resize(traces.len(), 0);
-        for (cpu, reported) in self.reported.iter_mut().enumerate() {
-            let total =
-                traces.get(cpu).copied().unwrap_or(0) + drops.get(cpu).copied().unwrap_or(0);
+        if let Err(error) = self.read_counters(sink) {
+            debug!(%error, "cannot read the probes' counters");
+        }
+    }
+
+    fn read_counters(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) -> Result<(), MapError> {
+        let mut lost: Vec<u64> = Vec::new();
+        let mut rate_limited = 0;
+        for (counter, name) in Counter::ALL {
+            let by_cpu = self.maps.counters.get(&(counter as u32), 0)?;
+            let total = by_cpu.iter().sum();
+            self.statistics
+                .with(|snapshot| snapshot.counters.insert(name, total));
+            match counter {
+                Counter::LostTrace | Counter::LostDrop => {
+                    lost.resize(by_cpu.len(), 0);
+                    for (sum, count) in lost.iter_mut().zip(by_cpu.iter()) {
+                        *sum += count;
+                    }
+                }
+                Counter::RateLimited => rate_limited = total,
+                _ => {}
+            }
+        }
+        if rate_limited > 0 {
+            self.read_drop_rates()?;
+        }
+        self.reported.resize(lost.len(), 0);
+        for (cpu, (total, reported)) in lost.iter().zip(&mut self.reported).enumerate() {
             let count = total.saturating_sub(*reported);
             if count > 0 {
-                *reported = total;
+                *reported = *total;
                 sink(RawEvent::Lost {
                     cpu: cpu as u32,
                     count,
                 });
             }
+        }
+        self.statistics.with(|snapshot| snapshot.lost_by_cpu = lost);
+        Ok(())
+    }
+
+    fn read_drop_rates(&mut self) -> Result<(), MapError> {
+        for reason in 0..self.maps.drop_rates.len() {
+            let [_, _, suppressed] = self.maps.drop_rates.get(&reason, 0)?;
+            if suppressed > 0 {
+                let name = self.reasons.name(reason);
+                self.statistics
+                    .with(|snapshot| snapshot.rate_limited.insert(name, suppressed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for records: a moment while there is traffic, until woken when there is none.
+    fn wait(&mut self, patience: Duration) -> Result<(), SourceError> {
+        if !self.is_asleep {
+            if self.looks_in_vain < LOOKS_IN_VAIN {
+                self.looks_in_vain += 1;
+                let patience = LOOK_EVERY.min(patience);
+                return wait_readable(&self.maps.ring, &self.hooks, patience)
+                    .map_err(SourceError::Wait);
+            }
+            // The caller looks once more before it waits. A program that found us awake and has
+            // not written yet escapes that look; its record waits for the end of our patience.
+            self.set_asleep(true);
+            return Ok(());
+        }
+        wait_readable(&self.maps.ring, &self.hooks, patience).map_err(SourceError::Wait)
+    }
+
+    fn set_asleep(&mut self, is_asleep: bool) {
+        self.is_asleep = is_asleep;
+        if let Err(error) = self.maps.state.set(0, u32::from(is_asleep), 0) {
+            // Awake as the probes see it: they wake us when the ring fills up.
+            debug!(%error, "cannot tell the probes whether the reader sleeps");
         }
     }
 }
@@ -78,22 +171,44 @@ impl Source for Reader {
         limit: usize,
         sink: &mut dyn FnMut(RawEvent<'_>),
     ) -> Result<Progress, SourceError> {
+        // Asked before the rings are: what comes after the end of the attacher is nothing.
+        let was_last = self.ending.is_done();
         let mut taken = self.hooks.drain(limit, sink);
         while taken < limit
-            && let Some(record) = self.ring.next()
+            && let Some(record) = self.maps.ring.next()
         {
             sink(RawEvent::Record(&record));
             taken += 1;
         }
-        self.report_lost(sink);
+        self.count(sink);
         if taken == 0 {
-            wait_readable(&self.ring, &self.hooks, patience).map_err(SourceError::Wait)?;
+            if was_last {
+                return Ok(Progress::Ended);
+            }
+            self.wait(patience)?;
+            return Ok(Progress::More);
+        }
+        self.looks_in_vain = 0;
+        if self.is_asleep {
+            self.set_asleep(false);
         }
         Ok(Progress::More)
     }
 
     fn wall_clock_offset_ns(&mut self) -> i64 {
         self.clock.offset_ns()
+    }
+
+    fn finish(&mut self) -> Progress {
+        // The attacher detaches, and reports what is left in the flow table.
+        self.ending.begin();
+        self.set_asleep(false);
+        self.looks_in_vain = 0;
+        Progress::More
+    }
+
+    fn counts(&mut self) -> Vec<StageCount> {
+        self.statistics.snapshot().stage_counts()
     }
 }
 
