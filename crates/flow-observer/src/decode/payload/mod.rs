@@ -37,7 +37,7 @@ pub enum Application<'a> {
 }
 
 /// Room that parsing takes for what is not in one piece or encrypted; reused from packet to packet.
-/// Never grows beyond twice the largest packet.
+/// Never grows beyond three times the largest packet.
 #[derive(Debug, Default)]
 pub struct Scratch {
     quic: quic::Room,

@@ -27,6 +27,7 @@ pub enum ApplicationSummary {
         /// As in `GET`.
         method: Box<str>,
         /// As in `example.com/path`: without user, query and fragment, where secrets are passed.
+        /// Empty when it was cut.
         url: Box<str>,
     },
     /// The head of a response.
@@ -93,7 +94,7 @@ impl ApplicationSummary {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Dns { name, .. } => Some(name),
-            Self::HttpRequest { url, .. } => url.split('/').next().filter(|host| !host.is_empty()),
+            Self::HttpRequest { url, .. } => host(url),
             Self::HttpResponse { .. } => None,
             Self::Quic(server) | Self::Tls(server) => server.name.as_deref(),
         }
@@ -121,6 +122,8 @@ impl fmt::Display for ApplicationSummary {
                 rcode,
                 ..
             } => write!(f, "DNS answer {name} {record_type}: code {rcode}"),
+            // Cut behind the method.
+            Self::HttpRequest { method, url } if url.is_empty() => f.write_str(method),
             Self::HttpRequest { method, url } => write!(f, "{method} {url}"),
             Self::HttpResponse { code } => write!(f, "HTTP {code}"),
             Self::Quic(server) => write!(f, "QUIC {server}"),
@@ -178,7 +181,17 @@ fn url(request: &http::Request<'_>) -> Box<str> {
         None => ("", target),
     };
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    bounded(format_args!("{host}{path}")).into()
+    bounded(format_args!("{}{path}", host.to_ascii_lowercase())).into()
+}
+
+/// The host of what [`url`] made, without its port; `None` where a request names none.
+fn host(url: &str) -> Option<&str> {
+    let host = url.split('/').next()?;
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    };
+    Some(host).filter(|host| !["", "*"].contains(host))
 }
 
 /// A text of at most [`MAX_TEXT_LEN`] bytes, and `…` where it would be longer.

@@ -53,7 +53,7 @@ fn each_protocol_is_told_in_one_line() {
         (tcp(9999), &hello, "TLS example.com (h2)"),
         (tcp(9999), get, "GET example.com/path"),
         (tcp(9999), b"HTTP/1.1 404 Not Found\r\n\r\n", "HTTP 404"),
-        (tcp(9999), b"HEAD /cu", "HEAD "),
+        (tcp(9999), b"HEAD /cu", "HEAD"),
     ];
     for (transport, payload, expected) in cases {
         assert_eq!(line(transport, payload), expected);
@@ -101,24 +101,30 @@ fn what_looks_like_a_protocol_and_is_not_is_an_error_with_a_reason() {
 
 #[test]
 fn a_url_is_host_and_path_without_what_may_be_secret() {
+    let host = Some("example.com");
+    let proxied = Some("proxied.example");
     let cases = [
-        ("GET /a#b", "example.com/a"),
+        ("GET /a#b", "example.com:80/a", host),
         (
-            "GET http://user:password@proxied.example/a?b",
+            "GET http://user:password@Proxied.example/a?b",
             "proxied.example/a",
+            proxied,
         ),
-        ("GET http://proxied.example", "proxied.example"),
-        ("CONNECT far.example:443", "far.example:443"),
-        ("OPTIONS *", "*"),
+        ("GET http://proxied.example", "proxied.example", proxied),
+        ("GET http://[::1]/a", "[::1]/a", Some("[::1]")),
+        (
+            "CONNECT far.example:443",
+            "far.example:443",
+            Some("far.example"),
+        ),
+        ("OPTIONS *", "*", None),
     ];
-    for (line, expected) in cases {
-        let payload = format!("{line} HTTP/1.1\r\nHost: example.com\r\n\r\n");
-        let Some(ApplicationSummary::HttpRequest { url, .. }) =
-            summary(tcp(80), payload.as_bytes())
-        else {
-            panic!("{line}");
-        };
-        assert_eq!(&*url, expected);
+    for (line, expected, name) in cases {
+        let payload = format!("{line} HTTP/1.1\r\nHost: Example.com:80\r\n\r\n");
+        let summary = summary(tcp(80), payload.as_bytes()).unwrap();
+        assert_eq!(summary.name(), name);
+        let method = line.split(' ').next().unwrap();
+        assert_eq!(summary.to_string(), format!("{method} {expected}"));
     }
 }
 
