@@ -4,12 +4,7 @@
 //! kept in `fuzz/corpus/TARGET`, which is not. Built without a sanitizer: the code under test is
 //! safe Rust, where panics and overflows tell of mistakes, and so the stable compiler will do.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
-};
+use std::{fs, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -53,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.seconds
     };
 
-    let cargo_fuzz = install(&root)?;
+    let cargo_fuzz = workspace::tool(&root, "cargo-fuzz", VERSION)?;
     let started = Instant::now();
     let mut build = command(&root, &cargo_fuzz, "build");
     workspace::run(build.args(&options.target)).context("cannot build the fuzz targets")?;
@@ -120,23 +115,4 @@ fn command(root: &Path, cargo_fuzz: &Path, what: &str) -> Command {
         .args(["fuzz", what, "--sanitizer", "none", "--target-dir"])
         .arg(root.join("target/fuzz"));
     command
-}
-
-/// The cargo-fuzz of this workspace, installed into `target/tools` if it is not there yet.
-fn install(root: &Path) -> Result<PathBuf> {
-    let tools = root.join("target/tools");
-    let program = tools.join("bin/cargo-fuzz");
-    let version = Command::new(&program).arg("--version").output();
-    if version.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(VERSION)) {
-        return Ok(program);
-    }
-    println!("installing cargo-fuzz {VERSION} into {}", tools.display());
-    workspace::run(
-        Command::new("cargo")
-            .args(["install", "--quiet", "--locked", "--force", "cargo-fuzz"])
-            .args(["--version", VERSION, "--root"])
-            .arg(&tools),
-    )
-    .context("cannot install cargo-fuzz")?;
-    Ok(program)
 }

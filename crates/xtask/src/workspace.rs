@@ -1,4 +1,4 @@
-//! The workspace that the tasks work on, and running programs there.
+//! The workspace that the tasks work on, its tools, and running programs there.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,4 +25,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start {program}"))?;
     ensure!(status.success(), "{program} ended with {status}");
     Ok(())
+}
+
+/// A cargo tool of this workspace, installed into `target/tools` if it is not there yet.
+pub(crate) fn tool(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let tools = root.join("target/tools");
+    let program = tools.join("bin").join(name);
+    let present = Command::new(&program).arg("--version").output();
+    if present.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(version)) {
+        return Ok(program);
+    }
+    println!("installing {name} {version} into {}", tools.display());
+    run(Command::new("cargo")
+        .args(["install", "--quiet", "--locked", "--force", name])
+        .args(["--version", version, "--root"])
+        .arg(&tools))
+    .with_context(|| format!("cannot install {name}"))?;
+    Ok(program)
 }
