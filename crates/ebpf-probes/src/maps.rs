@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use probe_events::{
     Counter, DropRate, EventHeader, FlowKey, FlowState, KernelLayout, PAYLOAD_CAPTURE_BYTES,
-    REASON_TABLE_ENTRIES, ReaderState, Settings, WAKE_AT_BYTES,
+    REASON_TABLE_ENTRIES, ReaderState, Settings, WAKE_AT_BYTES, WAKE_EVERY_NS,
 };
 
 use crate::atomic::forget;
@@ -145,23 +145,39 @@ pub(crate) fn emit<Detail>(record: &Record<Detail>, captured: usize) -> bool {
     let fixed = size_of::<EventHeader>() + size_of::<Detail>();
     // For the verifier, which may have lost sight of it.
     let captured = forget(captured).min(PAYLOAD_CAPTURE_BYTES);
-    output(
-        core::ptr::from_ref(record).cast(),
-        (fixed + captured) as u64,
-    )
+    let bytes = core::ptr::from_ref(record).cast();
+    output(bytes, (fixed + captured) as u64, record.header.time_ns)
 }
 
 /// Puts `length` bytes into the ring. False when it is full.
 #[inline(always)]
-pub(crate) fn output(bytes: *const u8, length: u64) -> bool {
-    let wake = match READER.get(0) {
-        Some(reader) if reader.asleep != 0 => u64::from(BPF_RB_FORCE_WAKEUP),
-        _ if unread() > WAKE_AT_BYTES => u64::from(BPF_RB_FORCE_WAKEUP),
-        _ => u64::from(BPF_RB_NO_WAKEUP),
+pub(crate) fn output(bytes: *const u8, length: u64, now_ns: u64) -> bool {
+    let wake = if is_time_to_wake(now_ns) {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
     };
     // SAFETY: callers pass initialised memory of at least `length` bytes.
-    let result = unsafe { bpf_ringbuf_output(ring(), bytes.cast_mut().cast(), length, wake) };
+    let result =
+        unsafe { bpf_ringbuf_output(ring(), bytes.cast_mut().cast(), length, u64::from(wake)) };
     result == 0
+}
+
+/// Whether the reader wants to be woken, and was not just now. Two CPUs may both wake it.
+#[inline(always)]
+fn is_time_to_wake(now_ns: u64) -> bool {
+    let Some(reader) = READER.get_ptr_mut(0) else {
+        return true;
+    };
+    // SAFETY: entries of an array stay where they are; whole words are read and written.
+    unsafe {
+        let is_wanted = (*reader).asleep != 0 || unread() > WAKE_AT_BYTES;
+        let is_due = now_ns.wrapping_sub((*reader).woken_ns) > WAKE_EVERY_NS;
+        if is_wanted && is_due {
+            (*reader).woken_ns = now_ns;
+        }
+        is_wanted && is_due
+    }
 }
 
 /// Bytes in the ring that the reader has not taken.

@@ -129,6 +129,7 @@ unsafe fn report_path(key: &FlowKey, state: *mut FlowState, path: usize) -> bool
         let sent = output(
             record.cast::<u8>().cast_const(),
             size_of::<ExpiredRecord>() as u64,
+            (*record).header.time_ns,
         );
         if sent {
             take(a);

@@ -210,12 +210,10 @@ fn ipv4(bytes: &Bytes, at: usize, headers: &mut Headers) -> Option<()> {
 
 #[inline(always)]
 fn ipv6(bytes: &Bytes, at: usize, headers: &mut Headers) -> Option<()> {
-    let addresses: [u8; 32] = bytes.at(at + 8)?;
-    // SAFETY: as many bytes on both sides.
-    let [source, destination] =
-        unsafe { core::mem::transmute::<[u8; 32], [[u64; 2]; 2]>(addresses) };
-    headers.source = source;
-    headers.destination = destination;
+    // Word by word: copied at once, the compiler would go byte by byte.
+    let word = |index: usize| bytes.at(at + 8 + index * 8).map(u64::from_ne_bytes);
+    headers.source = [word(0)?, word(1)?];
+    headers.destination = [word(2)?, word(3)?];
     let [next] = bytes.at::<1>(at + 6)?;
     headers.protocol = next;
     headers.transport = (at + 40) as u32;

@@ -126,10 +126,17 @@ pub struct ReaderState {
     /// Not zero: the reader sleeps until it is woken. Else it looks by itself every millisecond,
     /// and waking it would only slow down whoever has something to report.
     pub asleep: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// CLOCK_MONOTONIC of the last time that it was woken, nanoseconds; written by the probes, and
+    /// set to 0 by the reader when it goes to sleep.
+    pub woken_ns: u64,
 }
 
 /// Bytes in the ring from which on the reader is woken even if it would look by itself.
 pub const WAKE_AT_BYTES: u64 = 1 << 20;
+/// It is not woken again within this time: that costs a microsecond or more, and once is enough.
+pub const WAKE_EVERY_NS: u64 = 1_000_000;
 
 /// Index into the per-CPU array of counters.
 #[repr(u32)]

@@ -21,7 +21,7 @@ mod tcp;
 
 pub use config::{
     Aggregation, Counter, DropRate, FEATURE_RX_SOCKET, KernelLayout, NetnsOwner,
-    REASON_TABLE_ENTRIES, ReaderState, ReasonClass, Settings, WAKE_AT_BYTES,
+    REASON_TABLE_ENTRIES, ReaderState, ReasonClass, Settings, WAKE_AT_BYTES, WAKE_EVERY_NS,
 };
 pub use flow_table::{
     FlowKey, FlowState, Origin, Phase, Place, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK,

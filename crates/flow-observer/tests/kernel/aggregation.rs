@@ -5,15 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::{Aggregation, ProbeConfig};
 use probe_events::{Counter, TracePoint};
-use testbed::{
-    Cluster, Pod, Spec,
-    exchange::{self, Exchange, Family},
-};
+use testbed::exchange::{self, Exchange, Family};
 
-use crate::{
-    Rule,
-    watch::{self, Watch},
-};
+use crate::{Rule, watch::on_node};
 
 pub(crate) const RULES: &[Rule] = &[
     ("without_aggregation_each_packet_is_reported", none),
@@ -35,8 +29,6 @@ pub(crate) const RULES: &[Rule] = &[
     ),
 ];
 
-const CLIENT: &str = "shop/web-0";
-const SERVER: &str = "shop/cart-0";
 const PORT: u16 = 7000;
 const ROUNDS: usize = 500;
 
@@ -45,18 +37,6 @@ fn config(aggregation: Aggregation) -> ProbeConfig {
         aggregation,
         ..ProbeConfig::default()
     }
-}
-
-/// Runs `test` on a node with two pods and the probes.
-fn on_node(
-    config: &ProbeConfig,
-    test: impl FnOnce(&mut Watch, &Pod, &Pod) -> Result<()>,
-) -> Result<()> {
-    let cluster = Cluster::start(&Spec::two_nodes())?;
-    let (client, server) = (cluster.pod(CLIENT)?, cluster.pod(SERVER)?);
-    let node = cluster.node(client.node())?;
-    let mut watch = watch::start(node, config)?;
-    test(&mut watch, client, server)
 }
 
 /// Each side of an exchange at the points where it passes.

@@ -5,6 +5,11 @@
 //! the reason is printed; with the environment variable `CI` set they fail instead.
 
 mod aggregation;
+mod drops;
+mod headers;
+mod inject;
+mod payload;
+mod points;
 mod watch;
 
 use std::process::ExitCode;
@@ -23,7 +28,14 @@ fn main() -> Result<ExitCode> {
     if let Err(error) = requirements::check("a test of the probes", &missing) {
         eprintln!("\n{error}\n");
     }
-    let rules = [aggregation::RULES].concat();
+    let rules = [
+        aggregation::RULES,
+        headers::RULES,
+        payload::RULES,
+        points::RULES,
+        drops::RULES,
+    ]
+    .concat();
     let trials = rules
         .into_iter()
         .map(|(name, rule)| {

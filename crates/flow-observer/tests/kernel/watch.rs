@@ -15,7 +15,7 @@ use flow_observer::{
     },
 };
 use probe_events::TracePoint;
-use testbed::Node;
+use testbed::{Cluster, Node, Pod, Spec};
 
 /// Records per poll; any number will do.
 const LIMIT: usize = 4096;
@@ -23,6 +23,29 @@ const LIMIT: usize = 4096;
 const SETTLED: Duration = Duration::from_millis(200);
 /// How long the probes may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs `test` on a node with two pods and the probes.
+pub(crate) fn on_node(
+    config: &ProbeConfig,
+    test: impl FnOnce(&mut Watch, &Pod, &Pod) -> Result<()>,
+) -> Result<()> {
+    let cluster = Cluster::start(&Spec::two_nodes())?;
+    let (client, server) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
+    let mut watch = start(cluster.node(client.node())?, config)?;
+    test(&mut watch, client, server)
+}
+
+/// Runs a program in `pod`, which must succeed.
+pub(crate) fn run(pod: &Pod, program: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    let status = pod.spawn(command)?.wait()?;
+    ensure!(
+        status.success(),
+        "{program} {arguments:?} ended with {status}"
+    );
+    Ok(())
+}
 
 /// Probes at work in a node, and what they have said so far.
 pub(crate) struct Watch {

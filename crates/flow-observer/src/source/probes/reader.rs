@@ -36,8 +36,8 @@ pub(super) struct ReaderMaps {
     pub(super) counters: PerCpuArray<MapData, u64>,
     /// `DropRate`s: second, drops, suppressed.
     pub(super) drop_rates: Array<MapData, [u64; 3]>,
-    /// `ReaderState`: whether the reader is asleep.
-    pub(super) state: Array<MapData, u32>,
+    /// `ReaderState`: whether the reader is asleep, as a word of two halves; when it was woken.
+    pub(super) state: Array<MapData, [u64; 2]>,
 }
 
 /// Yields the records of the probes.
@@ -157,7 +157,7 @@ impl Reader {
 
     fn set_asleep(&mut self, is_asleep: bool) {
         self.is_asleep = is_asleep;
-        if let Err(error) = self.maps.state.set(0, u32::from(is_asleep), 0) {
+        if let Err(error) = self.maps.state.set(0, as_state(is_asleep), 0) {
             // Awake as the probes see it: they wake us when the ring fills up.
             debug!(%error, "cannot tell the probes whether the reader sleeps");
         }
@@ -210,6 +210,12 @@ impl Source for Reader {
     fn counts(&mut self) -> Vec<StageCount> {
         self.statistics.snapshot().stage_counts()
     }
+}
+
+/// `ReaderState` in its bytes: the second half of the first word is unused.
+fn as_state(is_asleep: bool) -> [u64; 2] {
+    let [a, b, c, d] = u32::from(is_asleep).to_ne_bytes();
+    [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
 }
 
 fn wait_readable(ring: &RingBuf<MapData>, hooks: &HookRings, patience: Duration) -> io::Result<()> {

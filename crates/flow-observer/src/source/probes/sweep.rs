@@ -26,6 +26,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long the end waits for the reader to make room in the ring.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The probes see the time this late at most: a tick of the slowest kernel.
+const COARSE_NS: u64 = 10_000_000;
+
 const TCP: u8 = 6;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -77,17 +80,21 @@ impl Sweeper {
         }
         self.swept = Instant::now();
         let haste = haste(self.entries, self.capacity);
-        self.sweep(retire, |key, state, now_ns| {
-            let idle = Duration::from_nanos(now_ns.saturating_sub(state.last_seen_ns));
-            idle > timeout(key, state) / haste
-        })
+        self.sweep(
+            retire,
+            |key, state, now_ns| {
+                let idle = Duration::from_nanos(now_ns.saturating_sub(state.last_seen_ns));
+                idle > timeout(key, state) / haste
+            },
+            None,
+        )
     }
 
     /// Takes everything out. Nothing may be attached any more.
     pub(super) fn finish(&mut self, retire: &SchedClassifier) -> Result<(), SweepError> {
         let deadline = Instant::now() + READ_TIMEOUT;
         loop {
-            self.sweep(retire, |_, _, _| true)?;
+            self.sweep(retire, |_, _, _| true, Some(u64::MAX))?;
             // What does not fit into the ring stays in the table.
             if self.entries == 0 || Instant::now() > deadline {
                 return Ok(());
@@ -96,10 +103,12 @@ impl Sweeper {
         }
     }
 
+    /// Retires what `is_over`, unless a packet came since the look, or since another time.
     fn sweep(
         &mut self,
         retire: &SchedClassifier,
         is_over: impl Fn(&FlowKey, &FlowState, u64) -> bool,
+        unless: Option<u64>,
     ) -> Result<(), SweepError> {
         let now_ns = monotonic_ns();
         let mut leaving = Vec::new();
@@ -115,12 +124,14 @@ impl Sweeper {
         if leaving.is_empty() {
             return Ok(());
         }
+        // The probes' clock is behind.
+        let looked_ns = now_ns.saturating_sub(COARSE_NS);
         for keys in leaving.chunks(RETIRE_KEYS) {
-            run(retire, RETIRE_MARK, keys, now_ns)?;
+            run(retire, RETIRE_MARK, keys, unless.unwrap_or(looked_ns))?;
         }
         wait_for_running_programs();
         for keys in leaving.chunks(RETIRE_KEYS) {
-            run(retire, RETIRE_DELETE, keys, now_ns)?;
+            run(retire, RETIRE_DELETE, keys, unless.unwrap_or(looked_ns))?;
         }
         Ok(())
     }

@@ -1,0 +1,163 @@
+//! Packets that begin a message are captured longer, and reported whatever is aggregated.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::mpsc::sync_channel,
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use flow_observer::source::probes::{Aggregation, ProbeConfig};
+use probe_events::{FLAG_PAYLOAD, TracePoint};
+use testbed::Pod;
+
+use crate::{
+    Rule,
+    watch::{Watch, on_node},
+};
+
+pub(crate) const RULES: &[Rule] = &[
+    (
+        "what_begins_a_message_is_captured_and_never_aggregated",
+        begins,
+    ),
+    ("what_does_not_is_aggregated", ordinary),
+    ("capturing_payload_can_be_turned_off", off),
+];
+
+const ROUNDS: usize = 5;
+
+fn config() -> ProbeConfig {
+    ProbeConfig {
+        aggregation: Aggregation::Maximum,
+        ..ProbeConfig::default()
+    }
+}
+
+/// A message of 900 bytes that begins in this way.
+fn message(beginning: &[u8]) -> Vec<u8> {
+    let mut message = beginning.to_vec();
+    message.resize(900, 0xaa);
+    message
+}
+
+const QUIC: &[u8] = &[0xc3, 0, 0, 0, 1, 8];
+const QUIC_2: &[u8] = &[0xd3, 0x6b, 0x33, 0x43, 0xcf, 8];
+const TLS: &[u8] = &[0x16, 3, 1, 3, 0x7f, 1];
+
+fn datagrams(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<SocketAddr> {
+    let to = SocketAddr::from((server.ipv4(), port));
+    // Somebody listens, so that no errors come back.
+    let _listener = server.run(|| Ok(UdpSocket::bind(to)?))?;
+    client.run(|| {
+        let socket = UdpSocket::bind((client.ipv4(), 0))?;
+        for _ in 0..ROUNDS {
+            socket.send_to(&message(beginning), to)?;
+        }
+        Ok(socket.local_addr()?)
+    })
+}
+
+/// Each message on its own way, answered by a byte, so that each is a packet.
+fn segments(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<SocketAddr> {
+    let to = SocketAddr::from((server.ipv4(), port));
+    thread::scope(|scope| {
+        let (bound, wait) = sync_channel(1);
+        scope.spawn(move || {
+            server.run(move || {
+                let listener = TcpListener::bind(to)?;
+                bound.send(()).ok();
+                let (mut stream, _) = listener.accept()?;
+                let mut buffer = [0; 900];
+                while stream.read_exact(&mut buffer).is_ok() {
+                    stream.write_all(b"!")?;
+                }
+                Ok(())
+            })
+        });
+        wait.recv().context("the server did not begin")?;
+        client.run(|| {
+            let mut stream = TcpStream::connect(to)?;
+            for _ in 0..ROUNDS {
+                stream.write_all(&message(beginning))?;
+                stream.read_exact(&mut [0])?;
+            }
+            Ok(stream.local_addr()?)
+        })
+    })
+}
+
+/// Records of `from` with payload at both points; each must hold all of the packet.
+fn captured(watch: &Watch, from: SocketAddr) -> Result<[usize; 2]> {
+    let mut counts = [0; 2];
+    for (count, point) in counts
+        .iter_mut()
+        .zip([TracePoint::FromEndpoint, TracePoint::ToEndpoint])
+    {
+        for record in watch.traces(point, from.ip(), from.port()) {
+            if record.header.flags & FLAG_PAYLOAD != 0 {
+                *count += 1;
+                ensure!(
+                    u32::from(record.header.captured_len) == record.header.packet_len,
+                    "{} bytes of {}",
+                    record.header.captured_len,
+                    record.header.packet_len
+                );
+            }
+        }
+    }
+    Ok(counts)
+}
+
+fn begins() -> Result<()> {
+    on_node(&config(), |watch, client, server| {
+        let all = [
+            datagrams(client, server, 53, b"dns")?,
+            datagrams(client, server, 443, QUIC)?,
+            datagrams(client, server, 444, QUIC_2)?,
+            segments(client, server, 53, b"dns")?,
+            segments(client, server, 80, b"GET / HTTP/1.1")?,
+            segments(client, server, 81, b"HTTP/1.1 200 OK")?,
+            segments(client, server, 445, TLS)?,
+        ];
+        watch.end()?;
+        for (index, from) in all.into_iter().enumerate() {
+            let counts = captured(watch, from)?;
+            ensure!(counts == [ROUNDS; 2], "case {index}: {counts:?}");
+            let (packets, _) = watch.counted(TracePoint::FromEndpoint, from.ip(), from.port());
+            ensure!(packets >= ROUNDS as u64, "case {index}: {packets} counted");
+        }
+        Ok(())
+    })
+}
+
+fn ordinary() -> Result<()> {
+    on_node(&config(), |watch, client, server| {
+        let all = [
+            datagrams(client, server, 4433, b"GET / HTTP/1.1")?,
+            segments(client, server, 4434, QUIC)?,
+            segments(client, server, 4435, b"\x16\x03\x01\x00\x10\x02")?,
+        ];
+        watch.end()?;
+        for from in all {
+            ensure!(captured(watch, from)? == [0; 2], "{from}");
+        }
+        Ok(())
+    })
+}
+
+fn off() -> Result<()> {
+    let config = ProbeConfig {
+        payload_bytes: 0,
+        ..config()
+    };
+    on_node(&config, |watch, client, server| {
+        let from = datagrams(client, server, 53, b"dns")?;
+        watch.end()?;
+        ensure!(captured(watch, from)? == [0; 2]);
+        let reports = watch.traces(TracePoint::FromEndpoint, from.ip(), from.port());
+        ensure!(reports.len() == 1, "{} reports", reports.len());
+        Ok(())
+    })
+}
