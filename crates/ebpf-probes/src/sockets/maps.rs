@@ -27,18 +27,27 @@ pub(crate) static PROCESSES: LruHashMap<u64, ProcessInfo> = LruHashMap::with_max
 pub(crate) static LISTENERS: LruHashMap<BoundPort, ProcessInfo> =
     LruHashMap::with_max_entries(8_192, 0);
 
-/// The address that a thread's call came with, from a hook's first program to its last. A thread
-/// makes one call at a time, and the last program takes its note away; an LRU table as a kernel
-/// that has no last programs leaves them all.
+/// The address that a thread's call came with, from a hook's first program to its last: both run
+/// on one CPU. A thread that is preempted in between by another with the same slot loses its note,
+/// and a translation may go unseen; a table of threads would cost every datagram three times this.
 #[map]
-pub(crate) static NOTES: LruHashMap<u64, Note> = LruHashMap::with_max_entries(4_096, 0);
+static NOTES: PerCpuArray<Note> = PerCpuArray::with_max_entries(NOTES_PER_CPU, 0);
+const NOTES_PER_CPU: u32 = 16;
 
 /// What a hook's first program saw.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Note {
+    /// The thread that makes the call, 0 when the note was used.
+    pub(crate) thread: u64,
     pub(crate) socket_cookie: u64,
     pub(crate) address: Address,
+}
+
+/// The slot of a thread's note on this CPU.
+#[inline(always)]
+pub(crate) fn note_of(thread: u64) -> Option<*mut Note> {
+    NOTES.get_ptr_mut(thread as u32 % NOTES_PER_CPU)
 }
 
 /// Puts a record into the ring; a full ring is counted.

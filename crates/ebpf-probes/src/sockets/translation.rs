@@ -12,7 +12,7 @@ use probe_events::{HOOK_RECORD_VERSION, KIND_SOCKET, SocketRecord, TranslationPo
 
 use crate::{
     address::Address,
-    maps::{NOTES, Note, PROCESSES, emit},
+    maps::{Note, PROCESSES, emit, note_of},
     process,
 };
 
@@ -21,12 +21,17 @@ use crate::{
 pub(crate) fn before(ctx: &SockAddrContext, address: Address, pre: TranslationPoint) {
     // SAFETY: the context is one that the helper takes.
     let socket_cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let note = Note {
-        socket_cookie,
-        address,
-    };
-    // A full table makes room by itself; without a note the translation is not seen.
-    let _ = NOTES.insert(&bpf_get_current_pid_tgid(), &note, 0);
+    let thread = bpf_get_current_pid_tgid();
+    if let Some(note) = note_of(thread) {
+        // SAFETY: a live entry of this CPU.
+        unsafe {
+            *note = Note {
+                thread,
+                socket_cookie,
+                address,
+            };
+        }
+    }
     if pre as u32 == TranslationPoint::PreForward as u32 {
         remember(socket_cookie);
     }
@@ -53,15 +58,22 @@ pub(crate) fn after(
     post: TranslationPoint,
 ) {
     let thread = bpf_get_current_pid_tgid();
-    // SAFETY: plain look-up; the value is copied at once.
-    let Some(note) = (unsafe { NOTES.get(&thread) }).copied() else {
+    let Some(noted) = note_of(thread) else {
         return;
     };
-    // Gone already when another thread needed the room.
-    let _ = NOTES.remove(&thread);
+    // SAFETY: a live entry of this CPU.
+    let note = unsafe { *noted };
+    if note.thread != thread {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*noted).thread = 0 };
+    if note.address == address {
+        return;
+    }
     // SAFETY: the context is one that the helper takes.
     let socket_cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    if note.socket_cookie != socket_cookie || note.address == address {
+    if note.socket_cookie != socket_cookie {
         return;
     }
     // SAFETY: the context is valid; volatile as the kernel allows only loads as wide as the field.
