@@ -1,12 +1,14 @@
 //! What the optional programs know arrives in flows.
 
 use std::{
-    net::IpAddr,
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
+use flow_api::flow::Verdict;
 use flow_observer::{
     assemble::Assembler,
     counters::Counters,
@@ -21,7 +23,12 @@ use testbed::{
     exchange::{self, Family},
 };
 
-use crate::{Rule, tcp::drop_first};
+use crate::{
+    Rule,
+    socket::retransmitted,
+    tcp::drop_first,
+    translation::{backend, service, translate_to},
+};
 
 pub(crate) const RULES: &[Rule] = &[
     (
@@ -31,6 +38,10 @@ pub(crate) const RULES: &[Rule] = &[
     (
         "a_retransmission_is_told_by_exactly_one_flow_of_its_connection",
         retransmission,
+    ),
+    (
+        "a_translation_is_one_traced_and_one_translated_flow_of_the_pod",
+        translated,
     ),
 ];
 
@@ -66,9 +77,14 @@ fn both_ends() -> Result<()> {
     Ok(())
 }
 
-/// What a connection sends after its process has closed it belongs to no socket any more.
+/// What a connection sends after its process has closed it may belong to no socket any more: an
+/// acknowledgement, never what opens it or carries data.
 fn is_last_word(flow: &FlowRecord) -> bool {
-    flow.socket_cookie == 0
+    const SYN_OR_PSH: u16 = 0x002 | 0x008;
+    matches!(
+        flow.packet.transport,
+        Some(Transport::Tcp { flags, .. }) if flags.bits() & SYN_OR_PSH == 0
+    ) && flow.socket_cookie == 0
 }
 
 fn leaves(flow: &FlowRecord, ips: [IpAddr; 2]) -> bool {
@@ -86,20 +102,64 @@ fn retransmission() -> Result<()> {
     let cluster = Cluster::start(&Spec::two_nodes())?;
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     drop_first(cluster.node("node-1")?, "psh")?;
+    let there = SocketAddr::new(api.ipv4().into(), PORT);
+    let mut expected = 0;
     let flows = flows_of(&cluster, || {
-        exchange::tcp(web, api, Family::V4, PORT, 2)?;
+        let listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+        let mut client = web.run(|| Ok(TcpStream::connect(there)?))?;
+        let (mut server, _) = listener.accept()?;
+        client.write_all(b"lost")?;
+        server.read_exact(&mut [0; 4])?;
+        expected = retransmitted(&client)?;
         Ok(())
     })?;
-    let told: u32 = flows.iter().map(|flow| flow.counts.tcp_retransmits).sum();
-    let resets: u32 = flows.iter().map(|flow| flow.counts.tcp_resets_sent).sum();
+    let told: Vec<u32> = flows
+        .iter()
+        .map(|flow| flow.counts.tcp_retransmits)
+        .filter(|&count| count > 0)
+        .collect();
     ensure!(
-        (told, resets) == (1, 0),
-        "{told} retransmissions and {resets} resets"
+        expected > 0 && told == [expected],
+        "told {told:?}, the kernel counts {expected}"
+    );
+    ensure!(
+        flows.iter().all(|flow| flow.counts.tcp_resets_sent == 0),
+        "resets that never were"
     );
     Ok(())
 }
 
-/// The flows to and from [`PORT`] that the first node's agent would make of what `traffic` does.
+fn translated() -> Result<()> {
+    let cluster = Cluster::start(&Spec::two_nodes())?;
+    let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
+    let _translation = translate_to(api)?;
+    for family in [Family::V4, Family::V6] {
+        let (service, backend) = (service(family), backend(family, api));
+        let _listener = api.run(|| Ok(TcpListener::bind(backend)?))?;
+        let flows = flows_of(&cluster, || {
+            web.run(|| Ok(TcpStream::connect(service)?))?;
+            Ok(())
+        })?;
+        let told: Vec<_> = flows
+            .iter()
+            .filter_map(|flow| match flow.observation {
+                Observation::Socket { point, .. } => {
+                    Some((point, flow.verdict(), ends(flow)?.0, ends(flow)?.1))
+                }
+                _ => None,
+            })
+            .collect();
+        let own = SocketAddr::new(family.address(web), 0);
+        let expected = [
+            (1, Verdict::Traced, own, service),
+            (2, Verdict::Translated, own, backend),
+        ];
+        ensure!(told == expected, "told {told:?}, expected {expected:?}");
+    }
+    Ok(())
+}
+
+/// The flows of TCP and UDP that the first node's agent would make of what `traffic` does.
 fn flows_of(
     cluster: &Cluster,
     traffic: impl FnOnce() -> Result<()> + Send,
@@ -123,25 +183,29 @@ fn flows_of(
                 return Ok(flows);
             }
             flows.extend(events.into_iter().filter_map(|event| match event {
-                Event::Flow(flow) if has_port(&flow) => Some(flow),
+                Event::Flow(flow) if ends(&flow).is_some() => Some(flow),
                 _ => None,
             }));
         }
     })
 }
 
-fn has_port(flow: &FlowRecord) -> bool {
-    matches!(
-        flow.packet.transport,
-        Some(
-            Transport::Tcp {
-                source_port,
-                destination_port,
-                ..
-            } | Transport::Udp {
-                source_port,
-                destination_port,
-            }
-        ) if source_port == PORT || destination_port == PORT
-    )
+/// Source and destination, of what has ports.
+fn ends(flow: &FlowRecord) -> Option<(SocketAddr, SocketAddr)> {
+    let ip = flow.packet.ip?;
+    match flow.packet.transport? {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        }
+        | Transport::Udp {
+            source_port,
+            destination_port,
+        } => Some((
+            SocketAddr::new(ip.source, source_port),
+            SocketAddr::new(ip.destination, destination_port),
+        )),
+        _ => None,
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fs, io,
-    net::UdpSocket,
+    mem::MaybeUninit,
+    net::{TcpStream, UdpSocket},
     os::{fd::AsRawFd, unix::fs::MetadataExt as _},
 };
 
@@ -47,6 +48,28 @@ fn number(socket: &impl AsRawFd, option: libc::c_int) -> io::Result<u64> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// How many segments of the connection the kernel has sent again, by its own count.
+#[expect(unsafe_code, reason = "no library wraps this socket option")]
+pub(crate) fn retransmitted(socket: &TcpStream) -> Result<u32> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes to `info`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error()).context("cannot ask for a connection's counts");
+    }
+    // SAFETY: numbers only, for which zeros are as good as what the kernel wrote.
+    Ok(unsafe { info.assume_init() }.tcpi_total_retrans)
 }
 
 /// This thread, as the programs should see it.

@@ -17,16 +17,18 @@ use testbed::{
 use crate::{
     Rule,
     observed::{must_be_on, said_of_tcp, with_probes},
-    socket::netns_cookie,
+    socket::{netns_cookie, retransmitted},
 };
 
 pub(crate) const RULES: &[Rule] = &[
-    ("a_segment_that_is_sent_again_is_counted_once", || {
-        with_probes(lost_data)
-    }),
-    ("a_syn_that_is_sent_again_is_counted_once", || {
-        with_probes(lost_syn)
-    }),
+    (
+        "segments_that_are_sent_again_are_counted_as_the_kernel_does",
+        || with_probes(lost_data),
+    ),
+    (
+        "a_syn_that_is_sent_again_is_counted_as_the_kernel_does",
+        || with_probes(lost_syn),
+    ),
     ("a_reset_from_a_closed_port_is_counted_once", || {
         with_probes(closed_port)
     }),
@@ -49,7 +51,9 @@ fn lost_data(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let (mut server, _) = listener.accept()?;
     client.write_all(b"lost")?;
     server.read_exact(&mut [0; 4])?;
-    told(probes, web, RETRANSMIT, client.local_addr()?, there)
+    let times = retransmitted(&client)?;
+    ensure!(times > 0, "nothing was lost");
+    told(probes, web, RETRANSMIT, client.local_addr()?, there, times)
 }
 
 fn lost_syn(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
@@ -59,7 +63,9 @@ fn lost_syn(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let there = SocketAddr::new(V6.address(api), PORT);
     let _listener = api.run(|| Ok(TcpListener::bind(there)?))?;
     let client = web.run(|| Ok(TcpStream::connect(there)?))?;
-    told(probes, web, RETRANSMIT, client.local_addr()?, there)
+    let times = retransmitted(&client)?;
+    ensure!(times > 0, "nothing was lost");
+    told(probes, web, RETRANSMIT, client.local_addr()?, there, times)
 }
 
 fn closed_port(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
@@ -106,18 +112,19 @@ fn aborted(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
             server.read(&mut [0; 1]).is_err(),
             "closed in the ordinary way"
         );
-        told(probes, web, RESET, local, there)?;
+        told(probes, web, RESET, local, there, 1)?;
     }
     Ok(())
 }
 
-/// Exactly one event in the pod's namespace.
+/// Exactly so many events in the pod's namespace, and no others.
 fn told(
     probes: &mut Probes,
     pod: &testbed::Pod,
     trouble: u8,
     source: SocketAddr,
     destination: SocketAddr,
+    times: u32,
 ) -> Result<()> {
     let events = said_of_tcp(probes, netns_cookie(pod)?)?;
     let found: Vec<_> = events
@@ -125,8 +132,8 @@ fn told(
         .map(|event| (event.trouble as u8, event.source, event.destination))
         .collect();
     ensure!(
-        found == [(trouble, source, destination)],
-        "told {events:?}, expected trouble {trouble} once from {source} to {destination}"
+        found == vec![(trouble, source, destination); times as usize],
+        "told {events:?}, expected trouble {trouble} {times} times from {source} to {destination}"
     );
     Ok(())
 }

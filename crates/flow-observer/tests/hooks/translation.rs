@@ -65,7 +65,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// No host has these; each test process has its own, since translation is for the whole machine.
-fn service(family: Family) -> SocketAddr {
+pub(crate) fn service(family: Family) -> SocketAddr {
     let [a, b] = (std::process::id() as u16).to_be_bytes();
     let ip = match family {
         V4 => IpAddr::from([10, 96, a, b]),
@@ -74,7 +74,7 @@ fn service(family: Family) -> SocketAddr {
     SocketAddr::new(ip, SERVICE_PORT)
 }
 
-fn backend(family: Family, pod: &Pod) -> SocketAddr {
+pub(crate) fn backend(family: Family, pod: &Pod) -> SocketAddr {
     SocketAddr::new(family.address(pod), BACKEND_PORT)
 }
 
@@ -91,7 +91,7 @@ fn with_translation(test: fn(&Cluster, &mut Probes) -> Result<()>) -> Result<()>
 }
 
 /// Attaches the translation of both services to `pod`.
-fn translate_to(pod: &Pod) -> Result<Ebpf> {
+pub(crate) fn translate_to(pod: &Pod) -> Result<Ebpf> {
     let (IpAddr::V4(service4), IpAddr::V6(service6)) = (service(V4).ip(), service(V6).ip()) else {
         unreachable!("of these families")
     };
@@ -135,9 +135,9 @@ fn late_translation() -> Result<()> {
         let mut probes = probes::start(&ProbeConfig::default())?;
         must_be_on(&probes, "socket-translation")?;
         let _translation = translate_to(api)?;
-        let _listener = api.run(|| Ok(TcpListener::bind(backend(V4, api))?))?;
         wait::until("a translation to be told", LAST_WITHIN, || {
-            web.run(|| Ok(TcpStream::connect(service)?))?;
+            // Of UDP, so that nobody has to answer however often this is done.
+            web.run(|| Ok(UdpSocket::bind((web.ipv4(), 0))?.connect(service)?))?;
             let told = said_of_sockets(&mut probes, netns)?;
             let told: Vec<_> = told.iter().map(|event| event.point as u8).collect();
             ensure!(
