@@ -26,7 +26,6 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// The entry, which thereby counts as used.
-    #[cfg(any(feature = "probes", test))]
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         if !self.young.contains_key(key) {
             let (key, value) = self.old.remove_entry(key)?;

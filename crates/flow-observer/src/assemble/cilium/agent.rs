@@ -87,7 +87,7 @@ impl Cilium {
             .endpoints
             .party(&around.snapshot, Some(address), side.identity);
         let known = &party.endpoint;
-        if known.id != 0 && known.id != side.id {
+        if known.id != 0 && side.id != 0 && known.id != side.id {
             return;
         }
         side.namespace.clone_from(&known.namespace);
