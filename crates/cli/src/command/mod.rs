@@ -108,3 +108,13 @@ fn print_bytes(text: &[u8]) -> anyhow::Result<()> {
     stdout.flush()?;
     Ok(())
 }
+
+/// A duration as people write it.
+#[cfg(feature = "node")]
+fn duration(text: &str) -> anyhow::Result<std::time::Duration> {
+    use anyhow::Context as _;
+    let nanoseconds = crate::flags::value::duration_ns(text)
+        .context("expected a duration such as 1s or 500ms")?;
+    let nanoseconds = u64::try_from(nanoseconds).context("expected a time that is not negative")?;
+    Ok(std::time::Duration::from_nanos(nanoseconds))
+}

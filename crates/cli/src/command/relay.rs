@@ -8,8 +8,7 @@ use flow_observer::agent::DEFAULT_SOCKET;
 use relay::{Config, Listen, StaticPeer};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::host_name;
-use crate::flags::value;
+use super::{agent::host_name, duration};
 
 /// Serve the flows of many nodes as one stream.
 #[derive(Debug, clap::Args)]
@@ -71,13 +70,6 @@ fn config(args: Args) -> anyhow::Result<Config> {
         node_name,
         ..Config::default()
     })
-}
-
-fn duration(text: &str) -> anyhow::Result<Duration> {
-    let nanoseconds =
-        value::duration_ns(text).context("expected a duration such as 1s or 500ms")?;
-    let nanoseconds = u64::try_from(nanoseconds).context("expected a time that is not negative")?;
-    Ok(Duration::from_nanos(nanoseconds))
 }
 
 #[cfg(test)]

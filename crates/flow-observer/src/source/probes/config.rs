@@ -53,7 +53,7 @@ impl Default for ProbeConfig {
 }
 
 /// What is reported unless something else is asked for.
-pub const DEFAULT_AGGREGATION: Aggregation = Aggregation::None;
+pub const DEFAULT_AGGREGATION: Aggregation = Aggregation::Medium;
 /// As in Cilium.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// As in Cilium's charts (`monitorFlags: all`).

@@ -1,5 +1,7 @@
 //! `palomar agent`: observes this node and serves its flows.
 
+mod probes;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -16,6 +18,9 @@ Examples:
   Observe this host and look at its flows from another terminal:
     palomar agent &
     palomar observe -f
+
+  Report each packet, not each connection:
+    palomar agent --aggregation none
 
   Name the pods and hosts behind the addresses:
     palomar agent --inventory inventory.yaml")]
@@ -54,6 +59,9 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u64).range(1..=MAX_RING_CAPACITY as u64)
     )]
     ring_capacity: u64,
+
+    #[command(flatten)]
+    probes: probes::Args,
 }
 
 /// Runs until `shutdown`.
@@ -70,7 +78,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             spec: args.source,
             realtime: args.realtime,
             take_over: args.take_over,
-            ..SourceOptions::default()
+            probes: args.probes.config(),
         },
         ring_capacity: usize::try_from(args.ring_capacity)?,
     };
