@@ -249,11 +249,11 @@ impl Assembler {
         let cut = captured.original_len as usize > captured.bytes.len();
         let dissected = decode::dissect(captured.bytes, cut, captured.start);
         self.note(dissected.fault);
-        let mut packet = dissected.headers;
-        if packet.ip.is_none() && packet.arp.is_none() && packet.tunnel.is_none() {
+        if dissected.network.is_none() {
             self.counters.note("skipped", "not_ip");
             return None;
         }
+        let mut packet = dissected.headers;
         self.fragments.complete(&mut packet, captured.time_ns);
         let payload = captured.bytes.get(dissected.payload).unwrap_or_default();
         let application = self.application(&packet, payload);

@@ -75,6 +75,16 @@ pub fn for_observed_cluster() -> Vec<Missing> {
     missing
 }
 
+/// What is missing for tests of capture files.
+pub fn for_captures() -> Vec<Missing> {
+    let (program, package) = ("tshark", "tshark");
+    let is_missing = !tools::is_installed(program);
+    is_missing
+        .then_some(Missing::Program { program, package })
+        .into_iter()
+        .collect()
+}
+
 /// Refuses to start `what` while something is missing.
 ///
 /// # Errors

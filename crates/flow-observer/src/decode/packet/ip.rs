@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
-    PacketError, Walk,
+    Network, PacketError, Walk,
     cursor::{field, number},
-    link::Network,
 };
 use crate::record::{Fragment, Ip};
 
@@ -24,6 +23,7 @@ impl Walk<'_> {
     #[inline]
     pub(super) fn network(&mut self, network: Network) -> Result<Option<u8>, PacketError> {
         match network {
+            Network::Arp => self.arp().map(|()| None),
             Network::Ipv4 => self.ipv4(),
             Network::Ipv6 => self.ipv6(),
         }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
-    PacketError, Start, Walk,
+    Network, PacketError, Start, Walk,
     cursor::{field, number},
 };
 use crate::record::{Arp, Ethernet, Ip};
@@ -24,15 +24,8 @@ const SMALLEST_ETHERTYPE: u16 = 0x0600;
 /// a few is somebody who wants to keep us busy.
 const MOST_SHIMS: usize = 8;
 
-/// A network layer protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Network {
-    Ipv4,
-    Ipv6,
-}
-
 impl Walk<'_> {
-    /// Goes to the network header; `None` when there is none that is known, or it is ARP's.
+    /// Goes to the network header; `None` when there is none that is known.
     #[inline]
     pub(super) fn link(&mut self, start: Start) -> Result<Option<Network>, PacketError> {
         let ethertype = match start {
@@ -73,7 +66,7 @@ impl Walk<'_> {
             ethertype = match ethertype {
                 ETHERTYPE_IPV4 => return Ok(Some(Network::Ipv4)),
                 ETHERTYPE_IPV6 => return Ok(Some(Network::Ipv6)),
-                ETHERTYPE_ARP | ETHERTYPE_RARP => return self.arp().map(|()| None),
+                ETHERTYPE_ARP | ETHERTYPE_RARP => return Ok(Some(Network::Arp)),
                 ETHERTYPE_MPLS => return self.mpls(),
                 ETHERTYPE_PPPOE => return self.pppoe(),
                 tag if ETHERTYPES_VLAN.contains(&tag) => {
@@ -126,7 +119,7 @@ impl Walk<'_> {
 
     /// RFC 826: two numbers for what the addresses are, their lengths, the operation, then sender
     /// and target, each with its hardware address first.
-    fn arp(&mut self) -> Result<(), PacketError> {
+    pub(super) fn arp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "ARP";
         let header = self.cursor.take::<8>(LAYER)?;
         self.dissected.headers.arp = Some(Arp {

@@ -92,9 +92,22 @@ pub enum Start {
     Ipv6,
 }
 
+/// A network layer protocol that we know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Network {
+    /// ARP or RARP.
+    Arp,
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
 /// A packet's headers, and what follows them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Dissected {
+    /// What the (outer) link layer says is in it, whether that can be read or not.
+    pub network: Option<Network>,
     /// The headers.
     pub headers: PacketHeaders,
     /// Where in the captured bytes the payload of the (inner) transport lies, without padding;
@@ -189,6 +202,7 @@ impl<'a> Walk<'a> {
         let Some(network) = self.link(start)? else {
             return Ok(());
         };
+        self.dissected.network.get_or_insert(network);
         // Hubble's parser does not miss what a header announces when the packet ends with it.
         if !self.knows_all && self.cursor.is_at_end() {
             return Ok(());

@@ -80,16 +80,15 @@ impl Walk<'_> {
 
     fn sctp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "SCTP";
-        let (source_port, destination_port) = self.ports(LAYER)?;
+        let header = self.cursor.take::<12>(LAYER)?;
         self.set(Transport::Sctp {
-            source_port,
-            destination_port,
+            source_port: number(header, 0),
+            destination_port: number(header, 2),
         });
-        self.cursor.take::<12>(LAYER)?;
         Ok(())
     }
 
-    /// What TCP, UDP and SCTP begin with.
+    /// What TCP and UDP begin with.
     #[inline]
     fn ports(&self, layer: &'static str) -> Result<(u16, u16), PacketError> {
         let ports = self.cursor.peek::<4>(layer)?;
