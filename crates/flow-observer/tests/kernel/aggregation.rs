@@ -1,6 +1,10 @@
 //! Fewer records, the same sums.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::{Aggregation, ProbeConfig};
@@ -17,6 +21,7 @@ pub(crate) const RULES: &[Rule] = &[
     ("maximum_aggregation_sums_up_too", || {
         sums(Aggregation::Maximum)
     }),
+    ("counts_are_exact_when_cpus_share_a_connection", crowd),
     ("low_aggregation_reports_each_packet_where_it_leaves", low),
     (
         "a_connection_that_goes_on_is_reported_once_per_interval",
@@ -91,6 +96,46 @@ fn sums(aggregation: Aggregation) -> Result<()> {
             if aggregation == Aggregation::Maximum {
                 ensure!(reports == 1, "{reports} reports from {end} at {point:?}");
             }
+        }
+        ensure!(watch.lost == 0, "{} records lost", watch.lost);
+        Ok(())
+    })
+}
+
+/// Two CPUs send on one connection, in turns too short for either to be alone with its entry.
+fn crowd() -> Result<()> {
+    let config = ProbeConfig {
+        interval: Duration::from_millis(1),
+        ..config(Aggregation::Medium)
+    };
+    on_node(&config, |watch, client, server| {
+        const THREADS: usize = 4;
+        const EACH: usize = 20_000;
+        let to = SocketAddr::new(server.ipv4().into(), PORT);
+        // Somebody listens, so that no errors come back.
+        let _listener = server.run(|| Ok(UdpSocket::bind(to)?))?;
+        let socket = client.run(|| Ok(UdpSocket::bind((client.ipv4(), 0))?))?;
+        let ended = AtomicUsize::new(0);
+        std::thread::scope(|scope| -> Result<()> {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let sent = (0..EACH).filter(|_| socket.send_to(&[0; 8], to).is_ok());
+                    let sent = sent.count();
+                    ended.fetch_add(1, Ordering::Relaxed);
+                    sent
+                });
+            }
+            while ended.load(Ordering::Relaxed) < THREADS {
+                watch.poll()?;
+            }
+            Ok(())
+        })?;
+        watch.end()?;
+        let from = socket.local_addr()?;
+        for point in [TracePoint::FromEndpoint, TracePoint::ToEndpoint] {
+            let (packets, bytes) = watch.counted(point, from.ip(), from.port());
+            ensure!(packets == (THREADS * EACH) as u64, "{packets} at {point:?}");
+            ensure!(bytes == packets * (14 + 20 + 8 + 8), "{bytes} bytes");
         }
         ensure!(watch.lost == 0, "{} records lost", watch.lost);
         Ok(())

@@ -54,7 +54,8 @@ pub(crate) fn ethernet(tags: &[(u16, u16)], ethertype: u16, payload: &[u8]) -> V
     frame
 }
 
-/// A UDP datagram in an IPv4 packet, without checksums.
+/// A UDP datagram in an IPv4 packet; of the checksums, the header's is there, for bridges look at
+/// it.
 pub(crate) fn udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
     let length = 28 + payload.len() as u16;
     let mut packet = vec![0x45, 0];
@@ -62,6 +63,12 @@ pub(crate) fn udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), payload: &[u8]) ->
     packet.extend([0, 1, 0, 0, 64, 17, 0, 0]);
     packet.extend(from.0.octets());
     packet.extend(to.0.octets());
+    let sum: u32 = packet
+        .chunks_exact(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     packet.extend(from.1.to_be_bytes());
     packet.extend(to.1.to_be_bytes());
     packet.extend((length - 20).to_be_bytes());

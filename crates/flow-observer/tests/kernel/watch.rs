@@ -88,7 +88,7 @@ impl Watch {
         Ok(())
     }
 
-    fn poll(&mut self) -> Result<(usize, Progress)> {
+    pub(crate) fn poll(&mut self) -> Result<(usize, Progress)> {
         let mut records = Vec::new();
         let mut lost = 0;
         let progress = self
