@@ -43,10 +43,27 @@ impl Assembler {
             flow.counts.tcp_retransmits = retransmits;
             flow.counts.tcp_resets_sent = resets_sent;
         }
-        if flow.socket_cookie != 0 {
-            flow.process = self.facts.process_of_socket(flow.socket_cookie);
-        }
+        flow.process = if flow.socket_cookie != 0 {
+            self.facts.process_of_socket(flow.socket_cookie)
+        } else {
+            self.receiver(&flow.packet)
+        };
         flow
+    }
+
+    /// Who waits for a packet that comes from elsewhere: it belongs to no socket yet.
+    fn receiver(&mut self, packet: &PacketHeaders) -> Option<Arc<Process>> {
+        let (protocol, port) = match packet.transport? {
+            Transport::Tcp {
+                destination_port, ..
+            } => (TCP, destination_port),
+            Transport::Udp {
+                destination_port, ..
+            } => (UDP, destination_port),
+            _ => return None,
+        };
+        let address = packet.ip?.destination;
+        self.facts.process_of_listener(address, protocol, port)
     }
 
     /// A translated address. `None` when the socket is another node's, or has no address.

@@ -135,11 +135,11 @@ pub trait HostFacts: Send {
         None
     }
 
-    /// The process that bound a port of an IP protocol in a network namespace: that of the sockets
-    /// that are accepted there.
+    /// The process that bound a port of an IP protocol in the namespace of this node that has this
+    /// address.
     fn process_of_listener(
         &mut self,
-        _netns_cookie: u64,
+        _address: IpAddr,
         _protocol: u8,
         _port: u16,
     ) -> Option<Arc<Process>> {

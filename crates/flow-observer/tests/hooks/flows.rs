@@ -32,7 +32,7 @@ use crate::{
 
 pub(crate) const RULES: &[Rule] = &[
     (
-        "flows_that_leave_a_pod_tell_the_process_at_both_ends",
+        "flows_that_leave_a_pod_or_reach_a_server_tell_its_process",
         both_ends,
     ),
     (
@@ -60,6 +60,14 @@ fn both_ends() -> Result<()> {
         }
         Ok(())
     })?;
+    let arrived: Vec<_> = flows.iter().filter(|flow| reaches_server(flow)).collect();
+    ensure!(
+        !arrived.is_empty()
+            && arrived
+                .iter()
+                .all(|flow| pid(flow) == Some(std::process::id())),
+        "requests without the process they are for: {arrived:?}"
+    );
     for pod in [web, cart] {
         let sent: Vec<_> = flows
             .iter()
@@ -68,13 +76,27 @@ fn both_ends() -> Result<()> {
         ensure!(!sent.is_empty(), "no flow leaves {}", pod.name());
         for flow in sent {
             ensure!(
-                flow.process.as_ref().map(|process| process.pid) == Some(std::process::id())
-                    || is_last_word(flow),
+                pid(flow) == Some(std::process::id()) || is_last_word(flow),
                 "no process, or another: {flow:?}"
             );
         }
     }
     Ok(())
+}
+
+fn pid(flow: &FlowRecord) -> Option<u32> {
+    flow.process.as_ref().map(|process| process.pid)
+}
+
+fn reaches_server(flow: &FlowRecord) -> bool {
+    let to_endpoint = matches!(
+        flow.observation,
+        Observation::Trace {
+            point: TracePoint::ToEndpoint,
+            ..
+        }
+    );
+    to_endpoint && ends(flow).is_some_and(|(_, destination)| destination.port() == PORT)
 }
 
 /// What a connection sends after its process has closed it may belong to no socket any more: an

@@ -15,7 +15,7 @@ use testbed::{
 use crate::{
     Rule,
     observed::{must_be_on, with_probes, with_some},
-    socket::{cookie, netns_cookie, this_process},
+    socket::{cookie, this_process},
 };
 
 pub(crate) const RULES: &[Rule] = &[
@@ -36,7 +36,7 @@ pub(crate) const RULES: &[Rule] = &[
         || with_probes(accepted),
     ),
     (
-        "the_process_behind_a_port_is_found_by_namespace_and_port",
+        "the_process_behind_a_port_is_found_by_address_and_port",
         || with_probes(listening),
     ),
 ];
@@ -121,7 +121,6 @@ fn accepted(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
 fn listening(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     must_be_on(probes, "sockets")?;
     let cart = cluster.pod("shop/cart-0")?;
-    let netns = netns_cookie(cart)?;
     for (family, port) in [(V4, PORT), (V6, PORT + 1)] {
         let here = (family.address(cart), port);
         let (_tcp, _udp, process) = cart.run(|| {
@@ -129,15 +128,17 @@ fn listening(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
             Ok((tcp, udp, this_process()?))
         })?;
         for protocol in [TCP, UDP] {
-            let found = probes.names.process_of_listener(netns, protocol, port);
+            let found = probes.names.process_of_listener(here.0, protocol, port);
             ensure!(
                 found.as_deref() == Some(&process),
                 "{family:?} protocol {protocol}: found {found:?}, expected {process:?}"
             );
         }
     }
-    let elsewhere = netns_cookie(cluster.pod("shop/web-0")?)?;
-    let found = probes.names.process_of_listener(elsewhere, TCP, PORT);
-    ensure!(found.is_none(), "another namespace's listener is {found:?}");
+    for elsewhere in ["shop/web-0", "shop/api-0"] {
+        let elsewhere = V4.address(cluster.pod(elsewhere)?);
+        let found = probes.names.process_of_listener(elsewhere, TCP, PORT);
+        ensure!(found.is_none(), "the listener of {elsewhere} is {found:?}");
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What drop reasons and kernel addresses are called, each looked up once, whose a network
 //! namespace is, and who is behind a socket.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
     ownership::Namespaces, processes::ProcessTable, reasons::DropReasons, symbols::KernelSymbols,
@@ -74,11 +74,11 @@ impl HostFacts for KernelNames {
 
     fn process_of_listener(
         &mut self,
-        netns_cookie: u64,
+        address: IpAddr,
         protocol: u8,
         port: u16,
     ) -> Option<Arc<Process>> {
         let processes = self.processes.as_mut()?;
-        processes.of_listener(netns_cookie, protocol, port)
+        processes.of_listener(self.namespaces.at(address)?, protocol, port)
     }
 }

@@ -1,8 +1,9 @@
 //! What is known of namespaces, here and in the kernel.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -33,6 +34,8 @@ struct State {
     /// What the drop probe knows, by cookie.
     in_kernel: BpfHashMap<MapData, u64, u32>,
     owners: Owners,
+    /// This node's namespaces by the addresses that others reach them at.
+    by_address: HashMap<IpAddr, u64>,
     /// Cookies are never used again.
     gone: HashSet<u64>,
     /// Numbers of the namespaces behind the pods' devices.
@@ -47,6 +50,7 @@ impl Namespaces {
             looker: Looker::default(),
             in_kernel,
             owners: Owners::new(),
+            by_address: HashMap::new(),
             gone: HashSet::new(),
             pods: HashSet::new(),
         };
@@ -87,6 +91,12 @@ impl Namespaces {
         state.gone.insert(cookie);
         None
     }
+
+    /// The cookie of this node's namespace that has this address.
+    pub(super) fn at(&self, address: IpAddr) -> Option<u64> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.by_address.get(&address).copied()
+    }
 }
 
 impl State {
@@ -111,6 +121,12 @@ impl State {
                 debug!(%error, cookie, "cannot tell the drop probe about a namespace");
             }
         }
+        self.by_address = found
+            .iter()
+            .filter_map(|(&cookie, owner)| Some((cookie, owner.as_ref()?)))
+            .flat_map(|(cookie, owner)| owner.addresses.iter().map(move |&ip| (ip, cookie)))
+            .filter(|(address, _)| !address.is_loopback())
+            .collect();
         self.owners = found;
     }
 }
