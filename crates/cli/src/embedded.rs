@@ -24,7 +24,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::show;
+use crate::command::{aggregation, show};
 use crate::observe::{args::Args, request::Display};
 use crate::print::Format;
 use crate::source::{Flows, offline, server::RpcError};
@@ -43,6 +43,7 @@ const START_POLL: Duration = Duration::from_millis(20);
 pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
     if !args.embedded {
         for (given, flag) in [
+            (!args.aggregation.is_empty(), "aggregation"),
             (!args.source.is_empty(), "source"),
             (args.realtime, "realtime"),
             (args.take_over, "take-over"),
@@ -62,12 +63,17 @@ pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
             .parse()
             .with_context(|| format!("invalid argument {source:?} for --source"))?,
     };
-    Ok(Some(SourceOptions {
+    let mut options = SourceOptions {
         spec,
         realtime: args.realtime,
         take_over: args.take_over,
         ..SourceOptions::default()
-    }))
+    };
+    if !args.aggregation.is_empty() {
+        options.probes.aggregation =
+            aggregation(&args.aggregation).context("invalid argument for --aggregation")?;
+    }
+    Ok(Some(options))
 }
 
 /// Shows what the source sees from now on, until a signal comes or the agent breaks; of a source

@@ -27,6 +27,8 @@ use crate::flags::Accept;
 use crate::logging;
 
 #[cfg(feature = "node")]
+pub(crate) use agent::aggregation;
+#[cfg(feature = "node")]
 pub(crate) use node::Node;
 #[cfg(feature = "node")]
 pub(crate) use observe::show;

@@ -130,6 +130,12 @@ const OTHER: Section = Section {
 const EMBEDDED: Section = Section {
     heading: "Local Flags",
     flags: &[
+        Flag::value(
+            "aggregation",
+            "LEVEL",
+            "Which packets the probes of --embedded report: none (each), low (each once), medium (the \
+            first of a direction, new TCP flags, one each 5 s) or maximum [default: medium]",
+        ),
         Flag::switch(
             "embedded",
             "Watch this machine with an agent inside this process; needs root, asks no server",
@@ -213,6 +219,8 @@ pub(crate) struct Args {
     pub(crate) use_default_field_masks: bool,
     pub(crate) detail: bool,
     #[cfg(feature = "node")]
+    pub(crate) aggregation: String,
+    #[cfg(feature = "node")]
     pub(crate) embedded: bool,
     #[cfg(feature = "node")]
     pub(crate) realtime: bool,
@@ -248,6 +256,8 @@ impl Default for Args {
             silent_errors: false,
             use_default_field_masks: true,
             detail: false,
+            #[cfg(feature = "node")]
+            aggregation: String::new(),
             #[cfg(feature = "node")]
             embedded: false,
             #[cfg(feature = "node")]
@@ -297,6 +307,8 @@ impl Accept for Args {
             "silent-errors" => self.silent_errors = value::switch(text)?,
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
             "detail" => self.detail = value::switch(text)?,
+            #[cfg(feature = "node")]
+            "aggregation" => text.clone_into(&mut self.aggregation),
             #[cfg(feature = "node")]
             "embedded" => self.embedded = value::switch(text)?,
             #[cfg(feature = "node")]

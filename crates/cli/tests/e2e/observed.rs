@@ -32,7 +32,10 @@ pub(crate) fn with_agents(
 ) -> Result<()> {
     let mut cluster = Cluster::start(spec)?;
     let binary = Path::new(palomar::BINARY);
-    cluster.start_agents_with(binary, &["--ring-capacity", RING_CAPACITY, "--aggregation", "none"])?;
+    cluster.start_agents_with(
+        binary,
+        &["--ring-capacity", RING_CAPACITY, "--aggregation", "none"],
+    )?;
     test(&mut cluster)
         .with_context(|| cluster.last_words())
         .map_err(last_words_last)

@@ -41,7 +41,7 @@ impl Agent for AgentService {
         });
         Ok(Response::new(GetAgentStatusResponse {
             source: self.source.spec.to_string(),
-            aggregation: String::new(),
+            aggregation: self.source.aggregation().to_owned(),
             hooks: hooks.collect(),
             counts: counts.collect(),
             watched_devices: u32::try_from(self.devices.load().watched).unwrap_or(u32::MAX),

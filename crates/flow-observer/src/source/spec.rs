@@ -41,6 +41,20 @@ pub struct SourceOptions {
 }
 
 impl SourceOptions {
+    /// How packets are aggregated before they are reported; empty where each is.
+    pub(crate) fn aggregation(&self) -> &'static str {
+        match self.spec {
+            #[cfg(feature = "probes")]
+            SourceSpec::Probes => match self.probes.aggregation {
+                super::probes::Aggregation::None => "none",
+                super::probes::Aggregation::Low => "low",
+                super::probes::Aggregation::Medium => "medium",
+                super::probes::Aggregation::Maximum => "maximum",
+            },
+            _ => "",
+        }
+    }
+
     /// How fast files are read.
     pub(super) fn pace(&self) -> Pace {
         if self.realtime {

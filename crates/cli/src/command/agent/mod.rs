@@ -2,6 +2,8 @@
 
 mod probes;
 
+pub(crate) use probes::aggregation;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use clap::ValueEnum as _;
 use flow_observer::source::probes::{
     ALL_TCP_FLAGS, Aggregation, DEFAULT_FLOW_TABLE_ENTRIES, ProbeConfig,
 };
@@ -23,6 +24,7 @@ const TCP_FLAGS: [(&str, u8); 8] = [
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Probes")]
+#[group(skip)]
 pub(super) struct Args {
     /// Which packets are reported: `none` aggregates nothing and reports each packet at each trace
     /// point; `low` each packet once, where it leaves; `medium` the first of a connection's
@@ -84,13 +86,35 @@ enum Level {
     Maximum,
 }
 
+impl From<Level> for Aggregation {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::None => Self::None,
+            Level::Low => Self::Low,
+            Level::Medium => Self::Medium,
+            Level::Maximum => Self::Maximum,
+        }
+    }
+}
+
+/// The level with this name.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn aggregation(name: &str) -> anyhow::Result<Aggregation> {
+    match Level::from_str(name, true) {
+        Ok(level) => Ok(level.into()),
+        Err(_) => bail!("unknown level {name:?}, expected none, low, medium or maximum"),
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum Part {
-    /// Processes behind connections.
+    /// Processes behind connections
     Processes,
-    /// Services that are translated at the socket.
+    /// Services that are translated at the socket
     Translations,
-    /// Retransmissions and resets.
+    /// Retransmissions and resets
     Tcp,
 }
 
@@ -98,12 +122,7 @@ impl Args {
     pub(super) fn config(&self) -> ProbeConfig {
         let with = |part| !self.without.contains(&part);
         ProbeConfig {
-            aggregation: match self.aggregation {
-                Level::None => Aggregation::None,
-                Level::Low => Aggregation::Low,
-                Level::Medium => Aggregation::Medium,
-                Level::Maximum => Aggregation::Maximum,
-            },
+            aggregation: self.aggregation.into(),
             interval: self.aggregation_interval,
             tcp_flags: self.aggregation_flags,
             flow_table_entries: self.flow_table_size,
