@@ -107,6 +107,7 @@ pub(crate) async fn observe(
         inventory: None,
         source,
         ring_capacity: DEFAULT_RING_CAPACITY,
+        metrics_address: None,
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));
     let watching = async {

@@ -1,6 +1,6 @@
 //! A node's agent: everything between the probes and the socket, put together.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -10,6 +10,7 @@ use crate::{
     encode::NodeFacts,
     enrich::{Inventory, InventoryError},
     listen::{self, ListenError},
+    metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
     ring::FlowRing,
     running::Running,
@@ -37,6 +38,8 @@ pub struct Config {
     pub source: SourceOptions,
     /// How many flows to keep.
     pub ring_capacity: usize,
+    /// Where to serve metrics; nowhere for `None`.
+    pub metrics_address: Option<SocketAddr>,
 }
 
 /// Why an agent could not run, or ended.
@@ -52,6 +55,9 @@ pub enum AgentError {
     /// The socket cannot be served on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The server broke.
     #[error("cannot serve")]
     Serve(#[source] tonic::transport::Error),
@@ -88,8 +94,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let namespaces = Arc::new(SeenNamespaces::default());
     let mut running = Running::start(&config, inventory, &ring, &counters, &namespaces)?;
 
-    info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let closing = CancellationToken::new();
+    if let Some(address) = config.metrics_address {
+        let numbers = Numbers {
+            counters: Arc::clone(&counters),
+            ring: Arc::clone(&ring),
+            hooks: running.hooks.clone(),
+        };
+        metrics::serve(address, numbers, closing.clone()).await?;
+    }
+    info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {
         ring,
         node: Arc::new(NodeFacts {

@@ -17,6 +17,7 @@ pub mod decode;
 mod encode;
 pub mod enrich;
 mod listen;
+mod metrics;
 mod namespaces;
 pub mod offline;
 pub mod pipeline;
@@ -33,5 +34,6 @@ mod uuid;
 mod view;
 
 pub use listen::ListenError;
+pub use metrics::MetricsError;
 pub use namespaces::SeenNamespaces;
 pub use tcp_troubles::TcpTroubles;

@@ -4,7 +4,7 @@ mod probes;
 
 pub(crate) use probes::aggregation;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use flow_observer::{
@@ -62,6 +62,10 @@ pub(crate) struct Args {
     )]
     ring_capacity: u64,
 
+    /// Serve the agent's own numbers as metrics on `/metrics` there, as in 127.0.0.1:9965
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+
     #[command(flatten)]
     probes: probes::Args,
 }
@@ -83,6 +87,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             probes: args.probes.config(),
         },
         ring_capacity: usize::try_from(args.ring_capacity)?,
+        metrics_address: args.metrics_listen,
     };
     Ok(agent::run(config, shutdown).await?)
 }

@@ -1,0 +1,173 @@
+//! The agent's own numbers, as metrics.
+//!
+//! Nothing is counted here: a scrape reads what the stages have counted.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::Registry,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{counters::Counters, ring::FlowRing, source::Hook};
+
+/// The text format of OpenMetrics.
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why metrics cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// The address is in use, or none of this host's.
+    #[error("cannot serve metrics on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a scrape reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ring: Arc<FlowRing>,
+    pub(crate) hooks: Vec<Hook>,
+}
+
+/// Serves `/metrics` until `closing`.
+///
+/// # Errors
+/// When nothing can listen there.
+pub(crate) async fn serve(
+    address: SocketAddr,
+    numbers: Numbers,
+    closing: CancellationToken,
+) -> Result<(), MetricsError> {
+    let failed = |source| MetricsError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(numbers));
+    let router = Router::new()
+        .route("/metrics", get(scrape))
+        .with_state(Arc::new(registry));
+    tokio::spawn(async move {
+        let serving =
+            axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
+        if let Err(error) = serving.await {
+            tracing::warn!(%error, "metrics are served no longer");
+        }
+    });
+    Ok(())
+}
+
+async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+    let mut page = String::new();
+    match text::encode(&mut page, &registry) {
+        Ok(()) => Ok(([(CONTENT_TYPE, CONTENT)], page)),
+        Err(error) => Err((
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        )),
+    }
+}
+
+impl Collector for Numbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counts = self.counters.stages();
+        for (name, help, is_loss) in [
+            (
+                "palomar_lost_events",
+                "Events that nobody will see, by where they were lost, why, and which kind.",
+                true,
+            ),
+            (
+                "palomar_events",
+                "What the stages counted besides, by stage, what it is, and which kind.",
+                false,
+            ),
+        ] {
+            let mut family = encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                prometheus_client::metrics::MetricType::Counter,
+            )?;
+            for count in counts.iter().filter(|count| count.is_loss == is_loss) {
+                let labels = [
+                    ("stage", count.stage.name()),
+                    ("what", count.what),
+                    ("kind", count.kind.as_str()),
+                ];
+                ConstCounter::new(count.count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut hooks = encoder.encode_descriptor(
+            "palomar_hook_on",
+            "Whether an optional part of the source is on.",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for hook in &self.hooks {
+            ConstGauge::new(i64::from(hook.off.is_none()))
+                .encode(hooks.encode_family(&[("hook", hook.name)])?)?;
+        }
+        for (name, help, value) in [
+            ("palomar_ring_flows", "Events in the ring.", self.ring.len()),
+            (
+                "palomar_ring_capacity",
+                "Events that the ring can hold.",
+                self.ring.capacity(),
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_tells_losses_apart_from_what_is_only_counted() {
+        let counters = Arc::new(Counters::default());
+        counters.lost(3);
+        counters.published(7, 0);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Numbers {
+            counters,
+            ring: Arc::new(FlowRing::new(15)),
+            hooks: vec![Hook {
+                name: "sockets",
+                off: Some("no cgroup v2".to_owned()),
+            }],
+        }));
+        let mut page = String::new();
+        text::encode(&mut page, &registry).unwrap();
+        for line in [
+            r#"palomar_lost_events_total{stage="source",what="lost",kind=""} 3"#,
+            r#"palomar_events_total{stage="ring",what="flows",kind=""} 7"#,
+            r#"palomar_hook_on{hook="sockets"} 0"#,
+            "palomar_ring_capacity 15",
+            "# EOF",
+        ] {
+            assert!(
+                page.lines().any(|it| it == line),
+                "{line} is not in\n{page}"
+            );
+        }
+    }
+}
