@@ -82,6 +82,10 @@ impl Node {
             }
         };
         logging::start(matches.get_flag("debug"), LevelFilter::INFO);
+        if self == Self::Agent {
+            // While there is one thread: privileges are each thread's own.
+            flow_observer::source::probes::drop_others()?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;

@@ -11,6 +11,7 @@ mod exact;
 mod left;
 mod observed;
 mod palomar;
+mod privileges;
 mod queries;
 mod relay;
 mod seen;
@@ -34,6 +35,7 @@ fn main() -> Result<ExitCode> {
             relay::RULES,
             queries::RULES,
             demo::RULES,
+            privileges::RULES,
         ];
         all.concat().into_iter().map(|rule| (rule, true)).chain(
             // What goes wrong before anything privileged is tried can be seen by everyone.

@@ -50,6 +50,7 @@ pub use self::{
         DEFAULT_INTERVAL, ProbeConfig,
     },
     names::KernelNames,
+    privilege::{PrivilegeError, drop_others},
     processes::ProcessTable,
     reader::Reader,
     statistics::{ProbeStatistics, Snapshot},
