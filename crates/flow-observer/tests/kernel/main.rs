@@ -6,6 +6,7 @@
 
 mod aggregation;
 mod drops;
+mod guests;
 mod headers;
 mod inject;
 mod payload;
@@ -34,6 +35,7 @@ fn main() -> Result<ExitCode> {
         payload::RULES,
         points::RULES,
         drops::RULES,
+        guests::RULES,
     ]
     .concat();
     let trials = rules
