@@ -69,7 +69,11 @@ fn send(
 }
 
 fn fragments() -> Result<()> {
-    on_node(&ProbeConfig::default(), |watch, client, server| {
+    let each = ProbeConfig {
+        aggregation: Aggregation::None,
+        ..ProbeConfig::default()
+    };
+    on_node(&each, |watch, client, server| {
         for family in [Family::V4, Family::V6] {
             let to = SocketAddr::new(family.address(server), PORT);
             let from = send(client, to, 4000, 1, |_| Ok(()))?;
