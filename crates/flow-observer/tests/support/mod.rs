@@ -157,3 +157,65 @@ pub(crate) fn ordinary() -> [(&'static str, Vec<u8>, u16); 5] {
         ),
     ]
 }
+
+/// What records of Cilium's datapath that carry a packet begin with.
+fn cilium_header(kind: u8, subtype: u8, version: u8, packet: &[u8]) -> Vec<u8> {
+    let mut record = vec![kind, subtype];
+    record.extend(77u16.to_ne_bytes());
+    record.extend(0xa1b2_c3d4u32.to_ne_bytes());
+    record.extend((packet.len() as u32).to_ne_bytes());
+    record.extend((packet.len() as u16).to_ne_bytes());
+    record.extend([version, 0]);
+    record
+}
+
+/// A trace record of Cilium, version 2: to an endpoint, of a known connection.
+pub(crate) fn cilium_trace(packet: &[u8]) -> Vec<u8> {
+    const TO_ENDPOINT: u8 = 0;
+    const ESTABLISHED: u8 = 1;
+    let mut record = cilium_header(4, TO_ENDPOINT, 2, packet);
+    record.extend(25_001u32.to_ne_bytes());
+    record.extend(25_002u32.to_ne_bytes());
+    record.extend(77u16.to_ne_bytes());
+    record.extend([ESTABLISHED, 0]);
+    record.extend(7u32.to_ne_bytes());
+    record.extend([0; 24]);
+    record.extend(packet);
+    record
+}
+
+/// A drop record of Cilium, version 3: denied by a policy.
+pub(crate) fn cilium_drop(packet: &[u8]) -> Vec<u8> {
+    const POLICY_DENIED: u8 = 133;
+    let mut record = cilium_header(1, POLICY_DENIED, 3, packet);
+    record.extend(25_001u32.to_ne_bytes());
+    record.extend(25_002u32.to_ne_bytes());
+    record.extend(77u32.to_ne_bytes());
+    record.extend(640u16.to_ne_bytes());
+    record.extend([2, 0]);
+    record.extend(7u32.to_ne_bytes());
+    record.extend([0; 12]);
+    record.extend(packet);
+    record
+}
+
+/// A policy verdict of Cilium: allowed at ingress.
+pub(crate) fn cilium_policy_verdict(packet: &[u8]) -> Vec<u8> {
+    const L3_L4_AT_INGRESS: u8 = 0x11;
+    let mut record = cilium_header(5, 0, 0, packet);
+    record.extend(25_001u32.to_ne_bytes());
+    record.extend([0; 4]);
+    record.extend(80u16.to_ne_bytes());
+    record.extend([6, L3_L4_AT_INGRESS, 0, 0, 0, 0]);
+    record.extend([0; 8]);
+    record.extend(packet);
+    record
+}
+
+/// [`ethernet`] and IPv4, TCP with a payload, between two addresses of choice.
+pub(crate) fn tcp_between(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+    let mut packet = ethernet(IPV4, &ipv4(6, &tcp(80, 0x18, payload)));
+    packet[26..30].copy_from_slice(&source.octets());
+    packet[30..34].copy_from_slice(&destination.octets());
+    packet
+}
