@@ -97,16 +97,9 @@ pub(crate) fn sub_type(event_type: i32, name: &str) -> Option<i32> {
     }
 }
 
-/// Sub type of a packet from a capture file, which does not tell where the packet was. No trace
-/// point has this number.
-const CAPTURED: u8 = 255;
-
 /// Where on its way a traced packet was.
 pub(crate) fn observation_point(sub_type: u8) -> Option<&'static str> {
-    match sub_type {
-        CAPTURED => Some("captured"),
-        point => TRACE_SUB_TYPES.get(usize::from(point)).copied(),
-    }
+    TRACE_SUB_TYPES.get(usize::from(sub_type)).copied()
 }
 
 /// The name of a security identity that every cluster knows.

@@ -27,14 +27,7 @@ const TARGET: &str = "bpfel-unknown-none";
 const CPU: &str = "v3";
 /// The binaries of the crate; each becomes an object of its own, so that a kernel that lacks what
 /// one of them needs still runs the others.
-const OBJECTS: [&str; 6] = [
-    "probes",
-    "sockets",
-    "tcp",
-    "inject",
-    "translate",
-    "floor",
-];
+const OBJECTS: [&str; 6] = ["probes", "sockets", "tcp", "inject", "translate", "floor"];
 /// The object whose programs load fields as wide as they are, wherever in a packet they lie: what
 /// the probes are for can, and it halves the cost. Elsewhere, the compiler would do the same on the
 /// stack, where the kernel does not allow it.

@@ -74,6 +74,7 @@ impl Style {
         match event.r#type {
             event_type::TRACE => match words::observation_point(sub_type) {
                 Some(point) => append!(out, "{point}"),
+                None if sub_type == CAPTURED && is_ours(flow) => append!(out, "captured"),
                 None => append!(out, "{sub_type}"),
             },
             event_type::DROP => match words::drop_reason(sub_type) {
@@ -289,4 +290,15 @@ fn deciding(flow: &Flow) -> &[Policy] {
         (Ok(TrafficDirection::Ingress), false) => &flow.ingress_denied_by,
         _ => &[],
     }
+}
+
+/// The trace point of packets from capture files, which do not tell where they were seen: one that
+/// there is not. Hubble's client shows the number.
+const CAPTURED: u8 = 255;
+
+/// Whether an observer of Palomar made the flow.
+fn is_ours(flow: &Flow) -> bool {
+    flow.emitter
+        .as_ref()
+        .is_some_and(|emitter| emitter.name == "Palomar")
 }
