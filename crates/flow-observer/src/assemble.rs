@@ -113,8 +113,10 @@ impl Assembler {
         match raw {
             RawEvent::Record(bytes) => match decode::decode(bytes) {
                 Ok(decoded) => {
-                    let payload = bytes.get(decoded.payload.clone()).unwrap_or_default();
-                    let application = self.application(&decoded.packet, payload);
+                    let payload = bytes
+                        .get(decoded.packet.payload.clone())
+                        .unwrap_or_default();
+                    let application = self.application(&decoded.packet.headers, payload);
                     let mut flow = self.probe_flow(decoded, surroundings)?;
                     if application.is_some() {
                         flow.rare.get_or_insert_default().application = application;
@@ -146,9 +148,9 @@ impl Assembler {
 
     /// A record of our own probes. `None` for what is no flow of this node.
     fn probe_flow(&mut self, decoded: Decoded, around: &Surroundings) -> Option<FlowRecord> {
-        self.note(decoded.fault);
+        self.note(decoded.packet.fault);
         let time_ns = (decoded.header.time_ns as i64).saturating_add(around.offset_ns);
-        let (source, destination) = around.parties(&decoded.packet);
+        let (source, destination) = around.parties(&decoded.packet.headers);
         match decoded.detail {
             Detail::Trace {
                 point,
@@ -175,7 +177,13 @@ impl Assembler {
                         },
                         ..Counts::default()
                     },
-                    ..self.flow(time_ns, observation, decoded.packet, source, destination)
+                    ..self.flow(
+                        time_ns,
+                        observation,
+                        decoded.packet.headers,
+                        source,
+                        destination,
+                    )
                 })
             }
             Detail::Expired(detail) => {
@@ -212,11 +220,15 @@ impl Assembler {
                     return None;
                 };
                 let reason = self.facts.drop_reason(reason);
-                if rules::is_received_copy(&reason, decoded.packet.transport) {
+                if rules::is_received_copy(&reason, decoded.packet.headers.transport) {
                     self.counters.received_copy();
                     return None;
                 }
-                let ends = decoded.packet.ip.map(|ip| (ip.source, ip.destination));
+                let ends = decoded
+                    .packet
+                    .headers
+                    .ip
+                    .map(|ip| (ip.source, ip.destination));
                 let direction = rules::kernel_drop_direction(
                     ends,
                     &namespace,
@@ -234,7 +246,13 @@ impl Assembler {
                 Some(FlowRecord {
                     direction,
                     socket_cookie,
-                    ..self.flow(time_ns, observation, decoded.packet, source, destination)
+                    ..self.flow(
+                        time_ns,
+                        observation,
+                        decoded.packet.headers,
+                        source,
+                        destination,
+                    )
                 })
             }
         }

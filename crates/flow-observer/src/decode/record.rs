@@ -1,7 +1,5 @@
 //! The fixed part of a record.
 
-use std::ops::Range;
-
 use probe_events::{
     DropDetail, EventHeader, ExpiredDetail, FLAG_FRAGMENT, FLAG_STARTS_AT_IP, FLAG_VLAN, FlowKey,
     KIND_DROP, KIND_EXPIRED, KIND_TRACE, RECORD_VERSION, TraceDetail, TracePoint, TraceReason,
@@ -9,9 +7,8 @@ use probe_events::{
 
 use super::{
     closing,
-    packet::{self, PacketError, Start},
+    packet::{self, Dissected, Start},
 };
-use crate::record::PacketHeaders;
 
 /// Why a record did not become a flow. The record is counted and skipped; the stream goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -64,12 +61,8 @@ pub struct Decoded {
     pub header: EventHeader,
     /// What was observed.
     pub detail: Detail,
-    /// The packet's headers.
-    pub packet: PacketHeaders,
-    /// Where in the record the transport's payload lies; empty when there is none.
-    pub payload: Range<usize>,
-    /// Why the headers end early, when the packet's own bytes do not add up.
-    pub fault: Option<PacketError>,
+    /// The packet; its payload's place is that in the record.
+    pub packet: Dissected,
 }
 
 /// What a record of each kind tells.
@@ -99,6 +92,7 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
         bytes: record,
         at: 0,
     };
+    fields.require(size_of::<EventHeader>(), "event")?;
     let header = EventHeader {
         kind: fields.take::<1>("event")?[0],
         version: fields.take::<1>("event")?[0],
@@ -121,7 +115,7 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
     };
     let captured = usize::from(header.captured_len);
     let need = fields.at + captured;
-    let Some(bytes) = record.get(fields.at..need) else {
+    let Some(bytes) = record.get(..need) else {
         return Err(DecodeError::Truncated {
             kind,
             len: record.len(),
@@ -134,25 +128,27 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
         Start::Ip
     };
     let cut = header.packet_len as usize > captured;
-    let packet = packet::dissect(bytes, cut, start);
-    let mut headers = packet.headers;
-    if header.flags & FLAG_VLAN != 0 {
-        // Taken out of the bytes, so outermost.
-        headers.vlan = Some(header.vlan & 0x0fff);
-    }
-    if header.flags & FLAG_FRAGMENT != 0
-        && let Some((source, destination)) = ports(&detail)
-        && let Some(fragment) = headers.fragment
-    {
-        headers.transport = closing::transport(fragment.protocol, source, destination);
-    }
-    Ok(Decoded {
+    // Filled in where it will be returned, since moving it costs as much as filling it in.
+    let mut result = Ok(Decoded {
         header,
         detail,
-        packet: headers,
-        payload: fields.at + packet.payload.start..fields.at + packet.payload.end,
-        fault: packet.fault,
-    })
+        packet: Dissected::default(),
+    });
+    if let Ok(Decoded { packet, .. }) = &mut result {
+        packet::dissect_behind(fields.at, bytes, cut, start, packet);
+        let headers = &mut packet.headers;
+        if header.flags & FLAG_VLAN != 0 {
+            // Taken out of the bytes, so outermost.
+            headers.vlan = Some(header.vlan & 0x0fff);
+        }
+        if header.flags & FLAG_FRAGMENT != 0
+            && let Some((source, destination)) = ports(&detail)
+            && let Some(fragment) = headers.fragment
+        {
+            headers.transport = closing::transport(fragment.protocol, source, destination);
+        }
+    }
+    result
 }
 
 /// The ports that the record has for the packet.
@@ -165,6 +161,7 @@ fn ports(detail: &Detail) -> Option<(u16, u16)> {
 }
 
 fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
+    fields.require(size_of::<TraceDetail>(), "trace")?;
     let detail = TraceDetail {
         reason: fields.take::<1>("trace")?[0],
         reserved: fields.take("trace")?,
@@ -187,6 +184,7 @@ fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail,
 }
 
 fn drop_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
+    fields.require(size_of::<DropDetail>(), "drop")?;
     Ok(Detail::Drop(DropDetail {
         reason: u32::from_ne_bytes(fields.take("drop")?),
         netns_inode: u32::from_ne_bytes(fields.take("drop")?),
@@ -200,6 +198,7 @@ fn drop_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
 }
 
 fn expired_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
+    fields.require(size_of::<ExpiredDetail>(), "expired")?;
     Ok(Detail::Expired(ExpiredDetail {
         key: FlowKey {
             address_a: fields.take("expired")?,
@@ -230,6 +229,17 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
+    /// Checks once for all that follow; their own checks then cost nothing.
+    #[inline]
+    fn require(&self, bytes: usize, kind: &'static str) -> Result<(), DecodeError> {
+        let (len, need) = (self.bytes.len(), self.at + bytes);
+        if len < need {
+            return Err(DecodeError::Truncated { kind, len, need });
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn take<const N: usize>(&mut self, kind: &'static str) -> Result<[u8; N], DecodeError> {
         let need = self.at + N;
         let field = self
@@ -321,10 +331,13 @@ pub(crate) mod tests {
         };
         assert_eq!(decoded.detail, Detail::Drop(expected));
         assert_eq!(
-            decoded.packet.vlan, None,
+            decoded.packet.headers.vlan, None,
             "without its flag it says nothing"
         );
-        assert_eq!(decoded.packet.ip.unwrap().source.to_string(), "10.0.0.1");
+        assert_eq!(
+            decoded.packet.headers.ip.unwrap().source.to_string(),
+            "10.0.0.1"
+        );
     }
 
     #[test]
@@ -352,7 +365,7 @@ pub(crate) mod tests {
             bytes_b: 200,
         };
         assert_eq!(decoded.detail, Detail::Expired(expected));
-        assert_eq!(decoded.packet, PacketHeaders::default());
+        assert_eq!(decoded.packet, Dissected::default());
     }
 
     #[test]
@@ -377,7 +390,10 @@ pub(crate) mod tests {
             }
         );
         assert_eq!(decoded.header.ifindex, 7);
-        assert_eq!(decoded.packet.ip.unwrap().source.to_string(), "10.0.0.1");
+        assert_eq!(
+            decoded.packet.headers.ip.unwrap().source.to_string(),
+            "10.0.0.1"
+        );
     }
 
     #[test]

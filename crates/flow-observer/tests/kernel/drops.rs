@@ -137,7 +137,7 @@ fn arp() -> Result<()> {
         let dropped = drops(watch, "NETFILTER_DROP");
         let asked = dropped
             .iter()
-            .filter(|(record, _)| record.packet.arp.is_some());
+            .filter(|(record, _)| record.packet.headers.arp.is_some());
         ensure!(asked.count() >= 1, "no ARP among {} drops", dropped.len());
         Ok(())
     })

@@ -114,7 +114,11 @@ fn vlan() -> Result<()> {
             let seen = watch.traces(point, FROM.0.into(), FROM.1);
             ensure!(!seen.is_empty(), "nothing seen");
             for record in seen {
-                ensure!(record.packet.vlan == Some(vlan), "{:?}", record.packet.vlan);
+                ensure!(
+                    record.packet.headers.vlan == Some(vlan),
+                    "{:?}",
+                    record.packet.headers.vlan
+                );
             }
             let (packets, _) = watch.counted(point, FROM.0.into(), FROM.1);
             ensure!(packets == FRAMES, "{packets} packets");
@@ -192,7 +196,7 @@ fn vxlan() -> Result<()> {
         ensure!(packets == 10, "{packets} packets at {point:?}");
         let record = watch.traces(point, from.ip(), from.port());
         let record = record.first().context("no record")?;
-        Ok(record.packet.tunnel.is_some())
+        Ok(record.packet.headers.tunnel.is_some())
     };
     ensure!(!passed(&here, TracePoint::ToOverlay)?);
     ensure!(passed(&here, TracePoint::ToNetwork)?, "the tunnel is shown");

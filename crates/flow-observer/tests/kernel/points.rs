@@ -173,9 +173,14 @@ fn arp() -> Result<()> {
             watch.settle()?;
         }
         let asked = watch.seen.iter().filter(|record| {
-            record.packet.arp.is_some_and(|arp| arp.operation == 1)
+            record
+                .packet
+                .headers
+                .arp
+                .is_some_and(|arp| arp.operation == 1)
                 && record
                     .packet
+                    .headers
                     .ip
                     .is_some_and(|ip| ip.source == client.ipv4())
                 && matches!(

@@ -180,8 +180,8 @@ fn opposite(point: TracePoint) -> TracePoint {
 type End = (IpAddr, u16);
 
 pub(crate) fn ends(record: &Decoded) -> Option<(End, End)> {
-    let ip = record.packet.ip?;
-    let (from, to) = match record.packet.transport? {
+    let ip = record.packet.headers.ip?;
+    let (from, to) = match record.packet.headers.transport? {
         Transport::Tcp {
             source_port,
             destination_port,

@@ -17,6 +17,14 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// Of a packet that begins `at` bytes from the beginning.
+    pub(super) fn behind(at: usize, bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: at.min(bytes.len()),
+        }
+    }
+
     /// What is left.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
@@ -35,11 +43,6 @@ impl<'a> Cursor<'a> {
     /// Bytes from the beginning of the capture to the end of the packet.
     pub(super) fn end(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Whether the end is that of the capture, and not one that a header told.
-    pub(super) fn is_unlimited(&self, captured: &[u8]) -> bool {
-        self.bytes.len() == captured.len()
     }
 
     /// The next bytes, which stay the next ones.
@@ -83,15 +86,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The bytes `at..at + N` of a header; both are constants, checked by the tests.
+/// The bytes `at..at + N` of a header. Both are constants that lie within it, so this becomes a
+/// load; a copy of a slice would become a call.
 #[inline]
 pub(super) fn field<const N: usize, const HEADER: usize>(
     header: &[u8; HEADER],
     at: usize,
 ) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.copy_from_slice(&header[at..at + N]);
-    bytes
+    let field = header.get(at..).and_then(|rest| rest.first_chunk());
+    debug_assert!(field.is_some(), "{at}..{at} + {N} of {HEADER}");
+    field.copied().unwrap_or([0; N])
 }
 
 /// As [`field`], a number of 16 bits.

@@ -17,7 +17,7 @@ const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
 /// Extension headers of a packet. RFC 8200 knows each at most once, one of them twice.
 const MOST_EXTENSIONS: usize = 8;
 
-impl Walk<'_> {
+impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     /// Goes to the transport header and tells its protocol; `None` when there is none in this
     /// packet.
     #[inline]
@@ -29,6 +29,7 @@ impl Walk<'_> {
         }
     }
 
+    #[inline]
     fn ipv4(&mut self) -> Result<Option<u8>, PacketError> {
         const LAYER: &str = "IPv4";
         const IMPOSSIBLE: PacketError = PacketError::Impossible { layer: LAYER };
@@ -63,12 +64,13 @@ impl Walk<'_> {
         {
             return Ok(None);
         }
-        if protocol == PROTOCOL_AUTHENTICATION && self.knows_all {
+        if protocol == PROTOCOL_AUTHENTICATION && KNOWS_ALL {
             return self.extensions(protocol);
         }
         Ok(Some(protocol))
     }
 
+    #[inline]
     fn ipv6(&mut self) -> Result<Option<u8>, PacketError> {
         const LAYER: &str = "IPv6";
         let header = self.cursor.take::<40>(LAYER)?;
@@ -90,7 +92,7 @@ impl Walk<'_> {
             | PROTOCOL_FRAGMENT
             | PROTOCOL_AUTHENTICATION
             | PROTOCOL_DESTINATION_OPTIONS
-                if self.knows_all =>
+                if KNOWS_ALL =>
             {
                 self.extensions(header[6])
             }
@@ -152,7 +154,7 @@ impl Walk<'_> {
 
     /// Notes a fragment. Whether the transport header is to be expected in it.
     fn begins_fragmented(&mut self, fragment: Fragment) -> bool {
-        if !self.knows_all {
+        if !KNOWS_ALL {
             return false;
         }
         self.dissected.headers.fragment = Some(fragment);

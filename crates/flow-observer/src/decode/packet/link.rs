@@ -24,7 +24,7 @@ const SMALLEST_ETHERTYPE: u16 = 0x0600;
 /// a few is somebody who wants to keep us busy.
 const MOST_SHIMS: usize = 8;
 
-impl Walk<'_> {
+impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     /// Goes to the network header; `None` when there is none that is known.
     #[inline]
     pub(super) fn link(&mut self, start: Start) -> Result<Option<Network>, PacketError> {
@@ -38,11 +38,12 @@ impl Walk<'_> {
         match ethertype {
             ETHERTYPE_IPV4 => Ok(Some(Network::Ipv4)),
             ETHERTYPE_IPV6 => Ok(Some(Network::Ipv6)),
-            _ if self.knows_all => self.shims(ethertype),
+            _ if KNOWS_ALL => self.shims(ethertype),
             _ => Ok(None),
         }
     }
 
+    #[inline]
     fn ethernet(&mut self) -> Result<u16, PacketError> {
         let header = self.cursor.take::<14>("Ethernet")?;
         self.dissected.headers.ethernet = Some(Ethernet {

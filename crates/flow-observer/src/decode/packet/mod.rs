@@ -121,14 +121,25 @@ pub struct Dissected {
 /// went on after the captured bytes.
 #[must_use]
 pub fn dissect(bytes: &[u8], cut: bool, start: Start) -> Dissected {
-    let mut walk = Walk::new(bytes, true);
-    if let Err(fault) = walk.own(start) {
-        // What lies beyond the capture is not the packet's fault.
-        let is_excused =
-            cut && matches!(fault, PacketError::Short { .. }) && walk.cursor.is_unlimited(bytes);
-        walk.dissected.fault = (!is_excused).then_some(fault);
-    }
-    walk.dissected
+    let mut dissected = Dissected::default();
+    let mut walk = Walk::<true>::new(Cursor::new(bytes), &mut dissected);
+    let fault = walk.own(start, cut);
+    dissected.fault = fault;
+    dissected
+}
+
+/// As [`dissect`], of a packet that is the last part of something else: `at` bytes come before it.
+/// The result is written where it will stay, since moving it costs as much as finding it.
+pub(super) fn dissect_behind(
+    at: usize,
+    bytes: &[u8],
+    cut: bool,
+    start: Start,
+    dissected: &mut Dissected,
+) {
+    let mut walk = Walk::<true>::new(Cursor::behind(at, bytes), dissected);
+    let fault = walk.own(start, cut);
+    dissected.fault = fault;
 }
 
 /// Walks the headers that Hubble knows: it stops at VLAN tags, ARP, fragments and IPv6 extension
@@ -142,31 +153,43 @@ pub fn dissect_as_hubble(
     start: Start,
     overlay: Option<TunnelProtocol>,
 ) -> Result<Dissected, PacketError> {
-    let mut walk = Walk::new(bytes, false);
-    walk.hubble(start, overlay)?;
-    Ok(walk.dissected)
+    let mut dissected = Dissected::default();
+    Walk::<false>::new(Cursor::new(bytes), &mut dissected).hubble(start, overlay)?;
+    Ok(dissected)
 }
 
-/// One packet on its way through the layers.
-struct Walk<'a> {
+/// One packet on its way through the layers: all that we know, or only Hubble's.
+struct Walk<'a, const KNOWS_ALL: bool> {
     cursor: Cursor<'a>,
-    /// All layers, or only Hubble's.
-    knows_all: bool,
-    dissected: Dissected,
+    dissected: &'a mut Dissected,
+    /// What the UDP header's port says about its payload.
+    tunnel: Option<TunnelProtocol>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8], knows_all: bool) -> Self {
+impl<'a, const KNOWS_ALL: bool> Walk<'a, KNOWS_ALL> {
+    fn new(cursor: Cursor<'a>, dissected: &'a mut Dissected) -> Self {
         Self {
-            cursor: Cursor::new(bytes),
-            knows_all,
-            dissected: Dissected::default(),
+            cursor,
+            dissected,
+            tunnel: None,
         }
     }
 
-    fn own(&mut self, start: Start) -> Result<(), PacketError> {
+    /// Why the walk ended early.
+    #[inline]
+    fn own(&mut self, start: Start, cut: bool) -> Option<PacketError> {
+        let captured = self.cursor.end();
+        let fault = self.packet_and_tunnel(start).err()?;
+        // What lies beyond the capture is not the packet's fault.
+        let is_excused =
+            cut && matches!(fault, PacketError::Short { .. }) && self.cursor.end() == captured;
+        (!is_excused).then_some(fault)
+    }
+
+    #[inline]
+    fn packet_and_tunnel(&mut self, start: Start) -> Result<(), PacketError> {
         self.packet(start)?;
-        let Some(protocol) = tunnel::by_port(self.dissected.headers.transport) else {
+        let Some(protocol) = self.tunnel else {
             return Ok(());
         };
         // Anybody may send anything to such a port; what is no tunnel header is payload.
@@ -195,6 +218,7 @@ impl<'a> Walk<'a> {
     }
 
     /// From the link layer to the transport.
+    #[inline]
     fn packet(&mut self, start: Start) -> Result<(), PacketError> {
         if self.cursor.is_at_end() {
             return Ok(());
@@ -204,13 +228,13 @@ impl<'a> Walk<'a> {
         };
         self.dissected.network.get_or_insert(network);
         // Hubble's parser does not miss what a header announces when the packet ends with it.
-        if !self.knows_all && self.cursor.is_at_end() {
+        if !KNOWS_ALL && self.cursor.is_at_end() {
             return Ok(());
         }
         let Some(protocol) = self.network(network)? else {
             return Ok(());
         };
-        if !self.knows_all && self.cursor.is_at_end() {
+        if !KNOWS_ALL && self.cursor.is_at_end() {
             return Ok(());
         }
         self.transport(protocol)

@@ -7,6 +7,7 @@ use flow_filter::TcpFlags;
 use super::{
     PacketError, Walk,
     cursor::{field, number},
+    tunnel,
 };
 use crate::record::Transport;
 
@@ -18,7 +19,7 @@ const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_VRRP: u8 = 112;
 const PROTOCOL_SCTP: u8 = 132;
 
-impl Walk<'_> {
+impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     /// Reads the transport header, if it is a known one. What can be told of a header that is cut
     /// or impossible is told all the same.
     #[inline]
@@ -42,6 +43,7 @@ impl Walk<'_> {
         self.dissected.headers.transport = Some(transport);
     }
 
+    #[inline]
     fn tcp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "TCP";
         let (source_port, destination_port) = self.ports(LAYER)?;
@@ -61,6 +63,7 @@ impl Walk<'_> {
         self.cursor.skip(options * 4, LAYER)
     }
 
+    #[inline]
     fn udp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "UDP";
         let (source_port, destination_port) = self.ports(LAYER)?;
@@ -74,6 +77,9 @@ impl Walk<'_> {
             0 => {}
             len if len < 8 => return Err(PacketError::Impossible { layer: LAYER }),
             len => self.cursor.limit(len - 8),
+        }
+        if KNOWS_ALL {
+            self.tunnel = tunnel::by_port(destination_port);
         }
         Ok(())
     }
@@ -118,7 +124,7 @@ impl Walk<'_> {
         let mut group = field(header, 4);
         // A report of version 3 has counts in that place, and then any number of groups, of which
         // a flow can show the first.
-        if header[0] == V3_REPORT && self.knows_all {
+        if header[0] == V3_REPORT && KNOWS_ALL {
             group = match self.cursor.peek::<16>(LAYER) {
                 Ok(report) => field(report, 12),
                 Err(_) => [0; 4],
@@ -140,14 +146,14 @@ impl Walk<'_> {
         let header = self.cursor.take::<8>(LAYER)?;
         let (version, kind) = (header[0] >> 4, header[0] & 0xf);
         let addresses = usize::from(header[3]);
-        if !self.knows_all {
+        if !KNOWS_ALL {
             if kind != ADVERTISEMENT || addresses == 0 {
                 return Err(PacketError::Impossible { layer: LAYER });
             }
             self.cursor.skip(addresses * 4, LAYER)?;
         }
         self.set(Transport::Vrrp {
-            version: if self.knows_all { version } else { 2 },
+            version: if KNOWS_ALL { version } else { 2 },
             kind,
             id: header[1],
             priority: header[2],

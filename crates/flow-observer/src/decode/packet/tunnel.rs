@@ -5,28 +5,24 @@ use super::{
     cursor::{Cursor, number},
     link::{ETHERTYPE_ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
 };
-use crate::record::{PacketHeaders, Transport, Tunnel, TunnelProtocol};
+use crate::record::{PacketHeaders, Tunnel, TunnelProtocol};
 
 /// The assigned port, and the one that Linux took before there was one, which Flannel and Cilium
 /// use to this day.
 const VXLAN_PORTS: [u16; 2] = [4789, 8472];
 const GENEVE_PORT: u16 = 6081;
 
-/// The tunnel that a packet to this port belongs to, if it is one. The other port is a hash.
-pub(super) fn by_port(transport: Option<Transport>) -> Option<TunnelProtocol> {
-    match transport {
-        Some(Transport::Udp {
-            destination_port, ..
-        }) => match destination_port {
-            GENEVE_PORT => Some(TunnelProtocol::Geneve),
-            port if VXLAN_PORTS.contains(&port) => Some(TunnelProtocol::Vxlan),
-            _ => None,
-        },
+/// The tunnel that a UDP packet to this port belongs to, if it is one. The other port is a hash.
+#[inline]
+pub(super) fn by_port(destination_port: u16) -> Option<TunnelProtocol> {
+    match destination_port {
+        GENEVE_PORT => Some(TunnelProtocol::Geneve),
+        port if VXLAN_PORTS.contains(&port) => Some(TunnelProtocol::Vxlan),
         _ => None,
     }
 }
 
-impl Walk<'_> {
+impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     /// Goes into the tunnel whose header is next: the headers so far become the outer ones, and
     /// those of the inner packet can take their place. `None` when what is inside is of no known
     /// kind.
@@ -40,8 +36,8 @@ impl Walk<'_> {
         };
         let mut cursor = self.cursor;
         let (vni, inner) = match protocol {
-            TunnelProtocol::Geneve => geneve(&mut cursor, self.knows_all)?,
-            TunnelProtocol::Vxlan => vxlan(&mut cursor, self.knows_all)?,
+            TunnelProtocol::Geneve => geneve(&mut cursor, KNOWS_ALL)?,
+            TunnelProtocol::Vxlan => vxlan(&mut cursor, KNOWS_ALL)?,
         };
         self.cursor = cursor;
         *headers = PacketHeaders {
