@@ -127,3 +127,78 @@ fn an_interrupt_ends_even_while_waiting_for_input() {
     assert_eq!(status.code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
+
+/// A capture file in the classic format: Ethernet, one UDP packet each to the given ports of
+/// 10.0.0.2, a second apart.
+fn capture_file(ports: &[u16]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for (second, port) in (1_700_000_000u32..).zip(ports) {
+        let mut packet = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        packet.extend([69, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+        packet.extend([10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40]);
+        packet.extend(port.to_be_bytes());
+        packet.extend([0, 8, 0, 0]);
+        for word in [second, 250_000, 42, 42] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    file
+}
+
+#[test]
+fn a_capture_gives_a_flow_for_each_packet_and_takes_filters() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("packets.pcap");
+    std::fs::write(&path, capture_file(&[53, 80, 53])).unwrap();
+    let source = format!("pcap:{}", path.display());
+    let ran = run(&["observe", "--embedded", "--source", &source, "-o", "json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ran.stdout.lines().count(), 3);
+    assert!(
+        ran.stdout.contains(r#""time":"2023-11-14T22:13:20.250Z""#),
+        "{}",
+        ran.stdout
+    );
+    let ran = run(&[
+        "observe",
+        "--embedded",
+        "--source",
+        &source,
+        "--to-port",
+        "53",
+        "--last",
+        "1",
+        "--time-format",
+        "RFC3339",
+    ]);
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    assert!(
+        ran.stdout
+            .contains("10.0.0.1:40000 (world) <> 10.0.0.2:53 (world) captured FORWARDED (UDP)"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn what_an_embedded_agent_cannot_read_is_named() {
+    let missing = ["observe", "--embedded", "--source", "pcap:/nowhere.pcap"];
+    let unknown = ["observe", "--embedded", "--source", "pcpa:x"];
+    let alone = ["observe", "--source", "pcap:x"];
+    for (line, expected) in [
+        (&missing[..], "cannot read /nowhere.pcap"),
+        (&unknown[..], "unknown source \"pcpa:x\", expected probes"),
+        (
+            &alone[..],
+            "--source says what --embedded reads: add --embedded",
+        ),
+    ] {
+        let ran = run(line);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+}
