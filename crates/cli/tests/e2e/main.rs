@@ -10,6 +10,7 @@ mod errors;
 mod exact;
 mod left;
 mod observed;
+mod oracle;
 mod palomar;
 mod privileges;
 mod queries;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
-use testbed::requirements;
+use testbed::requirements::{self, Missing};
 
 /// A test: its name is the rule, an error says how it was broken.
 type Rule = (&'static str, fn() -> Result<()>);
@@ -28,23 +29,34 @@ type Rule = (&'static str, fn() -> Result<()>);
 fn main() -> Result<ExitCode> {
     testbed::remove_on_signals()?;
 
-    let rules = || {
-        let all = [
-            exact::RULES,
-            drops::RULES,
-            relay::RULES,
-            queries::RULES,
-            demo::RULES,
-            privileges::RULES,
-        ];
-        all.concat().into_iter().map(|rule| (rule, true)).chain(
-            // What goes wrong before anything privileged is tried can be seen by everyone.
-            errors::RULES.iter().map(|&rule| (rule, false)),
-        )
-    };
-    let missing = requirements::for_observed_cluster();
+    let cluster = requirements::for_observed_cluster();
+    let captures = [cluster.clone(), requirements::for_captures()].concat();
+    let in_clusters = [
+        exact::RULES,
+        drops::RULES,
+        relay::RULES,
+        queries::RULES,
+        demo::RULES,
+        privileges::RULES,
+    ];
+    let all = [
+        (in_clusters.concat(), cluster),
+        (oracle::RULES.to_vec(), captures),
+        // What goes wrong before anything privileged is tried can be seen by everyone.
+        (errors::RULES.to_vec(), Vec::new()),
+    ];
+    let trials = all
+        .into_iter()
+        .flat_map(|(rules, missing)| trials(rules, &missing))
+        .collect();
+    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+}
+
+/// The rules as trials, to be ignored when something is missing that they need.
+fn trials(rules: Vec<Rule>, missing: &[Missing]) -> Vec<Trial> {
     let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if let Err(error) = requirements::check("an end-to-end test", &missing) {
+    let what = format!("{} end-to-end tests", rules.len());
+    if let Err(error) = requirements::check(&what, missing) {
         eprintln!("\n{error}");
         eprintln!(
             "{}\n",
@@ -55,13 +67,11 @@ fn main() -> Result<ExitCode> {
             }
         );
     }
-    let trials = rules()
-        .map(|((name, rule), privileged)| {
-            Trial::test(name, move || {
-                rule().map_err(|error| Failed::from(format!("{error:#}")))
-            })
-            .with_ignored_flag(privileged && ignored)
+    let trial = |(name, rule): Rule| {
+        Trial::test(name, move || {
+            rule().map_err(|error| Failed::from(format!("{error:#}")))
         })
-        .collect();
-    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+        .with_ignored_flag(ignored)
+    };
+    rules.into_iter().map(trial).collect()
 }

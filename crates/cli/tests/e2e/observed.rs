@@ -57,7 +57,7 @@ pub(crate) fn with_relay(spec: &Spec, test: impl FnOnce(&mut Cluster) -> Result<
 }
 
 /// Puts the context, which is long, behind the error.
-fn last_words_last(error: anyhow::Error) -> anyhow::Error {
+pub(crate) fn last_words_last(error: anyhow::Error) -> anyhow::Error {
     let mut chain = error.chain().map(ToString::to_string);
     let last_words = chain.next().unwrap_or_default();
     anyhow::anyhow!("{}\n{last_words}", chain.collect::<Vec<_>>().join(": "))
