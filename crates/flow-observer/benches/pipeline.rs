@@ -149,7 +149,7 @@ fn inventory() -> Inventory {
 
 fn assembler(inventory: Inventory) -> Assembler {
     let devices = LocalDevices {
-        names: [(7, "eth0".into())].into(),
+        names: [(7, "eth0".into())].into_iter().collect(),
         ..LocalDevices::default()
     };
     Assembler::new(

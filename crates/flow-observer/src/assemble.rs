@@ -46,6 +46,8 @@ pub struct Assembler {
     scratch: payload::Scratch,
     tcp_troubles: TcpTroubles,
     cilium: Cilium,
+    /// Size of the batch before.
+    collected: usize,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -54,6 +56,8 @@ struct Surroundings {
     devices: Arc<LocalDevices>,
     /// What to add to the source's times.
     offset_ns: i64,
+    /// The time of events that have none.
+    now_ns: i64,
 }
 
 impl Assembler {
@@ -75,6 +79,7 @@ impl Assembler {
             scratch: payload::Scratch::default(),
             tcp_troubles: TcpTroubles::default(),
             cilium: Cilium::default(),
+            collected: 0,
         }
     }
 
@@ -91,12 +96,15 @@ impl Assembler {
     ) -> Result<(Vec<Event>, Progress), SourceError> {
         let offset_ns = source.wall_clock_offset_ns();
         let mut surroundings = None;
-        let mut events = Vec::new();
+        // Growing from nothing would copy each event several times. Batches follow each other in
+        // size: full ones when there is much to read, small ones when there is not.
+        let mut events = Vec::with_capacity(self.collected.next_power_of_two().min(limit));
         let progress = source.poll(patience, limit, &mut |raw| {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
             events.extend(self.event(raw, surroundings));
         })?;
+        self.collected = events.len();
         Ok((events, progress))
     }
 
@@ -106,6 +114,7 @@ impl Assembler {
             snapshot: self.directory.snapshot(&devices.addresses),
             devices,
             offset_ns,
+            now_ns: now_ns(),
         }
     }
 
@@ -121,7 +130,8 @@ impl Assembler {
                     if application.is_some() {
                         flow.rare.get_or_insert_default().application = application;
                     }
-                    Some(Event::Flow(self.with_hooks(flow)))
+                    self.add_hooks(&mut flow);
+                    Some(Event::Flow(flow))
                 }
                 Err(error) => self.undecodable(error.reason()),
             },

@@ -40,7 +40,12 @@ pub(crate) struct Encoded {
 
 /// The bytes of an event, encoded now or earlier.
 pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
-    slot.encoded.get_or_init(|| match &slot.event {
+    slot.encoded
+        .get_or_init(|| Box::new(encode(&slot.event, node)))
+}
+
+fn encode(event: &Event, node: &NodeFacts) -> Encoded {
+    match event {
         Event::Flow(record) => {
             encoded_flow(&flow_message(record, node), &node.name, record.time_ns)
         }
@@ -70,7 +75,7 @@ pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
             .into(),
             flow: Bytes::new(),
         },
-    })
+    }
 }
 
 /// The event as a message; `None` for one that is no part of the stream of flows.

@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::ring::Event;
+use foldhash::HashSet;
+
+use crate::{record::Endpoint, ring::Event};
 
 /// A namespace is listed for so long after its last flow, as in Hubble.
 const TIME_TO_LIVE: Duration = Duration::from_secs(60 * 60);
@@ -20,11 +22,7 @@ pub struct SeenNamespaces {
 impl SeenNamespaces {
     /// Notes the namespaces of a batch of flows.
     pub(crate) fn see(&self, events: &[Event]) {
-        let names: BTreeSet<&str> = events
-            .iter()
-            .flat_map(namespaces)
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names = names(events);
         if names.is_empty() {
             return;
         }
@@ -52,17 +50,28 @@ impl SeenNamespaces {
     }
 }
 
-/// The namespaces at the ends of a flow; empty where there is none.
-fn namespaces(event: &Event) -> [&str; 2] {
-    match event {
-        Event::Flow(flow) => {
-            [&flow.source, &flow.destination].map(|party| party.endpoint.namespace.as_str())
+/// The namespaces at the ends of flows.
+fn names(events: &[Event]) -> BTreeSet<&str> {
+    // A batch has many flows of few endpoints: telling those apart by where they lie in memory is
+    // much cheaper than comparing names.
+    let mut endpoints: HashSet<*const Endpoint> = HashSet::default();
+    let mut names = BTreeSet::new();
+    for event in events {
+        match event {
+            Event::Flow(flow) => {
+                for party in [&flow.source, &flow.destination] {
+                    if endpoints.insert(Arc::as_ptr(&party.endpoint)) {
+                        names.insert(party.endpoint.namespace.as_str());
+                    }
+                }
+            }
+            Event::Message(flow) => {
+                let ends = [&flow.message.source, &flow.message.destination];
+                names.extend(ends.into_iter().flatten().map(|it| it.namespace.as_str()));
+            }
+            Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => {}
         }
-        Event::Message(flow) => [&flow.message.source, &flow.message.destination].map(|endpoint| {
-            endpoint
-                .as_ref()
-                .map_or("", |endpoint| endpoint.namespace.as_str())
-        }),
-        Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => [""; 2],
     }
+    names.remove("");
+    names
 }

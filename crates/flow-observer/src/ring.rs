@@ -112,8 +112,9 @@ pub struct Lost {
 pub struct Slot {
     /// The event.
     pub event: Event,
-    /// The whole event as a response, encoded at most once for all readers.
-    pub(crate) encoded: OnceLock<Encoded>,
+    /// The whole event as a response, encoded at most once for all readers. Boxed, as most events
+    /// leave the ring without a reader.
+    pub(crate) encoded: OnceLock<Box<Encoded>>,
 }
 
 /// A run of events that were published together.

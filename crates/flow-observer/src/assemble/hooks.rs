@@ -34,7 +34,7 @@ impl Assembler {
     }
 
     /// Adds what the optional programs know to a flow of the probes.
-    pub(super) fn with_hooks(&mut self, mut flow: FlowRecord) -> FlowRecord {
+    pub(super) fn add_hooks(&mut self, flow: &mut FlowRecord) {
         if matches!(
             flow.observation,
             Observation::Trace { .. } | Observation::Closing { .. }
@@ -48,7 +48,6 @@ impl Assembler {
         } else {
             self.receiver(&flow.packet)
         };
-        flow
     }
 
     /// Who waits for a packet that comes from elsewhere: it belongs to no socket yet.

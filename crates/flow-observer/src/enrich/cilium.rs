@@ -6,7 +6,9 @@
 //! which address they belong to. Names and owners come from the snapshot as always, the identity
 //! from the record where it has one.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
+
+use foldhash::HashMap;
 
 use super::Snapshot;
 use crate::record::{Endpoint, Party};
@@ -38,12 +40,14 @@ pub(crate) struct CiliumEndpoints {
 }
 
 /// An endpoint of this node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Local {
     /// 0 as long as nobody told.
     id: u16,
-    /// As the snapshot had it last, and the same with the number.
-    known_as: Option<(Arc<Endpoint>, Arc<Endpoint>)>,
+    /// As it was known before, and the same with the number; the latest first. What the snapshot
+    /// has not is known by the record's identity, which a connection's two sides may tell
+    /// differently: one place would be written anew with each packet.
+    known_as: [Option<(Arc<Endpoint>, Arc<Endpoint>)>; 2],
 }
 
 impl Default for CiliumEndpoints {
@@ -59,7 +63,7 @@ impl Default for CiliumEndpoints {
             })
             .collect();
         Self {
-            local: HashMap::new(),
+            local: HashMap::default(),
             reserved,
             unknown: Arc::default(),
         }
@@ -74,7 +78,10 @@ impl CiliumEndpoints {
         }
         let local = self.local(address);
         if local.id != id {
-            *local = Local { id, known_as: None };
+            *local = Local {
+                id,
+                ..Local::default()
+            };
         }
     }
 
@@ -109,7 +116,7 @@ impl CiliumEndpoints {
         self.local
             .values()
             .find(|local| local.id == id)
-            .and_then(|local| local.known_as.as_ref())
+            .and_then(|local| local.known_as[0].as_ref())
             .map(|(_, described)| &**described)
     }
 
@@ -152,27 +159,25 @@ impl CiliumEndpoints {
     /// number or what is known of the endpoint changes.
     fn numbered(&mut self, address: IpAddr, known: Arc<Endpoint>) -> Arc<Endpoint> {
         let local = self.local(address);
-        match &local.known_as {
-            Some((before, described)) if Arc::ptr_eq(before, &known) => Arc::clone(described),
-            _ => {
-                let described = Arc::new(Endpoint {
-                    id: local.id.into(),
-                    ..Endpoint::clone(&known)
-                });
-                local.known_as = Some((known, Arc::clone(&described)));
-                described
+        for (before, described) in local.known_as.iter().flatten() {
+            if Arc::ptr_eq(before, &known) {
+                return Arc::clone(described);
             }
         }
+        let described = Arc::new(Endpoint {
+            id: local.id.into(),
+            ..Endpoint::clone(&known)
+        });
+        let latest = Some((known, Arc::clone(&described)));
+        local.known_as = [latest, local.known_as[0].take()];
+        described
     }
 
     fn local(&mut self, address: IpAddr) -> &mut Local {
         if self.local.len() >= MAX_LOCAL && !self.local.contains_key(&address) {
             self.local.clear();
         }
-        self.local.entry(address).or_insert(Local {
-            id: 0,
-            known_as: None,
-        })
+        self.local.entry(address).or_default()
     }
 }
 

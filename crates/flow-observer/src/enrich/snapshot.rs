@@ -1,10 +1,12 @@
 //! Who is behind each address, at one moment.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use super::{
     identity,
@@ -18,6 +20,7 @@ const CLUSTER: &str = "default";
 /// Everything that is known about addresses; never changed, only replaced.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Asked twice per event, so hashed fast: what is in it does not come from packets.
     by_address: HashMap<IpAddr, Arc<Endpoint>>,
     world: Arc<Endpoint>,
     unknown: Arc<Endpoint>,
@@ -33,7 +36,7 @@ impl Snapshot {
     /// Puts together what the providers know: the inventory, and this host's own addresses.
     #[must_use]
     pub fn new(node_name: &str, inventory: &Inventory, own_addresses: &[IpAddr]) -> Self {
-        let mut by_address = HashMap::new();
+        let mut by_address = HashMap::default();
         let remote_node = Arc::new(reserved(identity::REMOTE_NODE, "remote-node"));
         for node in inventory.nodes.iter().filter(|node| node.name != node_name) {
             by_address.extend(node.ips.iter().map(|&ip| (ip, Arc::clone(&remote_node))));
@@ -131,7 +134,7 @@ fn local_ids(node_name: &str, inventory: &Inventory) -> HashMap<usize, u32> {
         .map(|(index, endpoint)| ((&endpoint.namespace, &endpoint.pod, index), index))
         .collect();
     let mut taken = HashSet::new();
-    let mut ids = HashMap::new();
+    let mut ids = HashMap::default();
     for ((namespace, pod, _), index) in local {
         let wanted = identity::of_labels(&[namespace.clone(), pod.clone()]);
         // 0 stands for "not local"; a number that is taken moves to the next free one.

@@ -3,9 +3,10 @@
 //! A source hands out raw events as it finds them; what they mean is decided in `decode`. Only
 //! sources touch the outside.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use flow_api::flow::Flow;
+use foldhash::HashMap;
 
 use crate::{counters::StageCount, decode::Start, process::Process};
 

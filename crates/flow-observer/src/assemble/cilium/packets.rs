@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use probe_events::{TracePoint, TraceReason};
 
 use crate::{
-    assemble::{Assembler, Surroundings, now_ns},
+    assemble::{Assembler, Surroundings},
     decode::cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
     record::{Dropped, DroppedBy, FlowRecord, Interface, Observation, PolicyVerdict, Rare},
     rules,
@@ -67,7 +67,7 @@ impl Assembler {
                 ip_trace_id: notify.ip_trace_id,
                 ..Rare::default()
             }),
-            ..self.flow(now_ns(), observation, headers, source, destination)
+            ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
 
@@ -103,7 +103,7 @@ impl Assembler {
                 ip_trace_id: notify.ip_trace_id,
                 ..Rare::default()
             }),
-            ..self.flow(now_ns(), observation, headers, source, destination)
+            ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
 
@@ -140,7 +140,7 @@ impl Assembler {
         let observation = Observation::PolicyVerdict(decided);
         Some(FlowRecord {
             direction: rules::policy_direction(&decided),
-            ..self.flow(now_ns(), observation, headers, source, destination)
+            ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
 
@@ -167,7 +167,7 @@ impl Assembler {
                 proxy_port,
                 ..Rare::default()
             }),
-            ..self.flow(now_ns(), observation, headers, source, destination)
+            ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
 

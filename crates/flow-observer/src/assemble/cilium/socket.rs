@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use flow_filter::TcpFlags;
 
 use crate::{
-    assemble::{Assembler, Surroundings, now_ns},
+    assemble::{Assembler, Surroundings},
     decode::cilium::{SocketProtocol, TraceSockNotify},
     record::{FlowRecord, Ip, Observation, PacketHeaders, Transport},
     rules,
@@ -63,7 +63,7 @@ impl Assembler {
         };
         FlowRecord {
             socket_cookie: notify.cookie,
-            ..self.flow(now_ns(), observation, headers, source, destination)
+            ..self.flow(around.now_ns, observation, headers, source, destination)
         }
     }
 }

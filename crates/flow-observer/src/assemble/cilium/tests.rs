@@ -66,7 +66,7 @@ impl Node {
             ..Inventory::default()
         };
         let devices = LocalDevices {
-            names: [(9, "eth0".into())].into(),
+            names: [(9, "eth0".into())].into_iter().collect(),
             ..LocalDevices::default()
         };
         let counters = Arc::new(Counters::default());

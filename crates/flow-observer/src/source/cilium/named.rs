@@ -1,7 +1,6 @@
 //! Names of this host's devices, for a source whose events tell devices by number.
 
 use std::{
-    collections::HashMap,
     fs,
     path::Path,
     sync::Arc,
@@ -9,6 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 
 use crate::{
     counters::StageCount,

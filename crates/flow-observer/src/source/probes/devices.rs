@@ -1,12 +1,13 @@
 //! Which devices this host has, and what each is to the probes.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     io,
     net::IpAddr,
     sync::Arc,
 };
 
+use foldhash::HashMap;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage, AddressScope},
