@@ -140,7 +140,7 @@ impl Assembler {
             RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
             RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
             RawEvent::Lost { cpu, count } => {
-                self.counters.lost(count);
+                self.counters.lost(cpu, count);
                 Some(Event::Lost(Lost {
                     time_ns: now_ns(),
                     count,
@@ -197,7 +197,9 @@ impl Assembler {
                 })
             }
             Detail::Expired(detail) => {
-                let closing = decode::closing(&detail)?;
+                let Some(closing) = decode::closing(&detail) else {
+                    return self.undecodable("closing_without_point");
+                };
                 let (source, destination) = around.parties(&closing.packet);
                 let observation = Observation::Closing {
                     point: closing.point,

@@ -17,7 +17,8 @@ pub struct Counters {
     started: Instant,
     seen_flows: AtomicU64,
     closing_reports: AtomicU64,
-    lost: AtomicU64,
+    /// Records that the kernel could not hand over, by CPU.
+    lost: Mutex<BTreeMap<u32, u64>>,
     other_node: AtomicU64,
     received_copies: AtomicU64,
     sockets_elsewhere: AtomicU64,
@@ -79,7 +80,7 @@ impl Default for Counters {
             started: Instant::now(),
             seen_flows: AtomicU64::new(0),
             closing_reports: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            lost: Mutex::default(),
             other_node: AtomicU64::new(0),
             received_copies: AtomicU64::new(0),
             sockets_elsewhere: AtomicU64::new(0),
@@ -106,7 +107,7 @@ impl Counters {
     /// Records lost before the agent could read them.
     #[must_use]
     pub fn lost_records(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        lock(&self.lost).values().sum()
     }
 
     /// Records that could not be decoded, by reason.
@@ -127,7 +128,19 @@ impl Counters {
             is_loss,
         };
         let mut counts = lock(&self.source).clone();
-        counts.push(count(Stage::Source, "lost", &self.lost, true));
+        let lost = lock(&self.lost).clone();
+        let by_cpu = lost
+            .iter()
+            .map(|(cpu, &count)| (format!("cpu{cpu}"), count));
+        // A place to look at, also as long as there is nothing to see.
+        let none = lost.is_empty().then(|| (String::new(), 0));
+        counts.extend(by_cpu.chain(none).map(|(kind, count)| StageCount {
+            stage: Stage::Kernel,
+            what: "lost",
+            kind,
+            count,
+            is_loss: true,
+        }));
         let decode = |what, kind: &str, count, is_loss| StageCount {
             stage: Stage::Decode,
             what,
@@ -174,8 +187,8 @@ impl Counters {
             .fetch_add(closing_reports, Ordering::Relaxed);
     }
 
-    pub(crate) fn lost(&self, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
+    pub(crate) fn lost(&self, cpu: u32, count: u64) {
+        *lock(&self.lost).entry(cpu).or_default() += count;
     }
 
     /// A drop in the namespace of another node, or in one that was gone before anybody looked.
@@ -216,7 +229,7 @@ mod tests {
     fn each_number_is_listed_once_and_losses_say_that_they_are() {
         let counters = Counters::default();
         counters.published(5, 1);
-        counters.lost(3);
+        counters.lost(1, 3);
         counters.undecodable("short_packet");
         counters.undecodable("short_packet");
         counters.set_source(vec![StageCount {
@@ -238,7 +251,7 @@ mod tests {
             listed,
             [
                 row("kernel", "not_a_drop", "", 9, false),
-                row("source", "lost", "", 3, true),
+                row("kernel", "lost", "cpu1", 3, true),
                 row("decode", "undecodable", "short_packet", 2, true),
                 row("ring", "flows", "", 5, false),
                 row("ring", "closing_reports", "", 1, false),

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_scrape_tells_losses_apart_from_what_is_only_counted() {
         let counters = Arc::new(Counters::default());
-        counters.lost(3);
+        counters.lost(1, 3);
         counters.published(7, 0);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Numbers {
@@ -158,7 +158,7 @@ mod tests {
         let mut page = String::new();
         text::encode(&mut page, &registry).unwrap();
         for line in [
-            r#"palomar_lost_events_total{stage="source",what="lost",kind=""} 3"#,
+            r#"palomar_lost_events_total{stage="kernel",what="lost",kind="cpu1"} 3"#,
             r#"palomar_events_total{stage="ring",what="flows",kind=""} 7"#,
             r#"palomar_hook_on{hook="sockets"} 0"#,
             "palomar_ring_capacity 15",

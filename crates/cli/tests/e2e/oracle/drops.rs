@@ -14,12 +14,12 @@ use nix::sys::socket::{
 use testbed::{
     Cluster, Pod,
     exchange::{self, Family},
- wait,
+    wait,
 };
 
 use super::{
     Testimony,
-    packet::{Device, must_agree, Transport, Tuple, Way},
+    packet::{Device, Transport, Tuple, Way, must_agree},
     prepare,
     raw::Packet,
     told::Told,
@@ -346,10 +346,14 @@ fn no_neighbour(cluster: &Cluster) -> Result<Kind> {
     let [a, b, c, _] = api.ipv4().octets();
     let nobody = Ipv4Addr::new(a, b, c, 99);
     let sent = send(web, SocketAddr::from((nobody, CLOSED)), PACKETS)?;
-    wait::until("the end of the search for a neighbour", NEIGHBOUR_TIMEOUT, || {
-        let table = prepare::ip(node.namespace(), &format!("neigh show to {nobody}\n"))?;
-        Ok(table.contains("FAILED").then_some(()))
-    })?;
+    wait::until(
+        "the end of the search for a neighbour",
+        NEIGHBOUR_TIMEOUT,
+        || {
+            let table = prepare::ip(node.namespace(), &format!("neigh show to {nobody}\n"))?;
+            Ok(table.contains("FAILED").then_some(()))
+        },
+    )?;
     Ok(Kind {
         name: "a neighbour that does not answer",
         reason: "NEIGH_FAILED",

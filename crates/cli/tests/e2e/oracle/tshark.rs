@@ -99,7 +99,11 @@ fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
     let place = Place {
         node: node.to_owned(),
         device: capture::kind(&interface).context("an unknown device")?,
-        way: if number.is_multiple_of(2) { Way::In } else { Way::Out },
+        way: if number.is_multiple_of(2) {
+            Way::In
+        } else {
+            Way::Out
+        },
     };
     let [source, destination] = row.ends()?;
     let mut transport = row.transport()?;

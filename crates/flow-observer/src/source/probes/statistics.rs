@@ -46,7 +46,7 @@ impl Snapshot {
     /// The same as the agent's status and metrics have it.
     pub(super) fn stage_counts(&self) -> Vec<StageCount> {
         let count = |what, kind: &str, count, is_loss| StageCount {
-            stage: Stage::Source,
+            stage: Stage::Kernel,
             what,
             kind: kind.to_owned(),
             count,
