@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::warn;
+
 use crate::{
     assemble::Assembler,
     counters::Counters,
@@ -21,8 +23,9 @@ use crate::{
 
 /// How long the thread waits for events before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long an agent that ends goes on taking what its source has left.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an agent that ends goes on taking what its source has left. Detaching from some hundred
+/// devices and emptying the flow table takes a second, several where the processors are busy.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the source's own counts are asked for.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -76,6 +79,9 @@ impl Pipeline {
         let mut progress = self.source.finish();
         while progress == Progress::More && started.elapsed() < FINISH_TIMEOUT {
             progress = self.turn(newest_ns)?;
+        }
+        if progress == Progress::More {
+            warn!("ending before the source has handed out what it had left");
         }
         Ok(())
     }

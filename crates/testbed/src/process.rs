@@ -16,9 +16,9 @@ use nix::{
 
 use crate::{netns::Namespace, spawn::Spawner, wait};
 
-/// How long a child may take to end after SIGTERM before it is killed. Detaching the probes of a
-/// busy node takes well under a second.
-const TERMINATE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a child may take to end after SIGTERM before it is killed. An agent takes
+/// up to ten seconds to hand out what its flow table holds, where the processors are busy.
+const TERMINATE_TIMEOUT: Duration = Duration::from_secs(15);
 /// What is shown of a log when something fails: the last words matter most.
 const TAIL_LINES: usize = 20;
 
