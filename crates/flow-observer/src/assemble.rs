@@ -102,7 +102,7 @@ impl Assembler {
         let progress = source.poll(patience, limit, &mut |raw| {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
-            events.extend(self.event(raw, surroundings));
+            self.event(raw, surroundings, &mut events);
         })?;
         self.collected = events.len();
         Ok((events, progress))
@@ -118,23 +118,36 @@ impl Assembler {
         }
     }
 
-    fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings) -> Option<Event> {
-        match raw {
-            RawEvent::Record(bytes) => match decode::decode(bytes) {
-                Ok(decoded) => {
-                    let payload = bytes
-                        .get(decoded.packet.payload.clone())
-                        .unwrap_or_default();
-                    let application = self.application(&decoded.packet.headers, payload);
-                    let mut flow = self.probe_flow(decoded, surroundings)?;
-                    if application.is_some() {
-                        flow.rare.get_or_insert_default().application = application;
-                    }
-                    self.add_hooks(&mut flow);
-                    Some(Event::Flow(flow))
-                }
-                Err(error) => self.undecodable(error.reason()),
-            },
+    /// A record of our own probes, of which there are most: what is made of it is completed where
+    /// it stays, since it is large.
+    fn record(&mut self, bytes: &[u8], around: &Surroundings, events: &mut Vec<Event>) {
+        let decoded = match decode::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.counters.undecodable(error.reason());
+                return;
+            }
+        };
+        let Some(flow) = self.probe_flow(&decoded, around) else {
+            return;
+        };
+        events.push(Event::Flow(flow));
+        let Some(Event::Flow(flow)) = events.last_mut() else {
+            return;
+        };
+        let payload = bytes
+            .get(decoded.packet.payload.clone())
+            .unwrap_or_default();
+        let application = self.application(&decoded.packet.headers, payload);
+        if application.is_some() {
+            flow.rare.get_or_insert_default().application = application;
+        }
+        self.add_hooks(flow);
+    }
+
+    fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings, events: &mut Vec<Event>) {
+        let event = match raw {
+            RawEvent::Record(bytes) => return self.record(bytes, surroundings, events),
             RawEvent::Hook(bytes) => self.hook(bytes, surroundings),
             RawEvent::Cilium { cpu, bytes } => self.cilium_event(cpu, bytes, surroundings),
             RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
@@ -148,7 +161,8 @@ impl Assembler {
                 }))
             }
             RawEvent::Skipped(reason) => self.undecodable(reason),
-        }
+        };
+        events.extend(event);
     }
 
     fn undecodable<T>(&self, reason: &'static str) -> Option<T> {
@@ -157,15 +171,15 @@ impl Assembler {
     }
 
     /// A record of our own probes. `None` for what is no flow of this node.
-    fn probe_flow(&mut self, decoded: Decoded, around: &Surroundings) -> Option<FlowRecord> {
+    fn probe_flow(&mut self, decoded: &Decoded, around: &Surroundings) -> Option<FlowRecord> {
         self.note(decoded.packet.fault);
         let time_ns = (decoded.header.time_ns as i64).saturating_add(around.offset_ns);
         let (source, destination) = around.parties(&decoded.packet.headers);
-        match decoded.detail {
-            Detail::Trace {
+        match &decoded.detail {
+            &Detail::Trace {
                 point,
                 reason,
-                detail,
+                ref detail,
             } => {
                 let observation = Observation::Trace {
                     point,
@@ -197,7 +211,7 @@ impl Assembler {
                 })
             }
             Detail::Expired(detail) => {
-                let Some(closing) = decode::closing(&detail) else {
+                let Some(closing) = decode::closing(detail) else {
                     return self.undecodable("closing_without_point");
                 };
                 let (source, destination) = around.parties(&closing.packet);
@@ -219,7 +233,7 @@ impl Assembler {
                     ..self.flow(time_ns, observation, closing.packet, source, destination)
                 })
             }
-            Detail::Drop(DropDetail {
+            &Detail::Drop(DropDetail {
                 reason,
                 netns_inode,
                 netns_cookie,
@@ -330,7 +344,9 @@ impl Assembler {
         }
     }
 
-    /// A flow with what every source can tell, and nothing else.
+    /// A flow with what every source can tell, and nothing else. Inlined, as a flow is moved at some
+    /// expense.
+    #[inline(always)]
     fn flow(
         &mut self,
         time_ns: i64,

@@ -1,0 +1,86 @@
+//! Part `iperf`: what a connection between two pods loses to the probes at their default
+//! aggregation, with a reader at work.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use flow_observer::source::probes::ProbeConfig;
+use testbed::{Node, Pod, wait};
+
+use crate::{cluster, figures::Figures, observer::Observer};
+
+const ROUNDS: usize = 9;
+const SECONDS: &str = "2";
+/// How long a server may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) fn run() -> Result<()> {
+    let installed = Command::new("iperf3").arg("--version").output();
+    ensure!(
+        installed.is_ok(),
+        "the program iperf3 is missing: install the package iperf3"
+    );
+    let cluster = cluster()?;
+    let node = cluster.nodes().first().context("a cluster without nodes")?;
+    let (client, server) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
+    let (mut without, mut with, mut ratios) =
+        (Figures::default(), Figures::default(), Figures::default());
+    for round in 0..ROUNDS {
+        // Whoever is second finds the machine warm: in turns.
+        let (one, other);
+        if round % 2 == 0 {
+            one = gigabits(client, server)?;
+            other = observed(node, client, server)?;
+        } else {
+            other = observed(node, client, server)?;
+            one = gigabits(client, server)?;
+        }
+        without.add(one);
+        with.add(other);
+        ratios.add(other / one * 100.0);
+    }
+    println!("TCP (cubic), Gbit/s, median of {ROUNDS} rounds of {SECONDS} s (smallest to largest)");
+    println!("  without probes           {without}");
+    println!("  with, aggregation medium {with}");
+    println!(
+        "  of the medians {:.1} %, of the rounds {ratios} %",
+        with.median() / without.median() * 100.0
+    );
+    Ok(())
+}
+
+fn observed(node: &Node, client: &Pod, server: &Pod) -> Result<f64> {
+    let observer = Observer::start(node, &ProbeConfig::default(), None)?;
+    let rate = gigabits(client, server)?;
+    let seen = observer.counters.seen_flows();
+    let lost = observer.counters.lost_records();
+    observer.end()?;
+    ensure!(seen > 0 && lost == 0, "{seen} flows seen, {lost} lost");
+    Ok(rate)
+}
+
+/// What iperf3 says that arrived.
+fn gigabits(client: &Pod, server: &Pod) -> Result<f64> {
+    let mut listen = Command::new("iperf3");
+    listen.args(["-s", "-1"]).stdout(Stdio::null());
+    let mut serving = server.spawn(listen)?;
+    let address = server.ipv4().to_string();
+    let output = wait::until("an answer of iperf3", START_TIMEOUT, || {
+        let mut send = Command::new("iperf3");
+        send.args(["-c", &address, "-t", SECONDS, "-C", "cubic", "-J"])
+            .stdout(Stdio::piped());
+        let output = client.spawn(send)?.wait_with_output()?;
+        Ok(output.status.success().then_some(output))
+    })?;
+    serving.wait()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let received = &report["end"]["sum_received"]["bits_per_second"];
+    let bits = received
+        .as_f64()
+        .with_context(|| format!("no rate in what iperf3 said: {report}"))?;
+    ensure!(bits > 0.0, "nothing arrived");
+    Ok(bits / 1e9)
+}
