@@ -52,7 +52,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the source breaks.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), SourceError> {
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), SourceError> {
         let mut asked_at = Instant::now();
         let mut newest_ns = 0;
         let result = loop {

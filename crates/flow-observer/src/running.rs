@@ -90,7 +90,7 @@ impl Running {
 
 /// Starts the thread of a pipeline.
 fn read(
-    pipeline: Pipeline,
+    mut pipeline: Pipeline,
     stop: Arc<AtomicBool>,
     broken: oneshot::Sender<SourceError>,
 ) -> Result<JoinHandle<()>, AgentError> {

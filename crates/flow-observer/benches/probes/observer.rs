@@ -44,7 +44,7 @@ impl Observer {
             .namespace()
             .run(|| probes::start(config).context("cannot start the probes"))?;
         let counters = Arc::<Counters>::default();
-        let pipeline = Pipeline {
+        let mut pipeline = Pipeline {
             source: Box::new(probes.reader),
             assembler: Assembler::new(
                 Box::new(probes.names),
