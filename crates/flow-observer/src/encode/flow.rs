@@ -1,178 +1,16 @@
-//! From records to the bytes of responses.
-//!
-//! An event is encoded whole at most once, for all readers that want it whole; a reader with a
-//! field mask gets the wanted parts copied out of those bytes (`mask`).
+//! A record as the message of Hubble's contract.
 
-use bytes::Bytes;
-use flow_api::{
-    extension, flow, observer,
-    palomar::{self, FlowDetail},
-};
+use flow_api::flow;
 use probe_events::{TracePoint, TraceReason};
-use prost::Message as _;
-use prost_types::Timestamp;
 
+use super::{NodeFacts, timestamp, uuid_text};
 use crate::{
     decode::{datapath_file, summary::summary},
     record::{
         Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
-        Traffic, Transport, Tunnel, TunnelProtocol,
+        Transport, Tunnel, TunnelProtocol,
     },
-    ring::{Event, Lost, Slot},
 };
-
-/// What all events of a node share.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NodeFacts {
-    /// `cluster/node`, or the node alone in the default cluster.
-    pub name: String,
-}
-
-/// An event as the bytes of a response of its stream: `GetFlows`, `GetAgentEvents` or
-/// `GetDebugEvents`.
-#[derive(Clone, Debug)]
-pub(crate) struct Encoded {
-    /// The whole response.
-    pub(crate) response: Bytes,
-    /// The flow within it; empty for other events.
-    pub(crate) flow: Bytes,
-}
-
-/// The bytes of an event, encoded now or earlier.
-pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
-    slot.encoded
-        .get_or_init(|| Box::new(encode(&slot.event, node)))
-}
-
-fn encode(event: &Event, node: &NodeFacts) -> Encoded {
-    match event {
-        Event::Flow(record) => {
-            encoded_flow(&flow_message(record, node), &node.name, record.time_ns)
-        }
-        // A flow of another node keeps that node's name.
-        Event::Message(flow) => encoded_flow(&flow.message, &flow.message.node_name, flow.time_ns),
-        Event::Lost(lost) => Encoded {
-            response: lost_response(*lost, node).encode_to_vec().into(),
-            flow: Bytes::new(),
-        },
-        Event::Agent(event) => Encoded {
-            response: observer::GetAgentEventsResponse {
-                agent_event: Some((*event.message).clone()),
-                node_name: node.name.clone(),
-                time: Some(timestamp(event.time_ns)),
-            }
-            .encode_to_vec()
-            .into(),
-            flow: Bytes::new(),
-        },
-        Event::Debug(event) => Encoded {
-            response: observer::GetDebugEventsResponse {
-                debug_event: Some((*event.message).clone()),
-                node_name: node.name.clone(),
-                time: Some(timestamp(event.time_ns)),
-            }
-            .encode_to_vec()
-            .into(),
-            flow: Bytes::new(),
-        },
-    }
-}
-
-/// The event as a message; `None` for one that is no part of the stream of flows.
-pub(crate) fn response(
-    event: Event,
-    node: &NodeFacts,
-    with_detail: bool,
-) -> Option<observer::GetFlowsResponse> {
-    let time_ns = event.time_ns();
-    let flow = match event {
-        Event::Flow(record) => {
-            let mut flow = flow_message(&record, node);
-            flow.extensions = with_detail.then(|| extension::pack(&flow_detail(&record)));
-            flow
-        }
-        Event::Message(flow) => *flow.message,
-        Event::Lost(lost) => return Some(lost_response(lost, node)),
-        Event::Agent(_) | Event::Debug(_) => return None,
-    };
-    Some(observer::GetFlowsResponse {
-        node_name: flow.node_name.clone(),
-        time: Some(timestamp(time_ns)),
-        response_types: Some(observer::get_flows_response::ResponseTypes::Flow(flow)),
-    })
-}
-
-fn encoded_flow(flow: &flow::Flow, node_name: &str, time_ns: i64) -> Encoded {
-    let flow = flow.encode_to_vec();
-    let (response, at) = flow_response(&flow, node_name, time_ns);
-    let flow = response.slice(at..at + flow.len());
-    Encoded { response, flow }
-}
-
-/// A response around an encoded flow, and where in it the flow lies.
-pub(crate) fn flow_response(flow: &[u8], node_name: &str, time_ns: i64) -> (Bytes, usize) {
-    let envelope = observer::GetFlowsResponse {
-        node_name: node_name.to_owned(),
-        time: Some(timestamp(time_ns)),
-        response_types: None,
-    };
-    flow_in_envelope(&[flow], &envelope)
-}
-
-/// As [`flow_response`], with whatever else the response holds. The flow may come in parts.
-pub(crate) fn flow_in_envelope(
-    flow: &[&[u8]],
-    envelope: &observer::GetFlowsResponse,
-) -> (Bytes, usize) {
-    /// `GetFlowsResponse.flow` is field 1, length-delimited.
-    const FLOW_TAG: u8 = 1 << 3 | 2;
-    let flow_len: usize = flow.iter().map(|part| part.len()).sum();
-    let mut bytes = Vec::with_capacity(flow_len + envelope.encoded_len() + 11);
-    bytes.push(FLOW_TAG);
-    prost::encoding::encode_varint(flow_len as u64, &mut bytes);
-    let at = bytes.len();
-    for part in flow {
-        bytes.extend_from_slice(part);
-    }
-    bytes.extend_from_slice(&envelope.encode_to_vec());
-    (bytes.into(), at)
-}
-
-/// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
-pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
-    let flow = flow::Flow {
-        extensions: Some(extension::pack(&flow_detail(record))),
-        ..flow::Flow::default()
-    };
-    flow.encode_to_vec().into()
-}
-
-/// A gap before the ring.
-fn lost_response(lost: Lost, node: &NodeFacts) -> observer::GetFlowsResponse {
-    let event = flow::LostEvent {
-        source: flow::LostEventSource::PerfEventRingBuffer.into(),
-        num_events_lost: lost.count,
-        cpu: Some(lost.cpu as i32),
-        first: None,
-        last: None,
-    };
-    lost_event_response(event, lost.time_ns, node)
-}
-
-/// A lost event, as a response of this node.
-pub(crate) fn lost_event_response(
-    event: flow::LostEvent,
-    time_ns: i64,
-    node: &NodeFacts,
-) -> observer::GetFlowsResponse {
-    observer::GetFlowsResponse {
-        node_name: node.name.clone(),
-        time: Some(timestamp(time_ns)),
-        response_types: Some(observer::get_flows_response::ResponseTypes::LostEvents(
-            event,
-        )),
-    }
-}
 
 /// Who writes our flows.
 pub(crate) fn emitter() -> flow::Emitter {
@@ -286,60 +124,6 @@ fn dropped_in(by: &DroppedBy) -> Option<flow::FileInfo> {
             line: u32::from(*line),
         }),
     }
-}
-
-/// What clients get that ask for more than Hubble tells.
-fn flow_detail(record: &FlowRecord) -> FlowDetail {
-    let counts = &record.counts;
-    FlowDetail {
-        forward: traffic(counts.forward),
-        backward: traffic(counts.backward),
-        closing: matches!(record.observation, Observation::Closing { .. }),
-        tcp_retransmits: counts.tcp_retransmits,
-        tcp_resets_sent: counts.tcp_resets_sent,
-        process: record.process.as_ref().map(|process| palomar::Process {
-            pid: process.pid,
-            name: process.name.to_string(),
-            cgroup_id: process.cgroup_id,
-        }),
-        drop: match &record.observation {
-            Observation::Drop(Dropped {
-                by:
-                    DroppedBy::Kernel {
-                        reason,
-                        function,
-                        netns_inode,
-                    },
-                ..
-            }) => Some(palomar::KernelDrop {
-                reason: reason.to_string(),
-                function: function
-                    .as_ref()
-                    .map_or_else(String::new, |it| it.to_string()),
-                netns_inode: *netns_inode,
-                socket_cookie: record.socket_cookie,
-            }),
-            _ => None,
-        },
-        vlan_id: record.packet.vlan.map_or(0, u32::from),
-        application: record
-            .rare
-            .as_ref()
-            .and_then(|rare| rare.application.as_ref())
-            .map(|application| palomar::Application {
-                protocol: application.protocol().to_owned(),
-                name: application.name().unwrap_or_default().to_owned(),
-                summary: application.to_string(),
-            }),
-    }
-}
-
-/// Absent where nobody counts: a packet that was seen counts at least itself.
-fn traffic(traffic: Traffic) -> Option<palomar::Traffic> {
-    (traffic != Traffic::default()).then_some(palomar::Traffic {
-        packets: traffic.packets,
-        bytes: traffic.bytes,
-    })
 }
 
 fn ethernet(ethernet: Ethernet) -> flow::Ethernet {
@@ -495,28 +279,6 @@ fn interface(interface: &Interface) -> flow::NetworkInterface {
     }
 }
 
-/// Nanoseconds since 1970 as protobuf has them.
-pub(crate) fn timestamp(time_ns: i64) -> Timestamp {
-    const NANOS: i64 = 1_000_000_000;
-    Timestamp {
-        seconds: time_ns.div_euclid(NANOS),
-        nanos: time_ns.rem_euclid(NANOS) as i32,
-    }
-}
-
-/// The canonical text of a UUID: 8-4-4-4-12 digits.
-pub(crate) fn uuid_text(uuid: u128) -> String {
-    let digits = format!("{uuid:032x}");
-    let mut text = String::with_capacity(36);
-    for (index, digit) in digits.chars().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
@@ -526,26 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_and_after_1970_are_seconds_plus_nanoseconds() {
-        assert_eq!(
-            timestamp(1_500_000_000),
-            Timestamp {
-                seconds: 1,
-                nanos: 500_000_000
-            }
-        );
-        assert_eq!(
-            timestamp(-1),
-            Timestamp {
-                seconds: -1,
-                nanos: 999_999_999
-            }
-        );
-    }
-
-    #[test]
-    fn texts_are_canonical() {
-        assert_eq!(uuid_text(1), "00000000-0000-0000-0000-000000000001");
+    fn a_mac_address_has_two_digits_for_each_byte() {
         assert_eq!(mac_text([0xaa, 0, 1, 2, 3, 0xff]), "aa:00:01:02:03:ff");
     }
 }

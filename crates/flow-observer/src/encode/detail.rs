@@ -1,0 +1,73 @@
+//! What goes beyond Hubble's contract, for clients that ask.
+
+use bytes::Bytes;
+use flow_api::{
+    extension, flow,
+    palomar::{self, FlowDetail},
+};
+use prost::Message as _;
+
+use crate::record::{Dropped, DroppedBy, FlowRecord, Observation, Traffic};
+
+/// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
+pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
+    let flow = flow::Flow {
+        extensions: Some(extension::pack(&flow_detail(record))),
+        ..flow::Flow::default()
+    };
+    flow.encode_to_vec().into()
+}
+
+/// What clients get that ask for more than Hubble tells.
+pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
+    let counts = &record.counts;
+    FlowDetail {
+        forward: traffic(counts.forward),
+        backward: traffic(counts.backward),
+        closing: matches!(record.observation, Observation::Closing { .. }),
+        tcp_retransmits: counts.tcp_retransmits,
+        tcp_resets_sent: counts.tcp_resets_sent,
+        process: record.process.as_ref().map(|process| palomar::Process {
+            pid: process.pid,
+            name: process.name.to_string(),
+            cgroup_id: process.cgroup_id,
+        }),
+        drop: match &record.observation {
+            Observation::Drop(Dropped {
+                by:
+                    DroppedBy::Kernel {
+                        reason,
+                        function,
+                        netns_inode,
+                    },
+                ..
+            }) => Some(palomar::KernelDrop {
+                reason: reason.to_string(),
+                function: function
+                    .as_ref()
+                    .map_or_else(String::new, |it| it.to_string()),
+                netns_inode: *netns_inode,
+                socket_cookie: record.socket_cookie,
+            }),
+            _ => None,
+        },
+        vlan_id: record.packet.vlan.map_or(0, u32::from),
+        application: record
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.application.as_ref())
+            .map(|application| palomar::Application {
+                protocol: application.protocol().to_owned(),
+                name: application.name().unwrap_or_default().to_owned(),
+                summary: application.to_string(),
+            }),
+    }
+}
+
+/// Absent where nobody counts: a packet that was seen counts at least itself.
+fn traffic(traffic: Traffic) -> Option<palomar::Traffic> {
+    (traffic != Traffic::default()).then_some(palomar::Traffic {
+        packets: traffic.packets,
+        bytes: traffic.bytes,
+    })
+}
