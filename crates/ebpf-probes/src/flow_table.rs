@@ -27,7 +27,6 @@ const RST: u8 = 0x04;
 pub(crate) struct Passing {
     pub(crate) tuple: Tuple,
     pub(crate) sender_is_a: bool,
-    pub(crate) point: TracePoint,
     /// Leaves through the device, rather than comes in.
     pub(crate) outgoing: bool,
     pub(crate) now_ns: u64,
@@ -44,6 +43,10 @@ pub(crate) struct Verdict {
     pub(crate) reason: TraceReason,
     pub(crate) report: bool,
     pub(crate) counts: Counts,
+    /// The packet's side of its entry. The point is set there by [`Self::at`].
+    side: Option<*mut Side>,
+    /// The side has a point, from an earlier packet.
+    has_point: bool,
     /// Where the counts were taken from, so that they can be given back.
     taken_from: Option<(*mut FlowState, usize)>,
 }
@@ -70,7 +73,25 @@ impl Verdict {
                 other_packets: 0,
                 other_bytes: 0,
             },
+            side: None,
+            has_point: true,
             taken_from: None,
+        }
+    }
+
+    /// Whether it takes to know where the packet is: for a record, or for the table, where a later
+    /// packet of the same side is at the same point.
+    #[inline(always)]
+    pub(crate) fn needs_point(&self) -> bool {
+        self.report || !self.has_point
+    }
+
+    /// Says where the packet is.
+    #[inline(always)]
+    pub(crate) fn at(&self, point: TracePoint) {
+        if let Some(side) = self.side {
+            // SAFETY: the entry outlives this program, see `retire`.
+            unsafe { (*side).point = point as u8 + 1 };
         }
     }
 
@@ -127,8 +148,9 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
     // SAFETY: as above.
     let side = unsafe { side(state, index) };
     // SAFETY: as above.
+    let has_point = unsafe { (*side).point } != 0;
+    // SAFETY: as above.
     let new_flags = unsafe {
-        (*side).point = passing.point as u8 + 1;
         let seen = (*side).tcp_flags;
         let new = passing.tuple.tcp_flags & !seen;
         if new != 0 {
@@ -137,7 +159,11 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         new
     };
     if is_leaving || aggregation == Aggregation::None as u32 {
-        return Verdict::alone(reason, passing);
+        return Verdict {
+            side: Some(side),
+            has_point,
+            ..Verdict::alone(reason, passing)
+        };
     }
 
     // SAFETY: as above.
@@ -154,6 +180,8 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         count(Counter::Aggregated);
         return Verdict {
             report: false,
+            side: Some(side),
+            has_point,
             ..Verdict::alone(reason, passing)
         };
     }
@@ -173,6 +201,8 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         reason,
         report: true,
         counts,
+        side: Some(side),
+        has_point,
         taken_from: Some((state, index)),
     }
 }

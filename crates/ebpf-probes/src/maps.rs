@@ -27,7 +27,7 @@ pub(crate) static FLOWS: HashMap<FlowKey, FlowState> = HashMap::with_max_entries
 /// Ports of fragmented packets, from their first fragments. Fragments follow each other closely:
 /// the kernel itself waits 30 seconds for the last.
 #[map]
-pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, [u16; 2]> =
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> =
     LruHashMap::with_max_entries(8_192, 0);
 
 /// Addresses of this node's devices. Filled by user space.
@@ -97,6 +97,11 @@ pub(crate) struct FragmentKey {
     pub(crate) id: u32,
     pub(crate) protocol: u32,
 }
+
+/// Its ports, source first. Aligned so that the compiler may copy both at once on the stack.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+pub(crate) struct FragmentPorts(pub(crate) [u16; 2]);
 
 /// The layout as user space set it.
 #[inline(always)]

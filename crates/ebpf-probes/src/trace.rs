@@ -21,7 +21,7 @@ use crate::{
     maps::{LOCAL_ADDRESSES, Record, bounded, count, emit, settings},
     payload,
     tuple::{self, Role, Tuple},
-    walk::{self, Bytes, Headers, read_back},
+    walk::{self, Bytes, Headers, InPlace, read_back},
 };
 
 /// The next program decides (TCX_NEXT, and TC_ACT_UNSPEC on an older clsact hook).
@@ -33,10 +33,15 @@ const PASS_ON: i32 = -1;
 #[repr(C)]
 struct Work {
     key: FlowKey,
+    /// Of the packet that is spoken of: the inner one where there is a tunnel.
+    headers: Headers,
     outer: Headers,
-    inner: Headers,
     tuple: Tuple,
+    known: Known,
+    /// Bytes in the record: 0 as long as nothing was copied.
     copied: usize,
+    /// At most so many of them go into the record.
+    captured: usize,
     record: Record<TraceDetail>,
 }
 
@@ -101,91 +106,59 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     // need.
     // SAFETY: no arguments, no preconditions.
     let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is a valid __sk_buff for as long as the program runs.
-    let (ifindex, segments, vlan_present, vlan_tci) = unsafe {
-        (
-            (*skb).ifindex,
-            (*skb).gso_segs,
-            (*skb).vlan_present,
-            (*skb).vlan_tci,
-        )
-    };
     let packet_len = ctx.len();
-
     // SAFETY: the entry belongs to this CPU, and classifiers do not nest on one CPU.
     let work = unsafe { &mut *WORK.get_ptr_mut(0)? };
-    let copied = match copy::<{ TUNNEL_CAPTURE_BYTES as u64 }>(ctx, packet_len, &mut work.record) {
-        Some(copied) => copied,
-        None => {
-            count(Counter::Unreadable);
-            return None;
-        }
-    };
-    work.copied = copied;
-    let copied = read_back(&work.copied);
-    let bytes = Bytes::new(&work.record.packet, copied);
-    let mut captured = if copied > CAPTURE_BYTES {
-        CAPTURE_BYTES
-    } else {
-        copied
-    };
-
-    let mut headers = &mut work.outer;
-    *headers = Headers::NONE;
-    let has_headers = walk::outer(&bytes, hook.starts_at_ip, headers).is_some();
-    if hook.place as u8 == Place::Network as u8 && has_headers {
-        work.inner = Headers::NONE;
-        if walk::inner(&bytes, headers, &mut work.inner).is_some() {
-            headers = &mut work.inner;
-            captured = copied;
-        }
+    if !read_in_place(ctx, hook, work) && !read_copy(ctx, hook, work) {
+        count(Counter::Unreadable);
+        return None;
     }
-    work.tuple = Tuple::NONE;
-    let has_tuple = has_headers && tuple::of(&bytes, headers, &mut work.tuple).is_some();
+    let known = read_back(&work.known);
     let tuple = read_back(&work.tuple);
     let settings = settings();
     let has_payload = settings.payload_bytes != 0
-        && has_tuple
-        && payload::begins_message(&bytes, headers, &tuple);
+        && known as u8 == Known::Tuple as u8
+        && has_payload(ctx, packet_len, &work.headers, &tuple);
 
-    let is_for_this_node = has_headers && needs_destination(hook) && is_for_this_node(headers);
-    let cookie = if hook.place as u8 == Place::Host as u8 && hook.outgoing {
-        socket_cookie(ctx)
-    } else {
-        0
-    };
-    let point = point(hook, is_for_this_node, cookie);
+    let skb = ctx.skb.skb;
+    // SAFETY: the context is a valid __sk_buff for as long as the program runs.
+    let (ifindex, segments) = unsafe { ((*skb).ifindex, (*skb).gso_segs) };
     let segments = u64::from(segments.max(1));
     let mut passing = Passing {
         tuple,
         sender_is_a: false,
-        point,
         outgoing: hook.outgoing,
         now_ns,
         packets: segments,
         bytes: u64::from(packet_len) + u64::from(tuple.payload) * (segments - 1),
         must_report: has_payload,
         must_not_report: settings.aggregation == Aggregation::Low as u32
-            && !is_last(point, is_for_this_node),
+            && !is_last(hook, known, &work.headers),
     };
-    let verdict = if has_tuple && tuple.role as u8 != Role::Related as u8 {
+    let verdict = if known as u8 != Known::Tuple as u8 {
+        Verdict::alone(TraceReason::Unknown, &passing)
+    } else if tuple.role as u8 == Role::Related as u8 {
+        Verdict::alone(TraceReason::Related, &passing)
+    } else {
         work.key.place = hook.place as u8;
         work.key.scope = match hook.place {
             Place::Endpoint | Place::Host => ifindex,
             Place::Network | Place::Overlay => 0,
         };
-        passing.sender_is_a = tuple::fill_key(headers, &tuple, &mut work.key);
+        passing.sender_is_a = tuple::fill_key(&work.headers, &tuple, &mut work.key);
         flow_table::observe(&work.key, &passing)
-    } else if has_tuple {
-        Verdict::alone(TraceReason::Related, &passing)
-    } else {
-        Verdict::alone(TraceReason::Unknown, &passing)
     };
+    if !verdict.needs_point() {
+        return None;
+    }
+    let point = point(ctx, hook, known, &work.headers);
+    verdict.at(point);
     if !verdict.report {
         return None;
     }
 
+    let mut captured = captured(ctx, packet_len, work)?;
+    let copied = read_back(&work.copied);
     let record = &mut work.record;
     let mut flags = if hook.starts_at_ip {
         FLAG_STARTS_AT_IP
@@ -201,6 +174,8 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
             captured = more;
         }
     }
+    // SAFETY: as above.
+    let (vlan_present, vlan_tci) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
     let vlan = if vlan_present != 0 {
         flags |= FLAG_VLAN;
         vlan_tci as u16
@@ -230,11 +205,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         reserved: [0; 3],
         source_port,
         destination_port,
-        socket_cookie: if cookie != 0 {
-            cookie
-        } else {
-            socket_cookie(ctx)
-        },
+        socket_cookie: socket_cookie(ctx),
         packets: verdict.counts.packets,
         bytes: verdict.counts.bytes,
         other_packets: verdict.counts.other_packets,
@@ -247,9 +218,99 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     Some(())
 }
 
+/// How much of a packet could be told.
+#[repr(u8)]
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Known {
+    /// That it is there.
+    Nothing,
+    /// Its two ends' addresses.
+    Headers,
+    /// Which connection it belongs to, or which it speaks about.
+    Tuple,
+}
+
+/// Reads a plain packet where it lies. False where it is another, of which nothing is said.
+#[inline(always)]
+fn read_in_place(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
+    let packet = InPlace::new(ctx);
+    let Some(headers) = walk::plain(&packet, hook.starts_at_ip) else {
+        return false;
+    };
+    let mut tuple = Tuple::NONE;
+    if tuple::of(&packet, &headers, &mut tuple).is_none()
+        || (hook.place as u8 == Place::Network as u8
+            && walk::is_tunnel(&headers, tuple.destination_port))
+    {
+        return false;
+    }
+    work.headers = headers;
+    work.tuple = tuple;
+    work.known = Known::Tuple;
+    work.copied = 0;
+    true
+}
+
+/// Copies a packet, and reads it there. False where it cannot be copied.
+#[inline(always)]
+fn read_copy(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
+    let copied = copy::<{ TUNNEL_CAPTURE_BYTES as u64 }>(ctx, ctx.len(), &mut work.record);
+    let Some(copied) = copied else {
+        return false;
+    };
+    work.copied = copied;
+    let copied = read_back(&work.copied);
+    let bytes = Bytes::new(&work.record.packet, copied);
+    work.captured = CAPTURE_BYTES;
+    work.known = Known::Nothing;
+    work.tuple = Tuple::NONE;
+    work.headers = Headers::NONE;
+    if walk::outer(&bytes, hook.starts_at_ip, &mut work.headers).is_none() {
+        return true;
+    }
+    if hook.place as u8 == Place::Network as u8 {
+        work.outer = work.headers;
+        work.headers = Headers::NONE;
+        if walk::inner(&bytes, &work.outer, &mut work.headers).is_some() {
+            work.captured = TUNNEL_CAPTURE_BYTES;
+        } else {
+            work.headers = work.outer;
+        }
+    }
+    work.known = match tuple::of(&bytes, &work.headers, &mut work.tuple) {
+        Some(()) => Known::Tuple,
+        None => Known::Headers,
+    };
+    true
+}
+
+/// Copies the packet for its record, if that was not done, and says how many bytes belong there.
+#[inline(always)]
+fn captured(ctx: &TcContext, packet_len: u32, work: &mut Work) -> Option<usize> {
+    if work.copied != 0 {
+        return Some(work.copied.min(work.captured));
+    }
+    let copied = copy::<{ CAPTURE_BYTES as u64 }>(ctx, packet_len, &mut work.record)?;
+    work.copied = copied;
+    Some(copied)
+}
+
+/// Whether the packet holds the beginning of a message, which may lie in another piece of it than
+/// its headers.
+#[inline(always)]
+fn has_payload(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tuple) -> bool {
+    match payload::hint(tuple, packet_len) {
+        payload::Hint::None => false,
+        payload::Hint::Message => true,
+        payload::Hint::AskBytes => ctx
+            .load(tuple.payload as usize)
+            .is_ok_and(|first| payload::begins_message(first, headers.protocol)),
+    }
+}
+
 /// Where the packet is.
 #[inline(always)]
-fn point(hook: Hook, is_for_this_node: bool, cookie: u64) -> TracePoint {
+fn point(ctx: &TcContext, hook: Hook, known: Known, headers: &Headers) -> TracePoint {
     match (hook.place, hook.outgoing) {
         (Place::Endpoint, false) => TracePoint::FromEndpoint,
         (Place::Endpoint, true) => TracePoint::ToEndpoint,
@@ -257,36 +318,30 @@ fn point(hook: Hook, is_for_this_node: bool, cookie: u64) -> TracePoint {
         (Place::Network, true) => TracePoint::ToNetwork,
         (Place::Overlay, false) => TracePoint::FromOverlay,
         (Place::Overlay, true) => TracePoint::ToOverlay,
-        (Place::Host, false) if is_for_this_node => TracePoint::ToHost,
+        (Place::Host, false) if is_for_this_node(known, headers) => TracePoint::ToHost,
         (Place::Host, false) => TracePoint::ToStack,
         // What is routed has lost its socket on the way.
-        (Place::Host, true) if cookie != 0 => TracePoint::FromHost,
+        (Place::Host, true) if socket_cookie(ctx) != 0 => TracePoint::FromHost,
         (Place::Host, true) => TracePoint::FromStack,
     }
 }
 
-/// Whether it matters where the packet is going.
-#[inline(always)]
-fn needs_destination(hook: Hook) -> bool {
-    !hook.outgoing && matches!(hook.place, Place::Host | Place::Network)
-}
-
 /// No other point follows, so that a packet that is reported once is reported here.
 #[inline(always)]
-fn is_last(point: TracePoint, is_for_this_node: bool) -> bool {
-    match point {
-        TracePoint::FromNetwork => is_for_this_node,
-        TracePoint::FromEndpoint
-        | TracePoint::FromOverlay
-        | TracePoint::FromHost
-        | TracePoint::FromStack => false,
+fn is_last(hook: Hook, known: Known, headers: &Headers) -> bool {
+    match (hook.place, hook.outgoing) {
+        (Place::Network, false) => is_for_this_node(known, headers),
+        (Place::Endpoint | Place::Overlay, false) | (Place::Host, true) => false,
         _ => true,
     }
 }
 
 #[inline(always)]
-fn is_for_this_node(headers: &Headers) -> bool {
+fn is_for_this_node(known: Known, headers: &Headers) -> bool {
     const LOOPBACK: u64 = 0x7f_ffff_0000;
+    if known as u8 == Known::Nothing as u8 {
+        return false;
+    }
     let [high, low] = headers.destination;
     (high == 0 && low & 0xff_ffff_ffff == LOOPBACK)
         // SAFETY: plain look-up; only its success matters.

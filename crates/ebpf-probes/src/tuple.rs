@@ -3,8 +3,8 @@
 use probe_events::FlowKey;
 
 use crate::{
-    maps::{FRAGMENTS, FragmentKey},
-    walk::{Bytes, Fragment, Headers, ICMP, ICMPV6, SCTP, TCP, UDP},
+    maps::{FRAGMENTS, FragmentKey, FragmentPorts},
+    walk::{Fragment, Headers, ICMP, ICMPV6, Read, SCTP, TCP, UDP},
 };
 
 const SYN: u8 = 0x02;
@@ -62,7 +62,7 @@ pub(crate) enum Role {
 /// Reads the transport header. `None` where there is no connection to speak of: protocols without
 /// ports, messages such as neighbour discovery, fragments whose first was not seen.
 #[inline(always)]
-pub(crate) fn of(bytes: &Bytes, headers: &Headers, into: &mut Tuple) -> Option<()> {
+pub(crate) fn of(bytes: &impl Read, headers: &Headers, into: &mut Tuple) -> Option<()> {
     if headers.fragment == Fragment::Later {
         let [source_port, destination_port] = later_fragment(headers)?;
         into.source_port = source_port;
@@ -98,7 +98,7 @@ pub(crate) fn of(bytes: &Bytes, headers: &Headers, into: &mut Tuple) -> Option<(
         _ => return None,
     }
     if headers.fragment == Fragment::First {
-        let ports = [into.source_port, into.destination_port];
+        let ports = FragmentPorts([into.source_port, into.destination_port]);
         // Fails for want of memory only; then the later fragments have no ports.
         FRAGMENTS.insert(&fragment_key(headers), &ports, 0).ok();
     }
@@ -109,7 +109,7 @@ pub(crate) fn of(bytes: &Bytes, headers: &Headers, into: &mut Tuple) -> Option<(
 #[inline(always)]
 pub(crate) fn later_fragment(headers: &Headers) -> Option<[u16; 2]> {
     // SAFETY: plain look-up; the value is copied at once.
-    unsafe { FRAGMENTS.get(&fragment_key(headers)) }.copied()
+    unsafe { FRAGMENTS.get(&fragment_key(headers)) }.map(|ports| ports.0)
 }
 
 #[inline(always)]

@@ -1,8 +1,10 @@
 //! From a packet's first bytes to its connection's two ends.
 //!
-//! Works on the copy of the packet in the record that is being put together, so that one call of a
-//! helper serves the whole walk.
+//! The plainest packets, which are nearly all, are read where they lie. The others are copied into
+//! the record that is being put together and walked there: the kernel may keep them in pieces, and
+//! would have every step tested against the end of the first one.
 
+use aya_ebpf::programs::TcContext;
 use probe_events::TUNNEL_CAPTURE_BYTES;
 
 use crate::atomic::forget;
@@ -35,6 +37,43 @@ const VXLAN_PORT: u16 = 4789;
 const VXLAN_LINUX_PORT: u16 = 8472;
 const GENEVE_PORT: u16 = 6081;
 
+/// Where the bytes of a packet are read from.
+pub(crate) trait Read {
+    /// The bytes at an offset, `None` where the packet, or what is there of it, ends before.
+    fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+}
+
+/// A packet where it lies, as far as its first piece goes. Offsets must be constants to the
+/// verifier.
+pub(crate) struct InPlace {
+    start: usize,
+    end: usize,
+}
+
+impl InPlace {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        // The compiler would otherwise compare the lower halves, which is all that it sees loaded;
+        // to the verifier, that compares no pointers.
+        Self {
+            start: forget(ctx.data()),
+            end: forget(ctx.data_end()),
+        }
+    }
+}
+
+impl Read for InPlace {
+    #[inline(always)]
+    fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: within the packet, as tested; bytes need no alignment.
+        Some(unsafe { (at as *const [u8; N]).read_unaligned() })
+    }
+}
+
 /// A packet's first bytes, as far as they were copied.
 pub(crate) struct Bytes {
     start: *const u8,
@@ -51,10 +90,11 @@ impl Bytes {
             length,
         }
     }
+}
 
-    /// The bytes at an offset, `None` where the copy ends before.
+impl Read for Bytes {
     #[inline(always)]
-    pub(crate) fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         const { assert!(N <= LARGEST_READ) };
         if offset + N > self.length {
             return None;
@@ -116,6 +156,57 @@ pub(crate) enum Fragment {
     Later = 2,
 }
 
+/// Finds the IP header of a plain packet: TCP or UDP in IPv4 without options or IPv6 without
+/// extensions, in one piece. `None` says nothing of what else it is: see [`outer`].
+#[inline(always)]
+pub(crate) fn plain(packet: &InPlace, starts_at_ip: bool) -> Option<Headers> {
+    const PLAIN_IPV4: u8 = 0x45;
+    let (at, is_ipv6) = if starts_at_ip {
+        let [version] = packet.at(0)?;
+        (0, version >> 4 == 6)
+    } else {
+        match u16::from_be_bytes(packet.at(ETHERNET_HEADER - 2)?) {
+            ETHERTYPE_IPV4 => (ETHERNET_HEADER, false),
+            ETHERTYPE_IPV6 => (ETHERNET_HEADER, true),
+            _ => return None,
+        }
+    };
+    let mut headers = Headers::NONE;
+    if is_ipv6 {
+        let word = |index: usize| packet.at(at + 8 + index * 8).map(u64::from_ne_bytes);
+        let ([destination_high, destination_low], [protocol]) =
+            ([word(2)?, word(3)?], packet.at(at + 6)?);
+        headers.source = [word(0)?, word(1)?];
+        headers.destination = [destination_high, destination_low];
+        headers.protocol = protocol;
+        headers.transport = (at + 40) as u32;
+    } else {
+        let destination = packet.at(at + 16)?;
+        let [first] = packet.at(at)?;
+        let [offset_high, offset_low]: [u8; 2] = packet.at(at + 6)?;
+        // The remaining bit says that the packet may not be taken apart.
+        if first != PLAIN_IPV4 || (offset_high & 0xbf) | offset_low != 0 {
+            return None;
+        }
+        headers.source = mapped(packet.at(at + 12)?);
+        headers.destination = mapped(destination);
+        [headers.protocol] = packet.at(at + 9)?;
+        headers.transport = (at + 20) as u32;
+    }
+    matches!(headers.protocol, TCP | UDP).then_some(headers)
+}
+
+/// Whether there may be a packet within, see [`inner`]: for one in place.
+#[inline(always)]
+pub(crate) fn is_tunnel(headers: &Headers, destination_port: u16) -> bool {
+    headers.protocol == UDP && is_tunnel_port(destination_port)
+}
+
+#[inline(always)]
+fn is_tunnel_port(port: u16) -> bool {
+    matches!(port, VXLAN_PORT | VXLAN_LINUX_PORT | GENEVE_PORT)
+}
+
 /// Finds the IP header. `None` where there is none, or it is cut.
 #[inline(always)]
 pub(crate) fn outer(bytes: &Bytes, starts_at_ip: bool, into: &mut Headers) -> Option<()> {
@@ -134,10 +225,10 @@ pub(crate) fn inner(bytes: &Bytes, outer: &Headers, into: &mut Headers) -> Optio
     }
     let udp = outer.transport as usize;
     let port = u16::from_be_bytes(bytes.at(udp + 2)?);
-    let tunnel: [u8; 8] = match port {
-        VXLAN_PORT | VXLAN_LINUX_PORT | GENEVE_PORT => bytes.at(udp + 8)?,
-        _ => return None,
-    };
+    if !is_tunnel_port(port) {
+        return None;
+    }
+    let tunnel: [u8; 8] = bytes.at(udp + 8)?;
     let after = udp + 16;
     if port == GENEVE_PORT {
         let options = usize::from(tunnel[0] & 0x3f) * 4;
