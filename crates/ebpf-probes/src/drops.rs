@@ -224,7 +224,7 @@ fn capture<const N: usize>(
         .tail
         .checked_sub(start.at)
         .ok_or(Counter::Unreadable)?;
-    let captured = bounded::<{ CAPTURE_BYTES as u64 }>(available).ok_or(Counter::Unreadable)?;
+    let captured = bounded::<CAPTURE_BYTES>(available).ok_or(Counter::Unreadable)?;
     const { assert!(N >= CAPTURE_BYTES) };
     // SAFETY: the helper reads kernel memory safely and fails where there is none; the buffer
     // holds `captured` bytes.

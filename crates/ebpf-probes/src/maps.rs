@@ -135,12 +135,12 @@ pub(crate) fn count(counter: Counter) {
     }
 }
 
-/// A record under construction, too large for the stack.
+/// A record under construction: too large for the stack, unless in the ring itself.
 #[repr(C)]
-pub(crate) struct Record<Detail> {
+pub(crate) struct Record<Detail, const BYTES: usize = PAYLOAD_CAPTURE_BYTES> {
     pub(crate) header: EventHeader,
     pub(crate) detail: Detail,
-    pub(crate) packet: [u8; PAYLOAD_CAPTURE_BYTES],
+    pub(crate) packet: [u8; BYTES],
 }
 
 /// Puts the record into the ring, cut after its last captured byte. False when the ring is full.
@@ -157,15 +157,20 @@ pub(crate) fn emit<Detail>(record: &Record<Detail>, captured: usize) -> bool {
 /// Puts `length` bytes into the ring. False when it is full.
 #[inline(always)]
 pub(crate) fn output(bytes: *const u8, length: u64, now_ns: u64) -> bool {
-    let wake = if is_time_to_wake(now_ns) {
+    let wake = wake(now_ns);
+    // SAFETY: callers pass initialised memory of at least `length` bytes.
+    let result = unsafe { bpf_ringbuf_output(ring(), bytes.cast_mut().cast(), length, wake) };
+    result == 0
+}
+
+/// Whether to wake the reader, as the ring's helpers want to be told.
+#[inline(always)]
+pub(crate) fn wake(now_ns: u64) -> u64 {
+    u64::from(if is_time_to_wake(now_ns) {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP
-    };
-    // SAFETY: callers pass initialised memory of at least `length` bytes.
-    let result =
-        unsafe { bpf_ringbuf_output(ring(), bytes.cast_mut().cast(), length, u64::from(wake)) };
-    result == 0
+    })
 }
 
 /// Whether the reader wants to be woken, and was not just now. Two CPUs may both wake it.
@@ -176,7 +181,9 @@ fn is_time_to_wake(now_ns: u64) -> bool {
     };
     // SAFETY: entries of an array stay where they are; whole words are read and written.
     unsafe {
-        let is_wanted = (*reader).asleep != 0 || unread() > WAKE_AT_BYTES;
+        // What is unread is looked at by one record of eight, as its nanoseconds have it: reading
+        // the reader's place takes its cache line away from it.
+        let is_wanted = (*reader).asleep != 0 || (now_ns & 7 == 0 && unread() > WAKE_AT_BYTES);
         let is_due = now_ns.wrapping_sub((*reader).woken_ns) > WAKE_EVERY_NS;
         if is_wanted && is_due {
             (*reader).woken_ns = now_ns;
@@ -200,15 +207,15 @@ fn ring() -> *mut core::ffi::c_void {
 /// The number of bytes to copy of `available`: at least 1, at most `MAX`, in a form whose bounds
 /// the verifier can follow. `None` when there are none.
 #[inline(always)]
-pub(crate) fn bounded<const MAX: u64>(available: u64) -> Option<usize> {
+pub(crate) fn bounded<const MAX: usize>(available: u64) -> Option<usize> {
     // The compiler would otherwise fold the two tests below into knowledge about where `available`
     // came from, which the verifier does not share.
     let mut length = forget(available as usize);
     if length == 0 {
         return None;
     }
-    if length > MAX as usize {
-        length = MAX as usize;
+    if length > MAX {
+        length = MAX;
     }
     Some(length)
 }

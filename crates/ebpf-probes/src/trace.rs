@@ -18,7 +18,7 @@ use probe_events::{
 
 use crate::{
     flow_table::{self, Passing, Verdict},
-    maps::{LOCAL_ADDRESSES, Record, bounded, count, emit, settings},
+    maps::{EVENTS, LOCAL_ADDRESSES, Record, bounded, count, emit, settings, wake},
     payload,
     tuple::{self, Role, Tuple},
     walk::{self, Bytes, Headers, InPlace, read_back},
@@ -26,6 +26,10 @@ use crate::{
 
 /// The next program decides (TCX_NEXT, and TC_ACT_UNSPEC on an older clsact hook).
 const PASS_ON: i32 = -1;
+
+/// Packets up to this length are reported in records of their own size: acknowledgements, handshakes
+/// and most questions to DNS. A record that is put together in the ring has one of two lengths.
+const SHORT_BYTES: usize = 96;
 
 /// What a program has on its hands: too large for the stack. And the verifier, which follows each
 /// value through the stack, does not follow them through a map: ways that come to the same place
@@ -40,7 +44,7 @@ struct Work {
     known: Known,
     /// Bytes in the record: 0 as long as nothing was copied.
     copied: usize,
-    /// At most so many of them go into the record.
+    /// So many go into an ordinary record.
     captured: usize,
     record: Record<TraceDetail>,
 }
@@ -102,10 +106,11 @@ programs! {
 
 #[inline(always)]
 fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
-    // A few milliseconds behind at most, and much cheaper than the exact time, which only records
-    // need.
-    // SAFETY: no arguments, no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    let settings = settings();
+    // The coarse time is a few milliseconds behind at most, and much cheaper than the exact one,
+    // which only records need.
+    let is_exact = settings.aggregation == Aggregation::None as u32;
+    let now_ns = if is_exact { exact_ns() } else { coarse_ns() };
     let packet_len = ctx.len();
     // SAFETY: the entry belongs to this CPU, and classifiers do not nest on one CPU.
     let work = unsafe { &mut *WORK.get_ptr_mut(0)? };
@@ -115,7 +120,6 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     }
     let known = read_back(&work.known);
     let tuple = read_back(&work.tuple);
-    let settings = settings();
     let has_payload = settings.payload_bytes != 0
         && known as u8 == Known::Tuple as u8
         && has_payload(ctx, packet_len, &work.headers, &tuple);
@@ -157,9 +161,6 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         return None;
     }
 
-    let mut captured = captured(ctx, packet_len, work)?;
-    let copied = read_back(&work.copied);
-    let record = &mut work.record;
     let mut flags = if hook.starts_at_ip {
         FLAG_STARTS_AT_IP
     } else {
@@ -167,12 +168,6 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     };
     if has_payload {
         flags |= FLAG_PAYLOAD;
-        let wanted = packet_len.min(settings.payload_bytes);
-        if wanted as usize > copied
-            && let Some(more) = copy::<{ PAYLOAD_CAPTURE_BYTES as u64 }>(ctx, wanted, record)
-        {
-            captured = more;
-        }
     }
     // SAFETY: as above.
     let (vlan_present, vlan_tci) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
@@ -188,19 +183,18 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     } else {
         (0, 0)
     };
-    record.header = EventHeader {
+    let header = EventHeader {
         kind: KIND_TRACE,
         version: RECORD_VERSION,
         flags,
         point: point as u8,
         ifindex,
-        // SAFETY: no arguments, no preconditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
+        time_ns: if is_exact { now_ns } else { exact_ns() },
         packet_len,
-        captured_len: captured as u16,
+        captured_len: 0,
         vlan,
     };
-    record.detail = TraceDetail {
+    let detail = TraceDetail {
         reason: verdict.reason as u8,
         reserved: [0; 3],
         source_port,
@@ -211,7 +205,19 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         other_packets: verdict.counts.other_packets,
         other_bytes: verdict.counts.other_bytes,
     };
-    if !emit(record, captured) {
+    let sent = if has_payload || read_back(&work.copied) != 0 {
+        let wanted = if has_payload {
+            settings.payload_bytes
+        } else {
+            0
+        };
+        emit_copy(ctx, work, wanted, header, detail)
+    } else if packet_len <= SHORT_BYTES as u32 {
+        emit_in_place::<SHORT_BYTES>(ctx, header, detail)
+    } else {
+        emit_in_place::<CAPTURE_BYTES>(ctx, header, detail)
+    };
+    if !sent {
         verdict.give_back();
         count(Counter::LostTrace);
     }
@@ -248,13 +254,14 @@ fn read_in_place(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
     work.tuple = tuple;
     work.known = Known::Tuple;
     work.copied = 0;
+    work.captured = CAPTURE_BYTES;
     true
 }
 
 /// Copies a packet, and reads it there. False where it cannot be copied.
 #[inline(always)]
 fn read_copy(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
-    let copied = copy::<{ TUNNEL_CAPTURE_BYTES as u64 }>(ctx, ctx.len(), &mut work.record);
+    let copied = copy::<TUNNEL_CAPTURE_BYTES>(ctx, ctx.len(), &mut work.record);
     let Some(copied) = copied else {
         return false;
     };
@@ -284,15 +291,62 @@ fn read_copy(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
     true
 }
 
-/// Copies the packet for its record, if that was not done, and says how many bytes belong there.
+/// Puts together a record of a packet that was copied, or of which more is wanted than of others.
+/// False when it did not get into the ring.
 #[inline(always)]
-fn captured(ctx: &TcContext, packet_len: u32, work: &mut Work) -> Option<usize> {
-    if work.copied != 0 {
-        return Some(work.copied.min(work.captured));
+fn emit_copy(
+    ctx: &TcContext,
+    work: &mut Work,
+    wanted: u32,
+    header: EventHeader,
+    detail: TraceDetail,
+) -> bool {
+    let copied = read_back(&work.copied);
+    let usual = read_back(&work.captured);
+    let wanted = wanted.max(usual as u32).min(header.packet_len);
+    let mut captured = copied.min(usual);
+    if wanted as usize > copied {
+        let Some(more) = copy::<PAYLOAD_CAPTURE_BYTES>(ctx, wanted, &mut work.record) else {
+            return false;
+        };
+        captured = more;
     }
-    let copied = copy::<{ CAPTURE_BYTES as u64 }>(ctx, packet_len, &mut work.record)?;
-    work.copied = copied;
-    Some(copied)
+    work.record.header = header;
+    work.record.header.captured_len = captured as u16;
+    work.record.detail = detail;
+    emit(&work.record, captured)
+}
+
+/// Puts together a record in the ring, with at most `BYTES` of the packet. False when it is full.
+#[inline(always)]
+fn emit_in_place<const BYTES: usize>(
+    ctx: &TcContext,
+    header: EventHeader,
+    detail: TraceDetail,
+) -> bool {
+    let Some(length) = bounded::<BYTES>(u64::from(header.packet_len)) else {
+        return false;
+    };
+    let Some(mut entry) = EVENTS.reserve::<Record<TraceDetail, BYTES>>(0) else {
+        return false;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the entry is this program's until it is submitted, and as large as the record. What
+    // is left of it after a shorter packet holds what the ring held before; nobody reads it.
+    let result = unsafe {
+        (*record).header = header;
+        (*record).header.captured_len = length as u16;
+        (*record).detail = detail;
+        let into = (&raw mut (*record).packet).cast();
+        load_bytes(ctx.as_ptr().cast(), 0, into, length as u32)
+    };
+    let wake = wake(header.time_ns);
+    if result == 0 {
+        entry.submit(wake);
+    } else {
+        entry.discard(wake);
+    }
+    result == 0
 }
 
 /// Whether the packet holds the beginning of a message, which may lie in another piece of it than
@@ -349,6 +403,18 @@ fn is_for_this_node(known: Known, headers: &Headers) -> bool {
 }
 
 #[inline(always)]
+fn exact_ns() -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+fn coarse_ns() -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+#[inline(always)]
 fn socket_cookie(ctx: &TcContext) -> u64 {
     // SAFETY: a valid context; 0 when the packet has no socket.
     unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
@@ -357,12 +423,12 @@ fn socket_cookie(ctx: &TcContext) -> u64 {
 /// Copies the first bytes of the packet, at most `MAX` of `available`; the kernel gathers them
 /// where they are scattered.
 #[inline(always)]
-fn copy<const MAX: u64>(
+fn copy<const MAX: usize>(
     ctx: &TcContext,
     available: u32,
     into: &mut Record<TraceDetail>,
 ) -> Option<usize> {
-    const { assert!(MAX as usize <= PAYLOAD_CAPTURE_BYTES) };
+    const { assert!(MAX <= PAYLOAD_CAPTURE_BYTES) };
     let length = bounded::<MAX>(u64::from(available))?;
     // SAFETY: `length` is between 1 and the size of the buffer, and at most the packet's length.
     let result = unsafe {

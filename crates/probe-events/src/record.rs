@@ -57,7 +57,8 @@ pub struct EventHeader {
     pub time_ns: u64,
     /// Length of the packet from the first captured byte on. A GSO packet counts whole.
     pub packet_len: u32,
-    /// Packet bytes after the detail, at most [`PAYLOAD_CAPTURE_BYTES`].
+    /// Packet bytes after the detail, at most [`PAYLOAD_CAPTURE_BYTES`]. What the record holds
+    /// beyond them means nothing.
     pub captured_len: u16,
     /// The tag control information, priority and VLAN number, with [`FLAG_VLAN`]; else 0.
     pub vlan: u16,
