@@ -28,7 +28,7 @@ use crate::{
 const PASS_ON: i32 = -1;
 
 /// Packets up to this length are reported in records of their own size: acknowledgements, handshakes
-/// and most questions to DNS. A record that is put together in the ring has one of two lengths.
+/// and most questions to DNS. A record that is put together in the ring has one of few lengths.
 const SHORT_BYTES: usize = 96;
 
 /// What a program has on its hands: too large for the stack. And the verifier, which follows each
@@ -212,6 +212,9 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
             0
         };
         emit_copy(ctx, work, wanted, header, detail)
+    } else if hook.place as u8 == Place::Network as u8 && read_back(&work.captured) > CAPTURE_BYTES
+    {
+        emit_in_place::<TUNNEL_CAPTURE_BYTES>(ctx, header, detail)
     } else if packet_len <= SHORT_BYTES as u32 {
         emit_in_place::<SHORT_BYTES>(ctx, header, detail)
     } else {
@@ -240,21 +243,30 @@ enum Known {
 #[inline(always)]
 fn read_in_place(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
     let packet = InPlace::new(ctx);
-    let Some(headers) = walk::plain(&packet, hook.starts_at_ip) else {
+    let Some(mut headers) = walk::plain(&packet, hook.starts_at_ip) else {
         return false;
     };
     let mut tuple = Tuple::NONE;
-    if tuple::of(&packet, &headers, &mut tuple).is_none()
-        || (hook.place as u8 == Place::Network as u8
-            && walk::is_tunnel(&headers, tuple.destination_port))
-    {
+    if tuple::of(&packet, &headers, &mut tuple).is_none() {
         return false;
+    }
+    let mut captured = CAPTURE_BYTES;
+    if hook.place as u8 == Place::Network as u8 && walk::is_tunnel(&headers, tuple.destination_port)
+    {
+        let Some(inner) = walk::plain_inner(&packet, &headers, tuple.destination_port) else {
+            return false;
+        };
+        headers = inner;
+        if tuple::of(&packet, &headers, &mut tuple).is_none() {
+            return false;
+        }
+        captured = TUNNEL_CAPTURE_BYTES;
     }
     work.headers = headers;
     work.tuple = tuple;
     work.known = Known::Tuple;
     work.copied = 0;
-    work.captured = CAPTURE_BYTES;
+    work.captured = captured;
     true
 }
 
@@ -356,9 +368,13 @@ fn has_payload(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tupl
     match payload::hint(tuple, packet_len) {
         payload::Hint::None => false,
         payload::Hint::Message => true,
-        payload::Hint::AskBytes => ctx
-            .load(tuple.payload as usize)
-            .is_ok_and(|first| payload::begins_message(first, headers.protocol)),
+        payload::Hint::AskBytes => {
+            let at = tuple.payload as usize;
+            InPlace::new(ctx)
+                .at_any(at)
+                .or_else(|| ctx.load(at).ok())
+                .is_some_and(|first| payload::begins_message(first, headers.protocol))
+        }
     }
 }
 

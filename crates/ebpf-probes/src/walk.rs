@@ -36,6 +36,8 @@ const VXLAN_PORT: u16 = 4789;
 /// What Linux used before the number was assigned, and Flannel and Cilium still do.
 const VXLAN_LINUX_PORT: u16 = 8472;
 const GENEVE_PORT: u16 = 6081;
+/// The flag that says that the network number is valid, which must be set (RFC 7348, section 5).
+const VXLAN_HAS_NUMBER: u8 = 0x08;
 
 /// Where the bytes of a packet are read from.
 pub(crate) trait Read {
@@ -44,7 +46,7 @@ pub(crate) trait Read {
 }
 
 /// A packet where it lies, as far as its first piece goes. Offsets must be constants to the
-/// verifier.
+/// verifier, unless [`InPlace::at_any`] is asked.
 pub(crate) struct InPlace {
     start: usize,
     end: usize,
@@ -59,6 +61,20 @@ impl InPlace {
             start: forget(ctx.data()),
             end: forget(ctx.data_end()),
         }
+    }
+
+    /// As [`Read::at`], for offsets of which the verifier knows nothing.
+    #[inline(always)]
+    pub(crate) fn at_any<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > OFFSET_MASK {
+            return None;
+        }
+        let at = forget(self.start + (forget(offset) & OFFSET_MASK));
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: within the packet, as tested; bytes need no alignment.
+        Some(unsafe { (at as *const [u8; N]).read_unaligned() })
     }
 }
 
@@ -160,28 +176,52 @@ pub(crate) enum Fragment {
 /// extensions, in one piece. `None` says nothing of what else it is: see [`outer`].
 #[inline(always)]
 pub(crate) fn plain(packet: &InPlace, starts_at_ip: bool) -> Option<Headers> {
-    const PLAIN_IPV4: u8 = 0x45;
-    let (at, is_ipv6) = if starts_at_ip {
+    if starts_at_ip {
         let [version] = packet.at(0)?;
-        (0, version >> 4 == 6)
+        return plain_ip(packet, 0, version >> 4 == 6);
+    }
+    plain_ethernet(packet, 0)
+}
+
+/// The same for the packet within a tunnel's plain packet, where nothing comes between the two.
+/// `None` says nothing either: see [`inner`].
+#[inline(always)]
+pub(crate) fn plain_inner(packet: &InPlace, outer: &Headers, port: u16) -> Option<Headers> {
+    let at = outer.transport as usize + 8;
+    let [first, _, kind_high, kind_low]: [u8; 4] = packet.at(at)?;
+    let is_plain = if port == GENEVE_PORT {
+        first & 0x3f == 0 && u16::from_be_bytes([kind_high, kind_low]) == ETHERTYPE_BRIDGED
     } else {
-        match u16::from_be_bytes(packet.at(ETHERNET_HEADER - 2)?) {
-            ETHERTYPE_IPV4 => (ETHERNET_HEADER, false),
-            ETHERTYPE_IPV6 => (ETHERNET_HEADER, true),
-            _ => return None,
-        }
+        first & VXLAN_HAS_NUMBER != 0
     };
+    if !is_plain {
+        return None;
+    }
+    plain_ethernet(packet, at + 8)
+}
+
+#[inline(always)]
+fn plain_ethernet(packet: &InPlace, at: usize) -> Option<Headers> {
+    let at = at + ETHERNET_HEADER;
+    match u16::from_be_bytes(packet.at(at - 2)?) {
+        ETHERTYPE_IPV4 => plain_ip(packet, at, false),
+        ETHERTYPE_IPV6 => plain_ip(packet, at, true),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn plain_ip(packet: &InPlace, at: usize, is_ipv6: bool) -> Option<Headers> {
     let mut headers = Headers::NONE;
     if is_ipv6 {
         let word = |index: usize| packet.at(at + 8 + index * 8).map(u64::from_ne_bytes);
-        let ([destination_high, destination_low], [protocol]) =
-            ([word(2)?, word(3)?], packet.at(at + 6)?);
         headers.source = [word(0)?, word(1)?];
-        headers.destination = [destination_high, destination_low];
-        headers.protocol = protocol;
+        headers.destination = [word(2)?, word(3)?];
+        [headers.protocol] = packet.at(at + 6)?;
         headers.transport = (at + 40) as u32;
     } else {
-        let destination = packet.at(at + 16)?;
+        /// Version 4, and a header of five words.
+        const PLAIN_IPV4: u8 = 0x45;
         let [first] = packet.at(at)?;
         let [offset_high, offset_low]: [u8; 2] = packet.at(at + 6)?;
         // The remaining bit says that the packet may not be taken apart.
@@ -189,7 +229,7 @@ pub(crate) fn plain(packet: &InPlace, starts_at_ip: bool) -> Option<Headers> {
             return None;
         }
         headers.source = mapped(packet.at(at + 12)?);
-        headers.destination = mapped(destination);
+        headers.destination = mapped(packet.at(at + 16)?);
         [headers.protocol] = packet.at(at + 9)?;
         headers.transport = (at + 20) as u32;
     }
@@ -240,8 +280,7 @@ pub(crate) fn inner(bytes: &Bytes, outer: &Headers, into: &mut Headers) -> Optio
             _ => None,
         };
     }
-    // The flag that says that the network number is valid must be set (RFC 7348, section 5).
-    if tunnel[0] & 0x08 == 0 {
+    if tunnel[0] & VXLAN_HAS_NUMBER == 0 {
         return None;
     }
     ethernet(bytes, after, into)
