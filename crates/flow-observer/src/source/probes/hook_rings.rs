@@ -52,6 +52,14 @@ impl HookRings {
         taken
     }
 
+    /// Hands on what has come since, at most `limit` records of each ring. For each record of the
+    /// main ring: what the optional programs said before it was written shall be known by then.
+    #[inline]
+    pub(super) fn catch_up(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+        let rings = self.rings.iter_mut();
+        rings.map(|ring| ring.hand_on(limit, sink)).sum()
+    }
+
     /// Readable when there is something to drain.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.rings.iter().map(|ring| ring.ring.as_fd())
@@ -68,7 +76,8 @@ impl HookRing {
         }
     }
 
-    fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+    #[inline]
+    fn hand_on(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
         let mut taken = 0;
         while taken < limit
             && let Some(record) = self.ring.next()
@@ -76,6 +85,11 @@ impl HookRing {
             sink(RawEvent::Hook(&record));
             taken += 1;
         }
+        taken
+    }
+
+    fn drain(&mut self, limit: usize, sink: &mut dyn FnMut(RawEvent<'_>)) -> usize {
+        let taken = self.hand_on(limit, sink);
         if self.counted_at.elapsed() >= COUNT_EVERY {
             self.counted_at = Instant::now();
             self.report_lost(sink);

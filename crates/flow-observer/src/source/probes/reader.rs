@@ -177,6 +177,7 @@ impl Source for Reader {
         while taken < limit
             && let Some(record) = self.maps.ring.next()
         {
+            taken += self.hooks.catch_up(limit - taken - 1, sink);
             sink(RawEvent::Record(&record));
             taken += 1;
         }
