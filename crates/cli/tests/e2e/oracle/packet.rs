@@ -144,17 +144,15 @@ pub(crate) fn must_agree(captured: &[Packet], told: &[Packet]) -> Result<usize> 
     for stream in captured.keys().chain(only_told) {
         let captured = captured.get(stream).map_or(&[][..], |it| it);
         let told = told.get(stream).map_or(&[][..], |it| it);
-        let agree = captured.len() == told.len()
-            && captured
-                .iter()
-                .zip(told)
-                .all(|(left, right)| same(left, right));
-        if !agree {
+        let pairs = captured.iter().zip(told);
+        let agreed = pairs.take_while(|(left, right)| same(left, right)).count();
+        if agreed < captured.len().max(told.len()) {
             let (place, interface, tuple, tunnel) = stream;
             differences.push(format!(
-                "\n{place} {interface} {tuple} in {tunnel:?}:\n  captured {}\n  told     {}",
-                list(captured),
-                list(told)
+                "\n{place} {interface} {tuple} in {tunnel:?}, from packet {agreed} on:\n  \
+                 captured {}\n  told     {}",
+                list(captured, agreed),
+                list(told, agreed)
             ));
         }
         compared += captured.len();
@@ -194,12 +192,15 @@ fn same(captured: &Packet, told: &Packet) -> bool {
         && u128::from(captured.time_ns.abs_diff(told.time_ns)) <= APART.as_nanos()
 }
 
-fn list(packets: &[&Packet]) -> String {
+/// The first few from there on.
+fn list(packets: &[&Packet], from: usize) -> String {
     let text: Vec<String> = packets
         .iter()
+        .skip(from)
+        .take(3)
         .map(|it| format!("{:?} of {} bytes at {}", it.mark, it.bytes, it.time_ns))
         .collect();
-    format!("{}: {}", packets.len(), text.join(", "))
+    format!("{} packets: {}", packets.len(), text.join(", "))
 }
 
 impl fmt::Display for Place {

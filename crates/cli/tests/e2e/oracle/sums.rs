@@ -13,7 +13,7 @@ use testbed::{Cluster, wait};
 
 use super::{
     TIMEOUT, capture_all, cluster, drops, end_all,
-    packet::{Device, Mark, Packet, Place, Tuple, Way},
+    packet::{Mark, Packet, Place, Tuple},
     told::{self, Told},
     traffic,
     tshark::Captured,
@@ -55,17 +55,12 @@ pub(super) fn agree() -> Result<()> {
         "only {packets} packets"
     );
     must_agree(&passed, &told_sums(&told))?;
-    println!(
-        "{packets} packets told by {} flows, in {} sums",
-        told.len(),
-        passed.len()
-    );
     ensure!(
         told.len() as u64 * 2 < packets,
         "{} flows of {packets} packets",
         told.len()
     );
-    drops::must_be(&told, &lost_on_the_way(&captured))
+    drops::must_be(&told, &drops::lost_on_the_way(&captured))
 }
 
 /// What the capture has and what the agents told until they ended.
@@ -156,35 +151,6 @@ fn must_agree(captured: &Sums, told: &Sums) -> Result<()> {
     Ok(())
 }
 
-/// The drops that the exchange makes: what came to the bridge of the first node and did not go on.
-pub(super) fn lost_on_the_way(captured: &[Captured]) -> drops::Drops {
-    let mut lost = drops::Drops::new();
-    let times = |device, way, tuple| {
-        let there = captured.iter().filter(|Captured { packet, .. }| {
-            let place = &packet.place;
-            place.node == "node-1"
-                && (place.device, place.way) == (device, way)
-                && packet.tuple == tuple
-        });
-        there.count()
-    };
-    for Captured { packet, .. } in captured {
-        let tuple = packet.tuple;
-        if tuple.has_port(traffic::LOSSY)
-            && tuple
-                .transport
-                .ports()
-                .is_some_and(|it| it.1 == traffic::LOSSY)
-        {
-            let came = times(Device::Bridge, Way::In, tuple);
-            let left = times(Device::Network, Way::Out, tuple);
-            let key = ("node-1".to_owned(), "NETFILTER_DROP".to_owned(), tuple);
-            lost.insert(key, came - left.min(came));
-        }
-    }
-    lost
-}
-
 /// A client that writes what an agent says to a file; killed on drop.
 struct Follower {
     child: Child,
@@ -208,9 +174,8 @@ impl Follower {
             "json",
         ];
         let mut command = palomar::command(&arguments);
-        command
-            .stdout(File::create(&file)?)
-            .stderr(Stdio::inherit());
+        // On standard error it says that its server ended, which is what it waits for.
+        command.stdout(File::create(&file)?).stderr(Stdio::null());
         let child = cluster.node(node)?.spawn(command)?;
         Ok(Self { child, file })
     }

@@ -13,8 +13,27 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Captured {
     pub(crate) packet: Packet,
-    /// Sequence number and length of a TCP segment's data.
-    pub(crate) segment: Option<(u32, u32)>,
+    pub(crate) segment: Option<Segment>,
+}
+
+/// What TCP numbers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Segment {
+    sequence: u32,
+    /// Of its data.
+    length: u32,
+    flags: u16,
+}
+
+impl Segment {
+    /// Whether it takes part in the numbering, and so is sent until it is acknowledged. An answer to
+    /// a SYN does too, but its retransmission the kernel does not tell.
+    pub(crate) fn is_worth_sending_again(self) -> bool {
+        const FIN: u16 = 1;
+        const SYN: u16 = 2;
+        const ACK: u16 = 16;
+        self.length > 0 || self.flags & FIN != 0 || self.flags & (SYN | ACK) == SYN
+    }
 }
 
 const FIELDS: &[&str] = &[
@@ -120,9 +139,12 @@ fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
             firsts.insert(key, transport);
         }
     }
-    let is_tcp = matches!(transport, Transport::Tcp(..));
-    let segment = match (row.value("tcp.seq_raw"), row.value("tcp.len")) {
-        (Some(sequence), Some(length)) if is_tcp => Some((sequence.parse()?, length.parse()?)),
+    let segment = match transport {
+        Transport::Tcp(..) => Some(Segment {
+            sequence: row.need("tcp.seq_raw")?.parse()?,
+            length: row.need("tcp.len")?.parse()?,
+            flags: row.number("tcp.flags")?,
+        }),
         _ => None,
     };
     Ok(Captured {
