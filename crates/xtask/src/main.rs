@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask help` lists them.
 
+mod bench;
 mod deny;
 mod fuzz;
 mod probes;
@@ -17,6 +18,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Run the benchmarks and print their figures
+    Bench(bench::Options),
     /// Check licences, sources and known vulnerabilities of every dependency
     Deny,
     /// Run the fuzz targets; needs nothing but the compiler
@@ -31,6 +34,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
+        Task::Bench(options) => bench::run(&options),
         Task::Deny => deny::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Probes { check } => probes::run(check),

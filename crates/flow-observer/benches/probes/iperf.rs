@@ -12,7 +12,7 @@ use testbed::{Node, Pod, wait};
 
 use crate::{cluster, figures::Figures, observer::Observer};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 const SECONDS: &str = "2";
 /// How long a server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(5);

@@ -37,6 +37,10 @@ impl Floor {
         Ok(floor)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
     pub(crate) fn program(&mut self) -> Result<&mut SchedClassifier> {
         let program = self.ebpf.program_mut(self.name).context("no program")?;
         Ok(program.try_into()?)

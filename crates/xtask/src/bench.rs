@@ -1,0 +1,74 @@
+//! `cargo xtask bench`: runs the benchmarks, of which docs/benchmarks.md tells.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+
+use crate::workspace;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only this one
+    bench: Option<Bench>,
+    /// Passed on to it, as a part of `probes`: test-run, traffic, iperf or sustained
+    #[arg(requires = "bench")]
+    arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Bench {
+    /// From records to headers
+    Decode,
+    /// From records to flows in the ring
+    Pipeline,
+    /// What the probes cost packets and connections, and the rate they sustain; needs root
+    Probes,
+    /// The memory of an idle agent; needs root
+    Idle,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let root = workspace::root()?;
+    let chosen = match options.bench {
+        Some(bench) => vec![bench],
+        None => Bench::value_variants().to_vec(),
+    };
+    if chosen.contains(&Bench::Probes) {
+        install_iperf()?;
+    }
+    for bench in chosen {
+        let (package, name) = match bench {
+            Bench::Decode => ("flow-observer", "decode"),
+            Bench::Pipeline => ("flow-observer", "pipeline"),
+            Bench::Probes => ("flow-observer", "probes"),
+            Bench::Idle => ("palomar", "idle"),
+        };
+        let mut cargo = Command::new("cargo");
+        cargo
+            .current_dir(&root)
+            .args(["bench", "--package", package, "--bench", name]);
+        if package == "flow-observer" {
+            // The same features for all of them, so that nothing is built twice.
+            cargo.args(["--features", "probes"]);
+        }
+        cargo.arg("--").args(&options.arguments);
+        workspace::run(&mut cargo)?;
+    }
+    Ok(())
+}
+
+/// The one program that the benchmarks need and the tests do not.
+fn install_iperf() -> Result<()> {
+    if Command::new("iperf3").arg("--version").output().is_ok() {
+        return Ok(());
+    }
+    println!("installing iperf3");
+    workspace::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    workspace::run(
+        Command::new("apt-get")
+            .args(["install", "-qq", "--no-install-recommends", "iperf3"])
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+    .context("cannot install iperf3: as root, `apt-get install iperf3`")
+}
