@@ -34,6 +34,7 @@ mod retire;
 mod trace;
 mod tuple;
 mod walk;
+mod work;
 
 /// The licence that the kernel asks for; this crate is under MIT or GPL-2.0.
 #[unsafe(link_section = "license")]

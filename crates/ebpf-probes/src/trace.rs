@@ -2,62 +2,34 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{
-        bpf_get_socket_cookie, bpf_ktime_get_ns,
-        generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes as load_bytes},
-    },
-    macros::{classifier, map},
-    maps::PerCpuArray,
+    helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
+    macros::classifier,
     programs::TcContext,
 };
 use probe_events::{
     Aggregation, CAPTURE_BYTES, Counter, EventHeader, FLAG_FRAGMENT, FLAG_PAYLOAD,
-    FLAG_STARTS_AT_IP, FLAG_VLAN, FlowKey, KIND_TRACE, PAYLOAD_CAPTURE_BYTES, Place,
-    RECORD_VERSION, TUNNEL_CAPTURE_BYTES, TraceDetail, TracePoint, TraceReason,
+    FLAG_STARTS_AT_IP, FLAG_VLAN, KIND_TRACE, Place, RECORD_VERSION, TUNNEL_CAPTURE_BYTES,
+    TraceDetail, TracePoint, TraceReason,
 };
 
 use crate::{
     flow_table::{self, Passing, Verdict},
-    maps::{EVENTS, LOCAL_ADDRESSES, Record, bounded, count, emit, settings, wake},
+    maps::{LOCAL_ADDRESSES, count, settings},
     payload,
     tuple::{self, Role, Tuple},
-    walk::{self, Bytes, Headers, InPlace, read_back},
+    walk::{Headers, InPlace, read_back},
+    work::{Known, SHORT_BYTES, WORK, emit_in_place},
 };
 
 /// The next program decides (TCX_NEXT, and TC_ACT_UNSPEC on an older clsact hook).
 const PASS_ON: i32 = -1;
 
-/// Packets up to this length are reported in records of their own size: acknowledgements, handshakes
-/// and most questions to DNS. A record that is put together in the ring has one of few lengths.
-const SHORT_BYTES: usize = 96;
-
-/// What a program has on its hands: too large for the stack. And the verifier, which follows each
-/// value through the stack, does not follow them through a map: ways that come to the same place
-/// with different headers are one to it, or it would never come to an end.
-#[repr(C)]
-struct Work {
-    key: FlowKey,
-    /// Of the packet that is spoken of: the inner one where there is a tunnel.
-    headers: Headers,
-    outer: Headers,
-    tuple: Tuple,
-    known: Known,
-    /// Bytes in the record: 0 as long as nothing was copied.
-    copied: usize,
-    /// So many go into an ordinary record.
-    captured: usize,
-    record: Record<TraceDetail>,
-}
-
-#[map]
-static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
-
 /// What a program is attached to.
 #[derive(Clone, Copy)]
-struct Hook {
-    place: Place,
-    outgoing: bool,
-    starts_at_ip: bool,
+pub(crate) struct Hook {
+    pub(crate) place: Place,
+    pub(crate) outgoing: bool,
+    pub(crate) starts_at_ip: bool,
 }
 
 /// One program per kind of device, direction and first header.
@@ -114,7 +86,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     let packet_len = ctx.len();
     // SAFETY: the entry belongs to this CPU, and classifiers do not nest on one CPU.
     let work = unsafe { &mut *WORK.get_ptr_mut(0)? };
-    if !read_in_place(ctx, hook, work) && !read_copy(ctx, hook, work) {
+    if !work.read(ctx, hook) {
         count(Counter::Unreadable);
         return None;
     }
@@ -211,7 +183,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         } else {
             0
         };
-        emit_copy(ctx, work, wanted, header, detail)
+        work.emit_copy(ctx, wanted, header, detail)
     } else if hook.place as u8 == Place::Network as u8 && read_back(&work.captured) > CAPTURE_BYTES
     {
         emit_in_place::<TUNNEL_CAPTURE_BYTES>(ctx, header, detail)
@@ -225,140 +197,6 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         count(Counter::LostTrace);
     }
     Some(())
-}
-
-/// How much of a packet could be told.
-#[repr(u8)]
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Known {
-    /// That it is there.
-    Nothing,
-    /// Its two ends' addresses.
-    Headers,
-    /// Which connection it belongs to, or which it speaks about.
-    Tuple,
-}
-
-/// Reads a plain packet where it lies. False where it is another, of which nothing is said.
-#[inline(always)]
-fn read_in_place(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
-    let packet = InPlace::new(ctx);
-    let Some(mut headers) = walk::plain(&packet, hook.starts_at_ip) else {
-        return false;
-    };
-    let mut tuple = Tuple::NONE;
-    if tuple::of(&packet, &headers, &mut tuple).is_none() {
-        return false;
-    }
-    let mut captured = CAPTURE_BYTES;
-    if hook.place as u8 == Place::Network as u8 && walk::is_tunnel(&headers, tuple.destination_port)
-    {
-        let Some(inner) = walk::plain_inner(&packet, &headers, tuple.destination_port) else {
-            return false;
-        };
-        headers = inner;
-        if tuple::of(&packet, &headers, &mut tuple).is_none() {
-            return false;
-        }
-        captured = TUNNEL_CAPTURE_BYTES;
-    }
-    work.headers = headers;
-    work.tuple = tuple;
-    work.known = Known::Tuple;
-    work.copied = 0;
-    work.captured = captured;
-    true
-}
-
-/// Copies a packet, and reads it there. False where it cannot be copied.
-#[inline(always)]
-fn read_copy(ctx: &TcContext, hook: Hook, work: &mut Work) -> bool {
-    let copied = copy::<TUNNEL_CAPTURE_BYTES>(ctx, ctx.len(), &mut work.record);
-    let Some(copied) = copied else {
-        return false;
-    };
-    work.copied = copied;
-    let copied = read_back(&work.copied);
-    let bytes = Bytes::new(&work.record.packet, copied);
-    work.captured = CAPTURE_BYTES;
-    work.known = Known::Nothing;
-    work.tuple = Tuple::NONE;
-    work.headers = Headers::NONE;
-    if walk::outer(&bytes, hook.starts_at_ip, &mut work.headers).is_none() {
-        return true;
-    }
-    if hook.place as u8 == Place::Network as u8 {
-        work.outer = work.headers;
-        work.headers = Headers::NONE;
-        if walk::inner(&bytes, &work.outer, &mut work.headers).is_some() {
-            work.captured = TUNNEL_CAPTURE_BYTES;
-        } else {
-            work.headers = work.outer;
-        }
-    }
-    work.known = match tuple::of(&bytes, &work.headers, &mut work.tuple) {
-        Some(()) => Known::Tuple,
-        None => Known::Headers,
-    };
-    true
-}
-
-/// Puts together a record of a packet that was copied, or of which more is wanted than of others.
-/// False when it did not get into the ring.
-#[inline(always)]
-fn emit_copy(
-    ctx: &TcContext,
-    work: &mut Work,
-    wanted: u32,
-    header: EventHeader,
-    detail: TraceDetail,
-) -> bool {
-    let copied = read_back(&work.copied);
-    let usual = read_back(&work.captured);
-    let wanted = wanted.max(usual as u32).min(header.packet_len);
-    let mut captured = copied.min(usual);
-    if wanted as usize > copied {
-        let Some(more) = copy::<PAYLOAD_CAPTURE_BYTES>(ctx, wanted, &mut work.record) else {
-            return false;
-        };
-        captured = more;
-    }
-    work.record.header = header;
-    work.record.header.captured_len = captured as u16;
-    work.record.detail = detail;
-    emit(&work.record, captured)
-}
-
-/// Puts together a record in the ring, with at most `BYTES` of the packet. False when it is full.
-#[inline(always)]
-fn emit_in_place<const BYTES: usize>(
-    ctx: &TcContext,
-    header: EventHeader,
-    detail: TraceDetail,
-) -> bool {
-    let Some(length) = bounded::<BYTES>(u64::from(header.packet_len)) else {
-        return false;
-    };
-    let Some(mut entry) = EVENTS.reserve::<Record<TraceDetail, BYTES>>(0) else {
-        return false;
-    };
-    let record = entry.as_mut_ptr();
-    // SAFETY: the entry is this program's until it is submitted, and as large as the record. What
-    // is left of it after a shorter packet holds what the ring held before; nobody reads it.
-    let result = unsafe {
-        (*record).header = header;
-        (*record).header.captured_len = length as u16;
-        (*record).detail = detail;
-        let into = (&raw mut (*record).packet).cast();
-        load_bytes(ctx.as_ptr().cast(), 0, into, length as u32)
-    };
-    let wake = wake(header.time_ns);
-    if result == 0 {
-        entry.submit(wake);
-    } else {
-        entry.discard(wake);
-    }
-    result == 0
 }
 
 /// Whether the packet holds the beginning of a message, which may lie in another piece of it than
@@ -434,26 +272,4 @@ fn coarse_ns() -> u64 {
 fn socket_cookie(ctx: &TcContext) -> u64 {
     // SAFETY: a valid context; 0 when the packet has no socket.
     unsafe { bpf_get_socket_cookie(ctx.as_ptr()) }
-}
-
-/// Copies the first bytes of the packet, at most `MAX` of `available`; the kernel gathers them
-/// where they are scattered.
-#[inline(always)]
-fn copy<const MAX: usize>(
-    ctx: &TcContext,
-    available: u32,
-    into: &mut Record<TraceDetail>,
-) -> Option<usize> {
-    const { assert!(MAX <= PAYLOAD_CAPTURE_BYTES) };
-    let length = bounded::<MAX>(u64::from(available))?;
-    // SAFETY: `length` is between 1 and the size of the buffer, and at most the packet's length.
-    let result = unsafe {
-        load_bytes(
-            ctx.as_ptr().cast(),
-            0,
-            into.packet.as_mut_ptr().cast(),
-            length as u32,
-        )
-    };
-    (result == 0).then_some(length)
 }
