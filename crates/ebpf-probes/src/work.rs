@@ -82,7 +82,10 @@ impl Work {
             if tuple::of(&packet, &headers, &mut tuple).is_none() {
                 return false;
             }
-            captured = TUNNEL_CAPTURE_BYTES;
+            // Few tunnels' packets have headers that need more than others are given.
+            if tuple.payload as usize > CAPTURE_BYTES {
+                captured = TUNNEL_CAPTURE_BYTES;
+            }
         }
         self.headers = headers;
         self.tuple = tuple;

@@ -29,7 +29,8 @@ pub const FLAG_VLAN: u8 = 8;
 /// At most this many bytes of an ordinary packet are copied: Ethernet (14), IPv6 with an extension
 /// header or two (40 and up), and the longest TCP header (60) fit.
 pub const CAPTURE_BYTES: usize = 128;
-/// Of a packet within a VXLAN or Geneve packet: two of everything but TCP.
+/// Of a packet within a VXLAN or Geneve packet, where the headers of both need them: two of
+/// everything but TCP.
 pub const TUNNEL_CAPTURE_BYTES: usize = 192;
 /// At most this many bytes of a packet with [`FLAG_PAYLOAD`]: a full frame of 1,500 with the
 /// headers of a tunnel. User space may ask for fewer.
