@@ -5,9 +5,14 @@
 //! cargo bench -p palomar --bench idle
 //! ```
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use testbed::{Cluster, PodSpec, Spec, requirements};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_palomar");
@@ -18,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 fn main() -> Result<()> {
     requirements::check("this benchmark", &requirements::for_observed_cluster())?;
     testbed::remove_on_signals()?;
-    let mut kibibytes: Vec<[u64; 2]> = Vec::new();
+    let (mut resident, mut ring, mut own) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let spec = Spec::with_nodes(1)
             .pod("node-1", PodSpec::new("shop", "web"))
@@ -26,35 +31,62 @@ fn main() -> Result<()> {
         let mut cluster = Cluster::start(&spec)?;
         cluster.start_agents(Path::new(BINARY))?;
         thread::sleep(SETTLED);
-        let status = status_of_agent(&cluster.agent_socket("node-1"))?;
-        kibibytes.push([field(&status, "VmRSS")?, field(&status, "RssAnon")?]);
+        let process = process_of_agent(&cluster.agent_socket("node-1"))?;
+        let status = fs::read_to_string(process.join("status"))?;
+        resident.push(field(&status, "VmRSS")?);
+        own.push(field(&status, "RssAnon")?);
+        ring.push(kernel_maps(&fs::read_to_string(process.join("smaps"))?)?);
     }
-    kibibytes.sort_unstable();
-    let mebibytes = |kibibytes: u64| kibibytes as f64 / 1024.0;
-    let [total, own] = kibibytes[ROUNDS / 2].map(mebibytes);
-    let [first, last] = [kibibytes[0][0], kibibytes[ROUNDS - 1][0]].map(mebibytes);
-    ensure!(total > 0.0, "an agent without memory");
-    println!(
-        "an idle agent: {total:.1} MiB resident, median of {ROUNDS} ({first:.1} to {last:.1}); \
-         {own:.1} MiB of it are its own, the rest is the binary's file and shared"
-    );
+    for (what, figures) in [
+        ("resident in all", &mut resident),
+        ("of it the kernel's ring, mapped twice in a row", &mut ring),
+        ("of it the agent's own data", &mut own),
+    ] {
+        figures.sort_unstable();
+        let [first, .., last] = figures[..] else {
+            bail!("too few rounds");
+        };
+        let mebibytes = |kibibytes: u64| kibibytes as f64 / 1024.0;
+        println!(
+            "{what}: {:.1} MiB ({:.1} to {:.1})",
+            mebibytes(figures[ROUNDS / 2]),
+            mebibytes(first),
+            mebibytes(last)
+        );
+    }
     Ok(())
 }
 
-/// `/proc/PID/status` of the agent that serves at `socket`.
-fn status_of_agent(socket: &Path) -> Result<String> {
+/// `/proc/PID` of the agent that serves at `socket`.
+fn process_of_agent(socket: &Path) -> Result<PathBuf> {
     let socket = socket.to_string_lossy();
     for entry in fs::read_dir("/proc")?.flatten() {
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line);
         if line.starts_with(BINARY) && line.contains(&*socket) {
-            return Ok(fs::read_to_string(entry.path().join("status"))?);
+            return Ok(entry.path());
         }
     }
-    anyhow::bail!("no agent serves at {socket}")
+    bail!("no agent serves at {socket}")
 }
 
-/// A line of it, in KiB.
+/// Resident KiB of what is the kernel's and only mapped here: the maps of BPF programs.
+fn kernel_maps(smaps: &str) -> Result<u64> {
+    let mut sum = 0;
+    let mut is_map = false;
+    for line in smaps.lines() {
+        if let Some(rest) = line.strip_prefix("Rss:") {
+            let size = rest.split_whitespace().next().unwrap_or_default();
+            sum += if is_map { size.parse::<u64>()? } else { 0 };
+        } else if line.contains('-') && !line.contains("kB") {
+            is_map = line.ends_with("anon_inode:bpf-map");
+        }
+    }
+    ensure!(sum > 0, "the agent has no ring");
+    Ok(sum)
+}
+
+/// A line of `/proc/PID/status`, in KiB.
 fn field(status: &str, name: &str) -> Result<u64> {
     status
         .lines()

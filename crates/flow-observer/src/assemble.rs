@@ -149,7 +149,9 @@ impl Assembler {
         let event = match raw {
             RawEvent::Record(bytes) => return self.record(bytes, surroundings, events),
             RawEvent::Hook(bytes) => self.hook(bytes, surroundings),
-            RawEvent::Cilium { cpu, bytes } => self.cilium_event(cpu, bytes, surroundings),
+            RawEvent::Cilium { cpu, bytes } => {
+                return self.cilium_event(cpu, bytes, surroundings, events);
+            }
             RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
             RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
             RawEvent::Lost { cpu, count } => {

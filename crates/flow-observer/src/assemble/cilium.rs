@@ -29,37 +29,39 @@ pub(super) struct Cilium {
 }
 
 impl Assembler {
-    /// An event of one record. `None` for one that cannot be read, or is of no known kind.
+    /// The event of one record, put behind `events`; none of one that cannot be read, or is of no
+    /// known kind.
     pub(super) fn cilium_event(
         &mut self,
         cpu: u32,
         bytes: &[u8],
         around: &Surroundings,
-    ) -> Option<Event> {
+        events: &mut Vec<Event>,
+    ) {
         let record = match records::decode(bytes) {
             Ok(record) => record,
-            Err(error) => return self.undecodable(error.reason()),
+            Err(error) => return self.counters.undecodable(error.reason()),
         };
-        match record {
-            Record::Trace(notify, packet) => self.trace(&notify, &packet, around).map(Event::Flow),
-            Record::Drop(notify, packet) => self
-                .datapath_drop(&notify, &packet, around)
-                .map(Event::Flow),
-            Record::PolicyVerdict(notify, packet) => self
-                .policy_verdict(&notify, &packet, around)
-                .map(Event::Flow),
-            Record::Capture(capture, packet) => self
-                .debug_capture(&capture, &packet, around)
-                .map(Event::Flow),
-            Record::Socket(notify) => Some(Event::Flow(self.datapath_socket(&notify, around))),
-            Record::AccessLog(log) => self.request(&log, around).map(|flow| {
-                Event::Message(Message {
-                    time_ns: now_ns(),
-                    message: Box::new(flow),
-                })
-            }),
-            Record::Agent(notification) => Some(self.agent_event(&notification)),
-            Record::Debug(message) => Some(self.debug_event(&message, cpu)),
+        let flow = match record {
+            Record::Trace(notify, packet) => self.trace(&notify, &packet, around),
+            Record::Drop(notify, packet) => self.datapath_drop(&notify, &packet, around),
+            Record::PolicyVerdict(notify, packet) => self.policy_verdict(&notify, &packet, around),
+            Record::Capture(capture, packet) => self.debug_capture(&capture, &packet, around),
+            Record::Socket(notify) => Some(self.datapath_socket(&notify, around)),
+            Record::AccessLog(log) => {
+                let flow = self.request(&log, around);
+                return events.extend(flow.map(|flow| {
+                    Event::Message(Message {
+                        time_ns: now_ns(),
+                        message: Box::new(flow),
+                    })
+                }));
+            }
+            Record::Agent(notification) => return events.push(self.agent_event(&notification)),
+            Record::Debug(message) => return events.push(self.debug_event(&message, cpu)),
+        };
+        if let Some(flow) = flow {
+            events.push(Event::Flow(flow));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::record::{Endpoint, Party};
 /// all are forgotten, and learned anew within moments.
 const MAX_LOCAL: usize = 4096;
 
-/// Numbers and labels of the identities that are the same everywhere.
+/// Numbers and labels of the identities that are the same everywhere: from 1 on, none left out.
 const RESERVED: [(u32, &[&str]); 10] = [
     (1, &["reserved:host"]),
     (2, &["reserved:world"]),
@@ -149,9 +149,9 @@ impl CiliumEndpoints {
         if identity == 0 || identity == known.identity || is_workload {
             return known;
         }
+        // Numbers begin with 1, and 0 was taken care of.
         self.reserved
-            .iter()
-            .find(|endpoint| endpoint.identity == identity)
+            .get(identity as usize - 1)
             .unwrap_or(&self.unknown)
     }
 

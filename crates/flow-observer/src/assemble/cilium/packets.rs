@@ -51,6 +51,10 @@ impl Assembler {
             reason,
             encrypted: notify.encrypted && headers.ip.is_some(),
         };
+        let proxy_port = match point {
+            TracePoint::ToProxy => notify.destination_endpoint.into(),
+            _ => 0,
+        };
         Some(FlowRecord {
             direction: rules::datapath_direction(
                 self.cilium.endpoints.is_from(source_id, ends),
@@ -58,15 +62,7 @@ impl Assembler {
                 notify.original_source.is_some(),
             ),
             interface: around.interface_unless_zero(notify.ifindex),
-            rare: rare(Rare {
-                proxy_port: match point {
-                    TracePoint::ToProxy => notify.destination_endpoint.into(),
-                    _ => 0,
-                },
-                original_source,
-                ip_trace_id: notify.ip_trace_id,
-                ..Rare::default()
-            }),
+            rare: rare(proxy_port, original_source, notify.ip_trace_id),
             ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
@@ -99,10 +95,7 @@ impl Assembler {
         let from_it = self.cilium.endpoints.is_from(source_id, ends);
         Some(FlowRecord {
             direction: rules::datapath_drop_direction(from_it),
-            rare: rare(Rare {
-                ip_trace_id: notify.ip_trace_id,
-                ..Rare::default()
-            }),
+            rare: rare(0, None, notify.ip_trace_id),
             ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
@@ -163,10 +156,7 @@ impl Assembler {
         };
         Some(FlowRecord {
             interface: around.interface_unless_zero(ifindex),
-            rare: rare(Rare {
-                proxy_port,
-                ..Rare::default()
-            }),
+            rare: rare(proxy_port, None, 0),
             ..self.flow(around.now_ns, observation, headers, source, destination)
         })
     }
@@ -188,6 +178,14 @@ impl Surroundings {
 }
 
 /// Boxed only where there is something in it.
-fn rare(rare: Rare) -> Option<Box<Rare>> {
-    (rare != Rare::default()).then(|| Box::new(rare))
+fn rare(proxy_port: u32, original_source: Option<IpAddr>, ip_trace_id: u64) -> Option<Box<Rare>> {
+    let is_there = proxy_port != 0 || original_source.is_some() || ip_trace_id != 0;
+    is_there.then(|| {
+        Box::new(Rare {
+            proxy_port,
+            original_source,
+            ip_trace_id,
+            ..Rare::default()
+        })
+    })
 }

@@ -19,6 +19,7 @@ mod hooks;
 mod last;
 mod layout;
 mod links;
+mod memory;
 mod names;
 mod namespaces;
 mod netlink;
@@ -185,6 +186,8 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
         Arc::clone(&reasons),
         Arc::clone(&statistics),
     );
+    drop((types, kernel_types));
+    memory::give_back();
     let names = KernelNames::new(reasons, attacher.namespaces(), hooks.processes);
     Ok(Probes {
         reader,
