@@ -25,6 +25,9 @@
     reason = "the macros of aya-ebpf make items that cannot carry documentation"
 )]
 
+#[macro_use]
+mod classifier;
+
 mod atomic;
 mod drops;
 mod flow_table;

@@ -5,12 +5,7 @@
 //! itself and adds nothing. Once every program that was running then has ended, for which user
 //! space waits, nobody adds any more, and the counts can be taken and the entry deleted.
 
-use aya_ebpf::{
-    helpers::bpf_ktime_get_ns,
-    macros::{classifier, map},
-    maps::PerCpuArray,
-    programs::TcContext,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray, programs::TcContext};
 use probe_events::{
     Counter, EventHeader, ExpiredDetail, FlowKey, FlowState, KIND_EXPIRED, NO_POINT, Phase,
     RECORD_VERSION, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK, RetireHeader,
@@ -33,12 +28,13 @@ struct ExpiredRecord {
 #[map]
 static EXPIRED_RECORD: PerCpuArray<ExpiredRecord> = PerCpuArray::with_max_entries(1, 0);
 
-/// Attached nowhere: user space runs it on a packet that it makes up, see [`RetireHeader`].
-#[classifier]
-pub(crate) fn retire(ctx: TcContext) -> i32 {
-    // The packet is user space's own; what is cut is not there.
-    run(&ctx).ok();
-    0
+classifier! {
+    /// Attached nowhere: user space runs it on a packet that it makes up, see [`RetireHeader`].
+    fn retire(ctx) -> i32 {
+        // The packet is user space's own; what is cut is not there.
+        run(&ctx).ok();
+        0
+    }
 }
 
 #[inline(always)]

@@ -3,7 +3,6 @@
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
-    macros::classifier,
     programs::TcContext,
 };
 use probe_events::{
@@ -35,16 +34,17 @@ pub(crate) struct Hook {
 /// One program per kind of device, direction and first header.
 macro_rules! programs {
     ($($(#[doc = $doc:literal])* $name:ident: $place:ident, $outgoing:literal, $starts_at_ip:literal;)*) => {$(
-        $(#[doc = $doc])*
-        #[classifier]
-        pub(crate) fn $name(ctx: TcContext) -> i32 {
-            let hook = Hook {
-                place: Place::$place,
-                outgoing: $outgoing,
-                starts_at_ip: $starts_at_ip,
-            };
-            report(&ctx, hook);
-            PASS_ON
+        classifier! {
+            $(#[doc = $doc])*
+            fn $name(ctx) -> i32 {
+                let hook = Hook {
+                    place: Place::$place,
+                    outgoing: $outgoing,
+                    starts_at_ip: $starts_at_ip,
+                };
+                report(&ctx, hook);
+                PASS_ON
+            }
         }
     )*};
 }

@@ -15,11 +15,15 @@
     reason = "the macros of aya-ebpf make items that cannot carry documentation"
 )]
 
+#[path = "../classifier.rs"]
+#[macro_use]
+mod classifier;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_ANY, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, generated::bpf_skb_load_bytes},
-    macros::{classifier, map},
+    macros::map,
     maps::{LruHashMap, RingBuf},
     programs::TcContext,
 };
@@ -68,21 +72,24 @@ static FLOWS: LruHashMap<Key, State> = LruHashMap::with_max_entries(65_536, 0);
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 
-#[classifier]
-fn nothing(_ctx: TcContext) -> i32 {
-    PASS_ON
+classifier! {
+    fn nothing(_ctx) -> i32 {
+        PASS_ON
+    }
 }
 
-#[classifier]
-fn flow(ctx: TcContext) -> i32 {
-    look(&ctx, false);
-    PASS_ON
+classifier! {
+    fn flow(ctx) -> i32 {
+        look(&ctx, false);
+        PASS_ON
+    }
 }
 
-#[classifier]
-fn record(ctx: TcContext) -> i32 {
-    look(&ctx, true);
-    PASS_ON
+classifier! {
+    fn record(ctx) -> i32 {
+        look(&ctx, true);
+        PASS_ON
+    }
 }
 
 #[inline(always)]

@@ -13,11 +13,15 @@
     reason = "the macros of aya-ebpf make items that cannot carry documentation"
 )]
 
+#[path = "../classifier.rs"]
+#[macro_use]
+mod classifier;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_CURRENT_CPU, TC_ACT_OK},
     helpers::generated::bpf_perf_event_output,
-    macros::{classifier, map},
+    macros::map,
     maps::PerfEventByteArray,
     programs::TcContext,
 };
@@ -26,26 +30,27 @@ use aya_ebpf::{
 #[map]
 static EVENTS: PerfEventByteArray = PerfEventByteArray::new(0);
 
-/// Returns what the kernel said to the record, 0 when it was taken.
-#[classifier]
-fn inject(ctx: TcContext) -> i32 {
-    let nothing = [0u8; 8];
-    // The kernel appends as many bytes of the packet as the upper half of the flags tells.
-    let flags = u64::from(ctx.len()) << 32 | u64::from(BPF_F_CURRENT_CPU as u32);
-    // SAFETY: the context and the map are the kernel's own; none of `nothing` is read.
-    let result = unsafe {
-        bpf_perf_event_output(
-            ctx.as_ptr(),
-            (&raw const EVENTS).cast_mut().cast(),
-            flags,
-            nothing.as_ptr().cast_mut().cast(),
-            0,
-        )
-    };
-    if result == 0 {
-        TC_ACT_OK
-    } else {
-        result as i32
+classifier! {
+    /// Returns what the kernel said to the record, 0 when it was taken.
+    fn inject(ctx) -> i32 {
+        let nothing = [0u8; 8];
+        // The kernel appends as many bytes of the packet as the upper half of the flags tells.
+        let flags = u64::from(ctx.len()) << 32 | u64::from(BPF_F_CURRENT_CPU as u32);
+        // SAFETY: the context and the map are the kernel's own; none of `nothing` is read.
+        let result = unsafe {
+            bpf_perf_event_output(
+                ctx.as_ptr(),
+                (&raw const EVENTS).cast_mut().cast(),
+                flags,
+                nothing.as_ptr().cast_mut().cast(),
+                0,
+            )
+        };
+        if result == 0 {
+            TC_ACT_OK
+        } else {
+            result as i32
+        }
     }
 }
 
