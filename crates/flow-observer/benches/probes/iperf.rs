@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::ProbeConfig;
 use testbed::{Node, Pod, wait};
 
-use crate::{cluster, figures::Figures, observer::Observer};
+use crate::{cluster, figures::Figures, observer::Observer, programs::Floor};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 const SECONDS: &str = "2";
 /// How long a server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,30 +26,44 @@ pub(crate) fn run() -> Result<()> {
     let cluster = cluster()?;
     let node = cluster.nodes().first().context("a cluster without nodes")?;
     let (client, server) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
-    let (mut without, mut with, mut ratios) =
-        (Figures::default(), Figures::default(), Figures::default());
+    let mut figures = [(); 3].map(|()| Figures::default());
+    let mut ratios = [(); 3].map(|()| Figures::default());
     for round in 0..ROUNDS {
-        // Whoever is second finds the machine warm: in turns.
-        let (one, other);
-        if round % 2 == 0 {
-            one = gigabits(client, server)?;
-            other = observed(node, client, server)?;
-        } else {
-            other = observed(node, client, server)?;
-            one = gigabits(client, server)?;
+        let mut rates = [0.0; 3];
+        // Whoever comes first finds another machine than whoever comes last: in turns.
+        for turn in 0..rates.len() {
+            let which = (round + turn) % rates.len();
+            rates[which] = match which {
+                0 => gigabits(client, server)?,
+                1 => least(node, client, server)?,
+                _ => observed(node, client, server)?,
+            };
         }
-        without.add(one);
-        with.add(other);
-        ratios.add(other / one * 100.0);
+        for (which, rate) in rates.into_iter().enumerate() {
+            figures[which].add(rate);
+            ratios[which].add(rate / rates[0] * 100.0);
+        }
     }
-    println!("TCP (cubic), Gbit/s, median of {ROUNDS} rounds of {SECONDS} s (smallest to largest)");
-    println!("  without probes           {without}");
-    println!("  with, aggregation medium {with}");
     println!(
-        "  of the medians {:.1} %, of the rounds {ratios} %",
-        with.median() / without.median() * 100.0
+        "TCP (cubic), Gbit/s, and % of the same round's without programs; median of {ROUNDS} \
+         rounds of {SECONDS} s (smallest to largest)"
     );
+    let names = ["without programs", "least: flow table", "probes, medium"];
+    for ((name, rate), ratio) in names.iter().zip(&figures).zip(&ratios) {
+        let of_medians = rate.median() / figures[0].median() * 100.0;
+        println!("  {name:20} {rate}  {ratio} %, of the medians {of_medians:.1} %");
+    }
     Ok(())
+}
+
+/// With the least program that has a flow table.
+fn least(node: &Node, client: &Pod, server: &Pod) -> Result<f64> {
+    let mut floor = Floor::load("flow")?;
+    let links = floor.attach(node)?;
+    let rate = gigabits(client, server)?;
+    ensure!(floor.drain() > 0, "the least program has not seen anything");
+    drop(links);
+    Ok(rate)
 }
 
 fn observed(node: &Node, client: &Pod, server: &Pod) -> Result<f64> {
