@@ -153,7 +153,7 @@ fn assembler(inventory: Inventory) -> Assembler {
     };
     Assembler::new(
         Box::new(NoFacts),
-        Directory::new(NODE, inventory),
+        Arc::new(Directory::new(NODE, inventory)),
         Arc::new(ArcSwap::from_pointee(devices)),
         Arc::default(),
     )

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use crate::{
     counters::Counters,
     encode::NodeFacts,
-    enrich::{Inventory, InventoryError},
+    enrich::{Directory, Inventory, InventoryError},
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
@@ -92,7 +92,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let counters = Arc::new(Counters::default());
     let nodes = serve::peer_nodes(&config, &inventory);
     let namespaces = Arc::new(SeenNamespaces::default());
-    let mut running = Running::start(&config, inventory, &ring, &counters, &namespaces)?;
+    let directory = Arc::new(Directory::new(&config.node_name, inventory));
+    let mut running = Running::start(&config, directory, &ring, &counters, &namespaces)?;
 
     let closing = CancellationToken::new();
     if let Some(address) = config.metrics_address {

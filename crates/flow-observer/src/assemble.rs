@@ -37,7 +37,7 @@ use crate::{
 /// Makes events of what sources hand out.
 pub struct Assembler {
     facts: Box<dyn HostFacts>,
-    directory: Directory,
+    directory: Arc<Directory>,
     devices: Arc<ArcSwap<LocalDevices>>,
     counters: Arc<Counters>,
     /// Ports for the fragments in capture files.
@@ -65,7 +65,7 @@ impl Assembler {
     #[must_use]
     pub fn new(
         facts: Box<dyn HostFacts>,
-        directory: Directory,
+        directory: Arc<Directory>,
         devices: Arc<ArcSwap<LocalDevices>>,
         counters: Arc<Counters>,
     ) -> Self {
@@ -110,8 +110,9 @@ impl Assembler {
 
     fn look_around(&mut self, offset_ns: i64) -> Surroundings {
         let devices = self.devices.load_full();
+        self.directory.set_own_addresses(&devices.addresses);
         Surroundings {
-            snapshot: self.directory.snapshot(&devices.addresses),
+            snapshot: self.directory.snapshot(),
             devices,
             offset_ns,
             now_ns: now_ns(),

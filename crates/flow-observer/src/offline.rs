@@ -51,7 +51,7 @@ impl Offline {
         else {
             return Err(OpenError::Nothing);
         };
-        let directory = Directory::new(node_name, inventory);
+        let directory = Arc::new(Directory::new(node_name, inventory));
         Ok(Self {
             source,
             assembler: Assembler::new(facts, directory, devices, Arc::clone(&counters)),

@@ -50,6 +50,10 @@ pub struct Party {
     pub endpoint: Arc<Endpoint>,
     /// The identity: that of the event where it has one, else that of the endpoint.
     pub identity: u32,
+    /// What the other side calls the address.
+    pub names: Option<Arc<Names>>,
+    /// The service that is meant by the address and the port.
+    pub service: Option<Arc<Service>>,
 }
 
 impl Party {
@@ -59,8 +63,53 @@ impl Party {
         Self {
             endpoint: Arc::clone(endpoint),
             identity: endpoint.identity,
+            names: None,
+            service: None,
         }
     }
+}
+
+/// What an address is called.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Names {
+    /// The latest first; at least one.
+    pub all: Vec<Name>,
+}
+
+/// A name of an address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name {
+    /// In lower case, without the final dot.
+    pub text: Arc<str>,
+    /// Where it is known from.
+    pub origin: NameOrigin,
+    /// When it was last told; nanoseconds since 1970.
+    pub told_ns: i64,
+}
+
+/// Where a name is known from.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum NameOrigin {
+    /// An answer of a DNS server.
+    Dns,
+    /// The server name of a TLS connection.
+    Tls,
+    /// The server name of a QUIC connection.
+    Quic,
+    /// The host of an HTTP request.
+    Http,
+    /// The inventory file.
+    Inventory,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Service {
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
 }
 
 /// Traffic of a connection since its last report at the same place, zeros where nobody counts.

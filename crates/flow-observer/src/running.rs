@@ -16,7 +16,7 @@ use crate::{
     agent::{AgentError, Config},
     assemble::Assembler,
     counters::Counters,
-    enrich::{Directory, Inventory},
+    enrich::Directory,
     namespaces::SeenNamespaces,
     pipeline::Pipeline,
     ring::FlowRing,
@@ -41,7 +41,7 @@ impl Running {
     /// Starts the configured source.
     pub(crate) fn start(
         config: &Config,
-        inventory: Inventory,
+        directory: Arc<Directory>,
         ring: &Arc<FlowRing>,
         counters: &Arc<Counters>,
         namespaces: &Arc<SeenNamespaces>,
@@ -67,7 +67,7 @@ impl Running {
             source: opened.source,
             assembler: Assembler::new(
                 opened.facts,
-                Directory::new(&config.node_name, inventory),
+                directory,
                 opened.devices,
                 Arc::clone(counters),
             ),

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use flow_filter::{
-    EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol, Side,
-    TcpFlags, WorkloadView,
+    EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol,
+    ServiceView, Side, TcpFlags, WorkloadView,
 };
 
 use crate::{
@@ -154,6 +154,19 @@ impl FlowView for RecordView<'_> {
 
     fn endpoint(&self, side: Side) -> Option<&Party> {
         Some(self.party(side))
+    }
+
+    fn service(&self, side: Side) -> Option<ServiceView<'_>> {
+        let service = self.party(side).service.as_ref()?;
+        Some(ServiceView {
+            name: &service.name,
+            namespace: &service.namespace,
+        })
+    }
+
+    fn names(&self, side: Side) -> impl Iterator<Item = &str> {
+        let names = self.party(side).names.iter();
+        names.flat_map(|names| &names.all).map(|name| &*name.text)
     }
 
     fn node_name(&self) -> &str {

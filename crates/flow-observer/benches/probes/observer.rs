@@ -48,7 +48,7 @@ impl Observer {
             source: Box::new(probes.reader),
             assembler: Assembler::new(
                 Box::new(probes.names),
-                Directory::new(node.name(), Inventory::default()),
+                Arc::new(Directory::new(node.name(), Inventory::default())),
                 probes.attacher.devices(),
                 Arc::clone(&counters),
             ),

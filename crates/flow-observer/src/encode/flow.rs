@@ -8,7 +8,7 @@ use crate::{
     decode::{datapath_file, summary::summary},
     record::{
         Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
-        Transport, Tunnel, TunnelProtocol,
+        Service, Transport, Tunnel, TunnelProtocol,
     },
 };
 
@@ -39,6 +39,10 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         tunnel: record.packet.tunnel.map(tunnel),
         source: Some(endpoint(&record.source)),
         destination: Some(endpoint(&record.destination)),
+        source_names: names(&record.source),
+        destination_names: names(&record.destination),
+        source_service: record.source.service.as_deref().map(service),
+        destination_service: record.destination.service.as_deref().map(service),
         r#type: record.flow_type().into(),
         node_name: node.name.clone(),
         reply: is_reply.unwrap_or(false),
@@ -270,6 +274,18 @@ pub(crate) fn workloads(endpoint: &Endpoint) -> Vec<flow::Workload> {
             kind: workload.kind.clone(),
         })
         .collect()
+}
+
+fn names(party: &Party) -> Vec<String> {
+    let names = party.names.iter().flat_map(|names| &names.all);
+    names.map(|name| name.text.to_string()).collect()
+}
+
+fn service(service: &Service) -> flow::Service {
+    flow::Service {
+        name: service.name.to_string(),
+        namespace: service.namespace.to_string(),
+    }
 }
 
 fn interface(interface: &Interface) -> flow::NetworkInterface {

@@ -139,7 +139,10 @@ impl CiliumEndpoints {
             0 => endpoint.identity,
             told => told,
         };
-        Party { endpoint, identity }
+        Party {
+            identity,
+            ..Party::of(&endpoint)
+        }
     }
 
     /// A workload is who the snapshot says it is, whatever its identity is called there. Of
@@ -184,12 +187,15 @@ impl CiliumEndpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enrich::inventory::{self, Inventory};
+    use crate::enrich::{
+        Directory,
+        inventory::{self, Inventory},
+    };
 
     const POD: [u8; 4] = [10, 0, 1, 7];
     const ELSEWHERE: [u8; 4] = [192, 0, 2, 9];
 
-    fn snapshot() -> Snapshot {
+    fn snapshot() -> Arc<Snapshot> {
         let pod = inventory::Endpoint {
             ips: vec![POD.into()],
             namespace: "shop".to_owned(),
@@ -202,7 +208,7 @@ mod tests {
             endpoints: vec![pod],
             ..Inventory::default()
         };
-        Snapshot::new("n1", &inventory, &[])
+        Directory::new("n1", inventory).snapshot()
     }
 
     #[test]

@@ -23,6 +23,9 @@ use std::{
 
 use serde::Deserialize;
 
+use super::facts::{EndpointFact, Fact, Key, NodeFact};
+use crate::record;
+
 /// An inventory of a million endpoints takes about this much.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -138,6 +141,41 @@ impl Inventory {
             path: path.to_owned(),
             message,
         })
+    }
+
+    /// What it says, as any provider would.
+    pub(super) fn into_facts(self) -> Vec<(Key, Fact)> {
+        let nodes = self.nodes.into_iter().map(|node| {
+            let key = format!("node/{}", node.name).into();
+            let fact = NodeFact {
+                name: node.name,
+                ips: node.ips,
+                address: node.address,
+                ..NodeFact::default()
+            };
+            (key, Fact::Node(fact))
+        });
+        let endpoints = (0..).zip(self.endpoints).map(|(index, endpoint)| {
+            let key = format!("endpoint/{index:09}").into();
+            let fact = EndpointFact {
+                ips: endpoint.ips,
+                namespace: endpoint.namespace,
+                pod: endpoint.pod,
+                labels: endpoint
+                    .labels
+                    .iter()
+                    .map(|(key, value)| format!("k8s:{key}={value}"))
+                    .collect(),
+                node: endpoint.node,
+                workload: endpoint.workload.map(|workload| record::Workload {
+                    kind: workload.kind,
+                    name: workload.name,
+                }),
+                ..EndpointFact::default()
+            };
+            (key, Fact::Endpoint(fact))
+        });
+        nodes.chain(endpoints).collect()
     }
 
     fn parse(text: &str) -> Result<Self, String> {

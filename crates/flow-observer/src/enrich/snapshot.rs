@@ -9,10 +9,11 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
+    directory::Facts,
+    facts::{EndpointFact, Fact, NodeFact, Port, Provider, ServiceFact},
     identity,
-    inventory::{self, Inventory},
 };
-use crate::record::{Endpoint, Workload};
+use crate::record::{Endpoint, Names, Service};
 
 /// The cluster of everything, as long as there is only one.
 const CLUSTER: &str = "default";
@@ -22,44 +23,76 @@ const CLUSTER: &str = "default";
 pub struct Snapshot {
     /// Asked twice per event, so hashed fast: what is in it does not come from packets.
     by_address: HashMap<IpAddr, Arc<Endpoint>>,
+    frontends: HashMap<Port, Arc<Service>>,
+    /// Services by what is behind them; only where there is no more than one.
+    backends: HashMap<Port, Option<Arc<Service>>>,
+    names: HashMap<IpAddr, Arc<Names>>,
+    own_addresses: Vec<IpAddr>,
+    own_labels: Arc<[String]>,
     world: Arc<Endpoint>,
     unknown: Arc<Endpoint>,
 }
 
-impl Default for Snapshot {
-    fn default() -> Self {
-        Self::new("", &Inventory::default(), &[])
-    }
-}
-
 impl Snapshot {
-    /// Puts together what the providers know: the inventory, and this host's own addresses.
-    #[must_use]
-    pub fn new(node_name: &str, inventory: &Inventory, own_addresses: &[IpAddr]) -> Self {
-        let mut by_address = HashMap::default();
-        let remote_node = Arc::new(reserved(identity::REMOTE_NODE, "remote-node"));
-        for node in inventory.nodes.iter().filter(|node| node.name != node_name) {
-            by_address.extend(node.ips.iter().map(|&ip| (ip, Arc::clone(&remote_node))));
-        }
-        let ids = local_ids(node_name, inventory);
-        for (index, endpoint) in inventory.endpoints.iter().enumerate() {
-            let id = ids.get(&index).copied().unwrap_or(0);
-            let described = Arc::new(describe(endpoint, id));
-            by_address.extend(endpoint.ips.iter().map(|&ip| (ip, Arc::clone(&described))));
-        }
-        // Own addresses last: nobody knows better.
-        let host = Arc::new(reserved(identity::HOST, "host"));
-        let own_node = inventory.nodes.iter().filter(|node| node.name == node_name);
-        for &ip in own_addresses
-            .iter()
-            .chain(own_node.flat_map(|node| &node.ips))
-        {
-            by_address.insert(ip, Arc::clone(&host));
-        }
-        Self {
-            by_address,
+    /// Puts together what the providers know.
+    pub(super) fn new(node_name: &str, facts: &Facts) -> Self {
+        let mut snapshot = Self {
+            by_address: HashMap::default(),
+            frontends: HashMap::default(),
+            backends: HashMap::default(),
+            names: HashMap::default(),
+            own_addresses: facts.own_addresses.clone(),
+            own_labels: Arc::default(),
             world: Arc::new(reserved(identity::WORLD, "world")),
             unknown: Arc::new(Endpoint::default()),
+        };
+        let ids = local_ids(node_name, facts);
+        let remote_node = Arc::new(reserved(identity::REMOTE_NODE, "remote-node"));
+        let host = Arc::new(reserved(identity::HOST, "host"));
+        let mut own = Vec::new();
+        for (provider, facts) in &facts.by_provider {
+            for (key, fact) in facts {
+                match fact {
+                    Fact::Endpoint(fact) => {
+                        let id = ids.get(&(*provider, &**key)).copied().unwrap_or(0);
+                        let described = Arc::new(describe(fact, id));
+                        for &ip in &fact.ips {
+                            snapshot.by_address.insert(ip, Arc::clone(&described));
+                        }
+                    }
+                    Fact::Node(fact) if fact.name == node_name => {
+                        own.extend_from_slice(&fact.ips);
+                        snapshot.own_labels = fact.labels.clone().into();
+                    }
+                    Fact::Node(NodeFact { ips, .. }) => {
+                        let remote = ips.iter().map(|&ip| (ip, Arc::clone(&remote_node)));
+                        snapshot.by_address.extend(remote);
+                    }
+                    Fact::Service(fact) => snapshot.add_service(fact),
+                    Fact::Prefix(_) | Fact::Names(_) => {}
+                }
+            }
+        }
+        // Own addresses last: nobody knows better.
+        for &ip in facts.own_addresses.iter().chain(&own) {
+            snapshot.by_address.insert(ip, Arc::clone(&host));
+        }
+        snapshot
+    }
+
+    fn add_service(&mut self, fact: &ServiceFact) {
+        let service = Arc::new(Service {
+            namespace: fact.namespace.as_str().into(),
+            name: fact.name.as_str().into(),
+        });
+        for &port in &fact.frontends {
+            self.frontends.insert(port, Arc::clone(&service));
+        }
+        for &port in &fact.backends {
+            self.backends
+                .entry(port)
+                .and_modify(|it| *it = None)
+                .or_insert_with(|| Some(Arc::clone(&service)));
         }
     }
 
@@ -69,10 +102,39 @@ impl Snapshot {
         self.by_address.get(&address).unwrap_or(&self.world)
     }
 
+    /// The service whose clients use this port.
+    #[must_use]
+    pub fn frontend(&self, port: Port) -> Option<&Arc<Service>> {
+        self.frontends.get(&port)
+    }
+
+    /// The service behind which this port is, where there is only one.
+    #[must_use]
+    pub fn backend(&self, port: Port) -> Option<&Arc<Service>> {
+        self.backends.get(&port)?.as_ref()
+    }
+
+    /// What an address is always called.
+    #[must_use]
+    pub fn names(&self, address: IpAddr) -> Option<&Arc<Names>> {
+        self.names.get(&address)
+    }
+
     /// For packets without addresses.
     #[must_use]
     pub fn unknown(&self) -> &Arc<Endpoint> {
         &self.unknown
+    }
+
+    /// This host's own addresses.
+    pub(super) fn own_addresses(&self) -> &[IpAddr] {
+        &self.own_addresses
+    }
+
+    /// Labels of this node: `key=value`.
+    #[must_use]
+    pub fn own_labels(&self) -> &Arc<[String]> {
+        &self.own_labels
     }
 }
 
@@ -84,64 +146,59 @@ fn reserved(identity: u32, name: &str) -> Endpoint {
     }
 }
 
-fn describe(endpoint: &inventory::Endpoint, id: u32) -> Endpoint {
-    let mut labels: Vec<String> = endpoint
-        .labels
-        .iter()
-        .map(|(key, value)| format!("k8s:{key}={value}"))
-        .chain([format!("k8s:io.cilium.k8s.policy.cluster={CLUSTER}")])
-        .collect();
-    if !endpoint.namespace.is_empty() {
+fn describe(fact: &EndpointFact, id: u32) -> Endpoint {
+    let cluster = match fact.cluster.as_str() {
+        "" => CLUSTER,
+        told => told,
+    };
+    let mut labels = fact.labels.clone();
+    labels.push(format!("k8s:io.cilium.k8s.policy.cluster={cluster}"));
+    if !fact.namespace.is_empty() {
         labels.push(format!(
             "k8s:io.kubernetes.pod.namespace={}",
-            endpoint.namespace
+            fact.namespace
         ));
     }
     labels.sort();
     Endpoint {
-        id,
-        identity: identity::of_labels(&labels),
-        cluster_name: CLUSTER.to_owned(),
-        namespace: endpoint.namespace.clone(),
-        pod_name: endpoint.pod.clone(),
+        id: fact.id.map_or(id, u32::from),
+        identity: fact
+            .identity
+            .unwrap_or_else(|| identity::of_labels(&labels)),
+        cluster_name: cluster.to_owned(),
+        namespace: fact.namespace.clone(),
+        pod_name: fact.pod.clone(),
         labels,
         // As in Hubble, only the node that runs a workload knows what owns it.
-        workloads: endpoint
-            .workload
-            .iter()
-            .filter(|_| id != 0)
-            .map(|workload| Workload {
-                kind: workload.kind.clone(),
-                name: workload.name.clone(),
-            })
-            .collect(),
+        workloads: fact.workload.iter().filter(|_| id != 0).cloned().collect(),
     }
 }
 
-/// Numbers for the endpoints of this node, by place in the inventory: 16 bits as everywhere in
-/// Hubble, computed from the pod's name so that it survives a restart and an edited file.
-fn local_ids(node_name: &str, inventory: &Inventory) -> HashMap<usize, u32> {
-    let local: BTreeMap<_, _> = inventory
-        .endpoints
-        .iter()
-        .enumerate()
-        .filter(|(_, endpoint)| {
-            endpoint
-                .node
-                .as_deref()
-                .is_none_or(|node| node == node_name)
-        })
-        .map(|(index, endpoint)| ((&endpoint.namespace, &endpoint.pod, index), index))
-        .collect();
+/// Numbers for the endpoints of this node: 16 bits as everywhere in Hubble, computed from the pod's
+/// name so that it survives a restart and an edited file.
+fn local_ids<'a>(node_name: &str, facts: &'a Facts) -> HashMap<(Provider, &'a str), u32> {
+    let mut local = BTreeMap::new();
+    for (provider, facts) in &facts.by_provider {
+        for (key, fact) in facts {
+            if let Fact::Endpoint(fact) = fact
+                && fact.node.as_deref().is_none_or(|node| node == node_name)
+            {
+                local.insert(
+                    (&fact.namespace, &fact.pod, *provider, &**key),
+                    (*provider, &**key),
+                );
+            }
+        }
+    }
     let mut taken = HashSet::new();
     let mut ids = HashMap::default();
-    for ((namespace, pod, _), index) in local {
+    for ((namespace, pod, ..), endpoint) in local {
         let wanted = identity::of_labels(&[namespace.clone(), pod.clone()]);
         // 0 stands for "not local"; a number that is taken moves to the next free one.
         let free = (0..u32::from(u16::MAX))
             .map(|step| (wanted.wrapping_add(step)) % u32::from(u16::MAX) + 1)
             .find(|&id| taken.insert(id));
-        ids.extend(free.map(|id| (index, id)));
+        ids.extend(free.map(|id| (endpoint, id)));
     }
     ids
 }
@@ -149,12 +206,13 @@ fn local_ids(node_name: &str, inventory: &Inventory) -> HashMap<usize, u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::{Directory, Inventory, inventory};
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn snapshot() -> Snapshot {
+    fn snapshot() -> Arc<Snapshot> {
         let endpoint = |ip: &str, pod: &str, node: &str| inventory::Endpoint {
             ips: vec![address(ip)],
             namespace: "shop".to_owned(),
@@ -178,7 +236,9 @@ mod tests {
                 endpoint("10.0.2.1", "web-1", "n2"),
             ],
         };
-        Snapshot::new("n1", &inventory, &[address("10.0.1.254")])
+        let directory = Directory::new("n1", inventory);
+        directory.set_own_addresses(&[address("10.0.1.254")]);
+        directory.snapshot()
     }
 
     #[test]

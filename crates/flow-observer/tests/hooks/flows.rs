@@ -191,7 +191,7 @@ fn flows_of(
         let mut probes = probes::start(&ProbeConfig::default())?;
         let mut assembler = Assembler::new(
             Box::new(probes.names),
-            Directory::new("node-1", Inventory::default()),
+            Arc::new(Directory::new("node-1", Inventory::default())),
             probes.attacher.devices(),
             Arc::new(Counters::default()),
         );

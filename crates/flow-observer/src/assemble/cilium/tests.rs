@@ -72,7 +72,7 @@ impl Node {
         let counters = Arc::new(Counters::default());
         let assembler = Assembler::new(
             Box::new(NoFacts),
-            Directory::new("n1", inventory),
+            Arc::new(Directory::new("n1", inventory)),
             Arc::new(ArcSwap::from_pointee(devices)),
             Arc::clone(&counters),
         );

@@ -47,7 +47,7 @@ impl Source for Records {
 fn assembler(counters: &Arc<Counters>) -> Assembler {
     Assembler::new(
         Box::new(Facts),
-        Directory::new("node", Inventory::default()),
+        Arc::new(Directory::new("node", Inventory::default())),
         Arc::default(),
         Arc::clone(counters),
     )
