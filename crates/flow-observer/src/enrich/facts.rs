@@ -136,6 +136,10 @@ pub struct NamesFact {
 
 /// What became of a fact.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all changes are of the larger kind"
+)]
 pub enum Change {
     /// It is so now, whatever was under the key before.
     Put(Key, Fact),
