@@ -3,6 +3,7 @@
 //! ```text
 //! fabric   192.168.50.0/24    fd00:50::/64      node n: .10+n, ::10+n (hexadecimal)
 //! pods     10.1.n.0/24        fd00:1:n::/64     bridge: .1, ::1; pod k (from 0): .10+k, ::10+k
+//! outside  203.0.113.0/24     2001:db8:50::/64  host k (from 0): .10+k, ::10+k; on the fabric's wire
 //! ```
 //! Clusters run in network namespaces, so that two of them may use the same addresses at once.
 
@@ -40,6 +41,23 @@ pub(crate) fn gateway(number: u8) -> Pair {
 /// Pod `index` (from 0) of node `number`.
 pub(crate) fn pod(number: u8, index: u8) -> Pair {
     pod_host(number, 10 + index, 0x10 + u16::from(index))
+}
+
+/// Host `index` (from 0) outside the cluster.
+pub(crate) fn outside(index: u8) -> Pair {
+    outside_host(10 + index, 0x10 + u16::from(index))
+}
+
+/// The network of everything outside.
+pub(crate) fn outside_network() -> Pair {
+    outside_host(0, 0)
+}
+
+fn outside_host(v4: u8, v6: u16) -> Pair {
+    Pair {
+        v4: Ipv4Addr::new(203, 0, 113, v4),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, v6),
+    }
 }
 
 fn pod_host(number: u8, v4: u8, v6: u16) -> Pair {

@@ -12,7 +12,7 @@ use crate::{
     agents::Agents,
     netns::Namespace,
     network,
-    node::{Node, Pod},
+    node::{Node, Outside, Place as _, Pod},
     requirements,
     spawn::Spawner,
     spec::Spec,
@@ -27,6 +27,7 @@ pub struct Cluster {
     pub(crate) agents: Agents,
     id: ClusterId,
     nodes: Vec<Node>,
+    outside: Vec<Outside>,
     directory: PathBuf,
     pub(crate) spawner: Arc<Spawner>,
 }
@@ -51,16 +52,22 @@ impl Cluster {
             .zip(&spec.nodes)
             .map(|(number, node)| Node::new(&id, number, node, &spawner))
             .collect();
+        let outside: Vec<Outside> = (0..)
+            .zip(&spec.outside)
+            .map(|(index, name)| Outside::new(&id, index, name, &spawner))
+            .collect();
         let fabric = Namespace::named(id.namespace_name(".fabric"));
         // Owned from here on, so that an error below removes what there is.
         let cluster = Self {
             agents: Agents::default(),
             id,
             nodes,
+            outside,
             directory,
             spawner,
         };
-        network::lay(&fabric, &cluster.nodes).context("cannot lay the cluster's network")?;
+        network::lay(&fabric, &cluster.nodes, &cluster.outside)
+            .context("cannot lay the cluster's network")?;
         Ok(cluster)
     }
 
@@ -88,6 +95,14 @@ impl Cluster {
     /// When there is none; the error lists those there are.
     pub fn pod(&self, name: &str) -> Result<&Pod> {
         find(self.pods(), name, Pod::name)
+    }
+
+    /// The host outside the cluster that is called `name`.
+    ///
+    /// # Errors
+    /// When there is none; the error lists those there are.
+    pub fn outside(&self, name: &str) -> Result<&Outside> {
+        find(&self.outside, name, Outside::name)
     }
 
     /// The directory that holds sockets, the inventory and what the children said.

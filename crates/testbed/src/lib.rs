@@ -25,7 +25,7 @@ pub mod workload;
 
 pub use cluster::Cluster;
 pub use netns::Namespace;
-pub use node::{Node, Pod};
+pub use node::{Node, Outside, Place, Pod};
 pub use spawn::Spawner;
 pub use spec::{NodeSpec, PodSpec, Spec};
 pub use sweep::{remove_on_signals, sweep};

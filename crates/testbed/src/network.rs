@@ -3,6 +3,8 @@
 //! ```text
 //!  pod namespace        node namespace                         fabric namespace
 //!  eth0 ────────── veth1a2b3c4d ─ cni0 ~ routing ~ eth0 ────── port1 ─ switch0 ─ port2 ── …
+//!                                                                        │
+//!                                              outside: eth0 ───────── outside0
 //! ```
 //! One `ip` process makes all namespaces, then one lays the network of each.
 
@@ -17,7 +19,7 @@ use anyhow::Result;
 use crate::{
     address::{self, V4_PREFIX, V6_PREFIX},
     netns::Namespace,
-    node::{Node, Pod},
+    node::{Node, Outside, Place as _, Pod},
     tools,
 };
 
@@ -38,11 +40,12 @@ const FORWARDING: [(&str, &str); 2] = [("ipv4/ip_forward", "1"), ("ipv6/conf/all
 const BRIDGE: &str = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0";
 
 /// Makes the namespaces of `fabric` and `nodes` and connects them.
-pub(crate) fn lay(fabric: &Namespace, nodes: &[Node]) -> Result<()> {
+pub(crate) fn lay(fabric: &Namespace, nodes: &[Node], outside: &[Outside]) -> Result<()> {
     let pods = || nodes.iter().flat_map(Node::pods);
     let namespaces: Vec<&Namespace> = std::iter::once(fabric)
         .chain(nodes.iter().map(Node::namespace))
         .chain(pods().map(Pod::namespace))
+        .chain(outside.iter().map(Outside::namespace))
         .collect();
 
     let mut batch = String::new();
@@ -59,9 +62,12 @@ pub(crate) fn lay(fabric: &Namespace, nodes: &[Node]) -> Result<()> {
     }
 
     // Outside in: each step makes the far ends of the devices that the next one sets up.
-    tools::ip(Some(fabric), &fabric_batch(nodes))?;
+    tools::ip(Some(fabric), &fabric_batch(nodes, outside))?;
     for node in nodes {
         tools::ip(Some(node.namespace()), &node_batch(node, nodes))?;
+    }
+    for host in outside {
+        tools::ip(Some(host.namespace()), &outside_batch(host, nodes))?;
     }
     for pod in pods() {
         tools::ip(Some(pod.namespace()), &pod_batch(pod))?;
@@ -69,18 +75,25 @@ pub(crate) fn lay(fabric: &Namespace, nodes: &[Node]) -> Result<()> {
     Ok(())
 }
 
-fn fabric_batch(nodes: &[Node]) -> String {
+fn fabric_batch(nodes: &[Node], outside: &[Outside]) -> String {
     let mut batch = String::new();
     line(&mut batch, format_args!("link add switch0 {BRIDGE}"));
-    for node in nodes {
-        let (port, peer) = (node.number(), node.namespace().name());
+    let of_nodes = nodes.iter().map(|node| {
+        let port = format!("port{}", node.number());
+        (port, node.namespace().name())
+    });
+    let of_outside = outside.iter().map(|host| {
+        let port = format!("outside{}", host.number());
+        (port, host.namespace().name())
+    });
+    for (port, peer) in of_nodes.chain(of_outside) {
         line(
             &mut batch,
-            format_args!("link add port{port} type veth peer name eth0 netns {peer}"),
+            format_args!("link add {port} type veth peer name eth0 netns {peer}"),
         );
         line(
             &mut batch,
-            format_args!("link set port{port} master switch0 up"),
+            format_args!("link set {port} master switch0 up"),
         );
     }
     line(&mut batch, format_args!("link set switch0 up"));
@@ -104,6 +117,15 @@ fn node_batch(node: &Node, nodes: &[Node]) -> String {
     }
     addresses(&mut batch, address::node(node.number()), "eth0");
     line(&mut batch, format_args!("link set eth0 up"));
+    let outside = address::outside_network();
+    line(
+        &mut batch,
+        format_args!("route add {}/{V4_PREFIX} dev eth0", outside.v4),
+    );
+    line(
+        &mut batch,
+        format_args!("route add {}/{V6_PREFIX} dev eth0", outside.v6),
+    );
     for other in nodes.iter().filter(|other| other.number() != node.number()) {
         let (pods, via) = (
             address::pod_network(other.number()),
@@ -119,6 +141,35 @@ fn node_batch(node: &Node, nodes: &[Node]) -> String {
         );
     }
     batch
+}
+
+fn outside_batch(host: &Outside, nodes: &[Node]) -> String {
+    let mut batch = String::new();
+    line(&mut batch, format_args!("link set lo up"));
+    addresses(&mut batch, host.addresses(), "eth0");
+    line(&mut batch, format_args!("link set eth0 up"));
+    for node in nodes {
+        let (pods, via) = (
+            address::pod_network(node.number()),
+            address::node(node.number()),
+        );
+        on_link(&mut batch, via);
+        line(
+            &mut batch,
+            format_args!("route add {}/{V4_PREFIX} via {}", pods.v4, via.v4),
+        );
+        line(
+            &mut batch,
+            format_args!("route add {}/{V6_PREFIX} via {}", pods.v6, via.v6),
+        );
+    }
+    batch
+}
+
+/// Makes an address of another network reachable on the wire itself.
+fn on_link(batch: &mut String, pair: address::Pair) {
+    line(batch, format_args!("route add {} dev eth0", pair.v4));
+    line(batch, format_args!("route add {} dev eth0", pair.v6));
 }
 
 fn pod_batch(pod: &Pod) -> String {

@@ -17,6 +17,28 @@ use crate::{
     tools,
 };
 
+/// Where programs, threads and sockets can be: a pod, or a host outside the cluster.
+pub trait Place {
+    /// What it is called.
+    fn name(&self) -> &str;
+
+    /// Its network namespace.
+    fn namespace(&self) -> &Namespace;
+
+    /// Both addresses, IPv4 first.
+    fn ips(&self) -> [IpAddr; 2];
+
+    /// Runs `body` on a new thread inside and waits for it: sockets that it opens are of that place.
+    ///
+    /// # Errors
+    /// When the place is gone, and what `body` returns.
+    fn run<T: Send>(&self, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.namespace()
+            .run(body)
+            .with_context(|| format!("in {}", self.name()))
+    }
+}
+
 /// One node: a namespace that routes between its pods' bridge and the fabric. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Node(Arc<NodeInner>);
@@ -44,6 +66,79 @@ struct PodInner {
     namespace: Namespace,
     addresses: Pair,
     spawner: Arc<Spawner>,
+}
+
+/// A host outside the cluster, on the wire that connects the nodes: a namespace with `eth0` and
+/// addresses that belong to nobody. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Outside(Arc<OutsideInner>);
+
+#[derive(Debug)]
+struct OutsideInner {
+    name: String,
+    number: u8,
+    namespace: Namespace,
+    addresses: Pair,
+    spawner: Arc<Spawner>,
+}
+
+impl Outside {
+    pub(crate) fn new(id: &ClusterId, index: u8, name: &str, spawner: &Arc<Spawner>) -> Self {
+        Self(Arc::new(OutsideInner {
+            name: name.to_owned(),
+            number: index,
+            // Two dots are in no pod's name.
+            namespace: Namespace::named(id.namespace_name(&format!("outside..{name}"))),
+            addresses: address::outside(index),
+            spawner: Arc::clone(spawner),
+        }))
+    }
+
+    /// Starts `command` inside. The child dies with this process at the latest.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn spawn(&self, command: Command) -> Result<Child> {
+        self.0
+            .spawner
+            .spawn_in(Some(self.0.namespace.open()?), command)
+    }
+
+    pub(crate) fn number(&self) -> u8 {
+        self.0.number
+    }
+
+    pub(crate) fn addresses(&self) -> Pair {
+        self.0.addresses
+    }
+}
+
+impl Place for Outside {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    fn ips(&self) -> [IpAddr; 2] {
+        [self.0.addresses.v4.into(), self.0.addresses.v6.into()]
+    }
+}
+
+impl Place for Pod {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn namespace(&self) -> &Namespace {
+        self.namespace()
+    }
+
+    fn ips(&self) -> [IpAddr; 2] {
+        self.ips()
+    }
 }
 
 impl Node {

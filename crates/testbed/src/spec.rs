@@ -9,12 +9,16 @@ use anyhow::{Result, ensure};
 const MAX_NODES: usize = 64;
 /// Pods per node that fit into the address plan.
 const MAX_PODS: usize = 100;
+/// Hosts outside the cluster that fit into the address plan.
+const MAX_OUTSIDE: usize = 100;
 
 /// A cluster to be built by [`Cluster::start`](crate::Cluster::start).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Spec {
     /// The nodes, in the order that fixes their addresses.
     pub nodes: Vec<NodeSpec>,
+    /// Names of hosts outside the cluster, in the order that fixes their addresses.
+    pub outside: Vec<String>,
 }
 
 /// One node and its pods.
@@ -48,7 +52,10 @@ impl Spec {
                 pods: Vec::new(),
             })
             .collect();
-        Self { nodes }
+        Self {
+            nodes,
+            outside: Vec::new(),
+        }
     }
 
     /// Two nodes with two pods each, enough for traffic within a node and between nodes:
@@ -74,6 +81,13 @@ impl Spec {
         self
     }
 
+    /// Adds a host outside the cluster.
+    #[must_use]
+    pub fn outside(mut self, name: &str) -> Self {
+        self.outside.push(name.to_owned());
+        self
+    }
+
     /// Checks what the address plan and the names of network namespaces can hold.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(
@@ -81,7 +95,12 @@ impl Spec {
             "cluster of {} nodes: expected 1 to {MAX_NODES}",
             self.nodes.len()
         );
-        let mut names = Vec::new();
+        ensure!(
+            self.outside.len() <= MAX_OUTSIDE,
+            "{} hosts outside the cluster, expected at most {MAX_OUTSIDE}",
+            self.outside.len()
+        );
+        let mut names: Vec<&String> = self.outside.iter().collect();
         for node in &self.nodes {
             ensure!(
                 node.pods.len() <= MAX_PODS,

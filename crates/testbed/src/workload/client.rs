@@ -3,13 +3,15 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use rustls::ClientConfig;
 
-use super::{Workload, dns, http};
-use crate::Pod;
+use super::{Workload, dns, http, tls};
+use crate::Place;
 
 /// How long the blocked client tries. Below the second after which the kernel would send the SYN
 /// again, so that each try is one packet.
@@ -22,18 +24,20 @@ pub struct Call {
     pub dns: Vec<SocketAddr>,
     /// The name to resolve.
     pub host: String,
-    /// The HTTP port of what answers to the name.
+    /// How to call: by HTTPS, trusting what this trusts, or by HTTP.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// The port of what answers to the name.
     pub port: u16,
     /// The path to get.
     pub path: String,
 }
 
-/// Every `interval` resolves a name from `pod` and gets a page from the address that came back.
+/// Every `interval` resolves a name from `place` and gets a page from the address that came back.
 ///
 /// # Errors
-/// When the pod is gone.
-pub fn call(pod: &Pod, call: Call, interval: Duration) -> Result<Workload> {
-    Workload::start(pod, "http client", move |state| {
+/// When the place is gone.
+pub fn call(place: &impl Place, call: Call, interval: Duration) -> Result<Workload> {
+    Workload::start(place, "http client", move |state| {
         for dns in call.dns.iter().cycle() {
             state.count("call", resolve_and_get(*dns, &call));
             if !state.pause(interval) {
@@ -46,16 +50,24 @@ pub fn call(pod: &Pod, call: Call, interval: Duration) -> Result<Workload> {
 fn resolve_and_get(dns: SocketAddr, call: &Call) -> Result<()> {
     let address =
         dns::resolve(dns, &call.host)?.with_context(|| format!("{} does not exist", call.host))?;
-    http::get(SocketAddr::new(address, call.port), &call.host, &call.path)
+    let server = SocketAddr::new(address, call.port);
+    match &call.tls {
+        Some(config) => tls::get(server, &call.host, &call.path, config),
+        None => http::get(server, &call.host, &call.path),
+    }
 }
 
-/// Every `interval` tries to connect from `pod` to one of `servers` in turn, where a rule drops it:
+/// Every `interval` tries to connect from `place` to one of `servers` in turn, where a rule drops it:
 /// not getting through is what counts as done.
 ///
 /// # Errors
-/// When the pod is gone.
-pub fn call_blocked(pod: &Pod, servers: Vec<SocketAddr>, interval: Duration) -> Result<Workload> {
-    Workload::start(pod, "blocked client", move |state| {
+/// When the place is gone.
+pub fn call_blocked(
+    place: &impl Place,
+    servers: Vec<SocketAddr>,
+    interval: Duration,
+) -> Result<Workload> {
+    Workload::start(place, "blocked client", move |state| {
         for server in servers.iter().cycle() {
             let blocked = match TcpStream::connect_timeout(server, BLOCKED_TIMEOUT) {
                 Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Ok(()),

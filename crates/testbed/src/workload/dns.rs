@@ -13,7 +13,7 @@ use simple_dns::{
 };
 
 use super::{Workload, serve_datagrams};
-use crate::Pod;
+use crate::Place;
 
 /// How long a client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,14 +25,14 @@ const REPLY_LIMIT_BYTES: usize = 512;
 /// The names that a server knows, fully qualified and without the last dot, and their addresses.
 pub type Zone = BTreeMap<String, Vec<IpAddr>>;
 
-/// Answers questions for A and AAAA records of `zone` on port 53 of `pod`; other names do not
+/// Answers questions for A and AAAA records of `zone` on port 53 of `place`; other names do not
 /// exist.
 ///
 /// # Errors
 /// When the port is taken.
-pub fn serve_dns(pod: &Pod, zone: Zone) -> Result<Workload> {
-    let socket = pod.run(|| Ok(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 53))?))?;
-    Workload::start(pod, "dns server", move |state| {
+pub fn serve_dns(place: &impl Place, zone: Zone) -> Result<Workload> {
+    let socket = place.run(|| Ok(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 53))?))?;
+    Workload::start(place, "dns server", move |state| {
         serve_datagrams(state, &socket, |query| answer(&zone, query));
     })
 }

@@ -8,6 +8,7 @@ mod client;
 mod dns;
 mod http;
 mod scene;
+mod tls;
 mod udp;
 
 use std::{
@@ -24,18 +25,19 @@ use std::{
 use anyhow::Result;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::Pod;
+use crate::Place;
 
 pub use client::{Call, call, call_blocked};
 pub use dns::{Zone, serve_dns};
 pub use http::serve_http;
 pub use scene::{Scene, demo_spec};
+pub use tls::{Certificate, serve_https};
 pub use udp::{send_datagrams, serve_udp};
 
 /// How long a thread waits for its socket or its next turn before it looks whether to stop.
 const PATIENCE_MS: u16 = 100;
 
-/// A server or client on a thread of its own inside a pod; stopped on drop.
+/// A server or client on a thread of its own inside a place; stopped on drop.
 #[derive(Debug)]
 pub struct Workload {
     name: String,
@@ -52,12 +54,16 @@ struct State {
 }
 
 impl Workload {
-    /// Runs `body` inside `pod` until it returns, which it does soon after it is told to stop.
-    fn start(pod: &Pod, what: &str, body: impl FnOnce(&State) + Send + 'static) -> Result<Self> {
-        let name = format!("{what} in {}", pod.name());
+    /// Runs `body` inside `place` until it returns, which it does soon after it is told to stop.
+    fn start(
+        place: &impl Place,
+        what: &str,
+        body: impl FnOnce(&State) + Send + 'static,
+    ) -> Result<Self> {
+        let name = format!("{what} in {}", place.name());
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        let thread = pod.namespace().thread(what, move || body(&shared))?;
+        let thread = place.namespace().thread(what, move || body(&shared))?;
         Ok(Self {
             name,
             state,

@@ -5,6 +5,7 @@
 //!  shop/frontend-0  ── dns ──▶ kube-system/coredns-0 (node-1)
 //!  shop/frontend-0  ── http 8080 ───────▶ shop/api-0
 //!  shop/cart-0      ── udp 11211 ───────▶ shop/cache-0
+//!  batch/mirror-0   ── dns, https ─────▶ api.github.com, a machine outside the cluster
 //!  batch/crawler-0  ── tcp 5432 ────✗     shop/db-0        dropped by a rule on node-1
 //! ```
 //! Every further node has a `shop/frontend-N` of its own.
@@ -14,13 +15,18 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Result;
 
 use super::{
-    Call, Workload, Zone, call, call_blocked, send_datagrams, serve_dns, serve_http, serve_udp,
+    Call, Certificate, Workload, Zone, call, call_blocked, send_datagrams, serve_dns, serve_http,
+    serve_https, serve_udp,
 };
-use crate::{Cluster, Pod, PodSpec, Spec, wait};
+use crate::{Cluster, Place as _, Pod, PodSpec, Spec, wait};
 
 const DNS_PORT: u16 = 53;
 const API_PORT: u16 = 8080;
 const API_NAME: &str = "api.shop.svc.cluster.local";
+/// Stands for everything that is not of the cluster: a machine on the nodes' wire.
+const OUTSIDE: &str = "internet";
+const GITHUB_NAME: &str = "api.github.com";
+const HTTPS_PORT: u16 = 443;
 const CACHE_PORT: u16 = 11211;
 const DATABASE_PORT: u16 = 5432;
 
@@ -36,6 +42,8 @@ pub fn demo_spec(nodes: usize) -> Spec {
         .pod("node-1", PodSpec::new("shop", "cart"))
         .pod("node-1", PodSpec::new("batch", "crawler"))
         .pod("node-1", PodSpec::new("kube-system", "coredns"))
+        .pod("node-1", PodSpec::new("batch", "mirror"))
+        .outside(OUTSIDE)
         .pod("node-2", PodSpec::new("shop", "api"))
         .pod("node-2", PodSpec::new("shop", "cache"))
         .pod("node-2", PodSpec::new("shop", "db"));
@@ -68,14 +76,31 @@ impl Scene {
             .drop_traffic(crawler, db, DATABASE_PORT)?;
 
         // Servers before their clients, so that no first call fails.
-        let zone = Zone::from([(API_NAME.to_owned(), api.ips().to_vec())]);
+        let github = cluster.outside(OUTSIDE)?;
+        let certificate = Certificate::for_name(GITHUB_NAME)?;
+        let zone = Zone::from([
+            (API_NAME.to_owned(), api.ips().to_vec()),
+            (GITHUB_NAME.to_owned(), github.ips().to_vec()),
+        ]);
         let servers = vec![
             serve_dns(coredns, zone)?,
             serve_http(api, API_PORT)?,
             serve_http(db, DATABASE_PORT)?,
             serve_udp(cache, CACHE_PORT)?,
+            serve_https(github, HTTPS_PORT, &certificate)?,
         ];
         let mut clients = vec![
+            call(
+                pod("batch/mirror-0")?,
+                Call {
+                    dns: sockets(coredns, DNS_PORT),
+                    host: GITHUB_NAME.to_owned(),
+                    tls: Some(certificate.client()),
+                    port: HTTPS_PORT,
+                    path: "/events".to_owned(),
+                },
+                INTERVAL,
+            )?,
             send_datagrams(pod("shop/cart-0")?, sockets(cache, CACHE_PORT), INTERVAL)?,
             call_blocked(crawler, sockets(db, DATABASE_PORT), INTERVAL)?,
         ];
@@ -84,6 +109,7 @@ impl Scene {
             let to_api = Call {
                 dns: sockets(coredns, DNS_PORT),
                 host: API_NAME.to_owned(),
+                tls: None,
                 port: API_PORT,
                 path: "/basket".to_owned(),
             };
@@ -109,6 +135,7 @@ impl Scene {
         format!(
             "shop/frontend-* ask kube-system/coredns-0 for {API_NAME}, then GET from shop/api-0 port {API_PORT}\n\
              shop/cart-0 sends to shop/cache-0, udp port {CACHE_PORT}\n\
+             batch/mirror-0 asks for {GITHUB_NAME}, which here is a machine outside the cluster, then GETs from it by HTTPS\n\
              batch/crawler-0 tries shop/db-0 port {DATABASE_PORT}, which an nftables rule drops"
         )
     }

@@ -8,29 +8,33 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{Workload, serve_datagrams};
-use crate::Pod;
+use crate::Place;
 
 /// How long the client waits for its datagram to come back.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sends every datagram that arrives on `port` of `pod` back to where it came from.
+/// Sends every datagram that arrives on `port` of `place` back to where it came from.
 ///
 /// # Errors
 /// When the port is taken.
-pub fn serve_udp(pod: &Pod, port: u16) -> Result<Workload> {
-    let socket = pod.run(|| Ok(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?))?;
-    Workload::start(pod, "udp server", move |state| {
+pub fn serve_udp(place: &impl Place, port: u16) -> Result<Workload> {
+    let socket = place.run(|| Ok(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?))?;
+    Workload::start(place, "udp server", move |state| {
         serve_datagrams(state, &socket, |datagram| Ok(datagram.to_vec()));
     })
 }
 
-/// Every `interval` sends a datagram from `pod` to one of `servers` in turn and waits for it to
+/// Every `interval` sends a datagram from `place` to one of `servers` in turn and waits for it to
 /// come back.
 ///
 /// # Errors
-/// When the pod is gone.
-pub fn send_datagrams(pod: &Pod, servers: Vec<SocketAddr>, interval: Duration) -> Result<Workload> {
-    Workload::start(pod, "udp client", move |state| {
+/// When the place is gone.
+pub fn send_datagrams(
+    place: &impl Place,
+    servers: Vec<SocketAddr>,
+    interval: Duration,
+) -> Result<Workload> {
+    Workload::start(place, "udp client", move |state| {
         for server in servers.iter().cycle() {
             state.count("send", there_and_back(*server));
             if !state.pause(interval) {
