@@ -7,10 +7,10 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{MapData, PerCpuArray},
 };
 
-use super::last::LastPrograms;
+use super::{last::LastPrograms, reader::report_skips, ring_buffer::RingBuffer};
 use crate::source::RawEvent;
 
 /// How often the counters of lost records are read, as for the main ring.
@@ -28,7 +28,7 @@ pub(crate) struct HookRings {
 
 /// One ring.
 pub(super) struct HookRing {
-    ring: RingBuf<MapData>,
+    ring: RingBuffer,
     lost: PerCpuArray<MapData, u64>,
     /// Lost records per CPU that were reported.
     reported: Vec<u64>,
@@ -67,7 +67,7 @@ impl HookRings {
 }
 
 impl HookRing {
-    pub(super) fn new(ring: RingBuf<MapData>, lost: PerCpuArray<MapData, u64>) -> Self {
+    pub(super) fn new(ring: RingBuffer, lost: PerCpuArray<MapData, u64>) -> Self {
         Self {
             ring,
             lost,
@@ -82,7 +82,7 @@ impl HookRing {
         while taken < limit
             && let Some(record) = self.ring.next()
         {
-            sink(RawEvent::Hook(&record));
+            sink(RawEvent::Hook(record));
             taken += 1;
         }
         taken
@@ -98,6 +98,7 @@ impl HookRing {
     }
 
     fn report_lost(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) {
+        report_skips(&mut self.ring, sink);
         let Ok(totals) = self.lost.get(&0, 0) else {
             return;
         };

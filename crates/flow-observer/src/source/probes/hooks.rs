@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use aya::{Btf, Ebpf, maps::MapData};
+use aya::{
+    Btf, Ebpf,
+    maps::{Map, MapData},
+};
 
 use super::{
     ProbeConfig,
@@ -10,6 +13,7 @@ use super::{
     btf::KernelTypes,
     hook_rings::{HookRing, HookRings},
     processes::ProcessTable,
+    ring_buffer::RingBuffer,
     sockets, tcp,
 };
 use crate::source::Hook;
@@ -123,7 +127,10 @@ pub(super) fn take_ring(
     ring: &'static str,
     lost: &'static str,
 ) -> Result<HookRing, HookError> {
-    let ring: aya::maps::RingBuf<MapData> = take(ebpf, ring)?;
+    let Some(Map::RingBuf(data)) = ebpf.take_map(ring) else {
+        return Err(HookError::Object { what: ring });
+    };
+    let ring = RingBuffer::new(data)?;
     let lost: aya::maps::PerCpuArray<MapData, u64> = take(ebpf, lost)?;
     Ok(HookRing::new(ring, lost))
 }

@@ -28,6 +28,7 @@ mod privilege;
 mod processes;
 mod reader;
 mod reasons;
+mod ring_buffer;
 mod sockets;
 mod statistics;
 mod sweep;
@@ -56,7 +57,7 @@ pub use self::{
     reader::Reader,
     statistics::{ProbeStatistics, Snapshot},
 };
-use self::{attacher::AttacherMaps, reader::ReaderMaps};
+use self::{attacher::AttacherMaps, reader::ReaderMaps, ring_buffer::RingBuffer};
 use crate::source::Hook;
 
 /// The kernel programs, built by `cargo xtask probes` from the crate `ebpf-probes`.
@@ -159,7 +160,10 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
         },
     };
     let reader_maps = ReaderMaps {
-        ring: take_map(&mut ebpf, "EVENTS")?.try_into()?,
+        ring: match take_map(&mut ebpf, "EVENTS")? {
+            Map::RingBuf(data) => RingBuffer::new(data)?,
+            _ => return Err(ProbeError::Object { what: "EVENTS" }),
+        },
         counters: take_map(&mut ebpf, "COUNTERS")?.try_into()?,
         drop_rates: take_map(&mut ebpf, "DROP_RATES")?.try_into()?,
         state: take_map(&mut ebpf, "READER")?.try_into()?,

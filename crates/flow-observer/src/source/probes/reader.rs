@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use probe_events::Counter;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     attacher::Ending, clock::WallClock, hook_rings::HookRings, reasons::DropReasons,
-    statistics::ProbeStatistics,
+    ring_buffer::RingBuffer, statistics::ProbeStatistics,
 };
 use crate::{
     counters::StageCount,
@@ -32,7 +32,7 @@ const LOOKS_IN_VAIN: u32 = 25;
 
 /// The maps that the reader works with.
 pub(super) struct ReaderMaps {
-    pub(super) ring: RingBuf<MapData>,
+    pub(super) ring: RingBuffer,
     pub(super) counters: PerCpuArray<MapData, u64>,
     /// `DropRate`s: second, drops, suppressed.
     pub(super) drop_rates: Array<MapData, [u64; 3]>,
@@ -87,6 +87,7 @@ impl Reader {
         if let Err(error) = self.read_counters(sink) {
             debug!(%error, "cannot read the probes' counters");
         }
+        report_skips(&mut self.maps.ring, sink);
     }
 
     fn read_counters(&mut self, sink: &mut dyn FnMut(RawEvent<'_>)) -> Result<(), MapError> {
@@ -178,7 +179,7 @@ impl Source for Reader {
             && let Some(record) = self.maps.ring.next()
         {
             taken += self.hooks.catch_up(limit - taken - 1, sink);
-            sink(RawEvent::Record(&record));
+            sink(RawEvent::Record(record));
             taken += 1;
         }
         self.count(sink);
@@ -213,13 +214,22 @@ impl Source for Reader {
     }
 }
 
+/// Each skip lost one record at least, and nobody knows how many, or whose.
+pub(super) fn report_skips(ring: &mut RingBuffer, sink: &mut dyn FnMut(RawEvent<'_>)) {
+    let count = ring.take_skips();
+    if count > 0 {
+        warn!(count, "records in a ring of the kernel do not add up");
+        sink(RawEvent::Lost { cpu: 0, count });
+    }
+}
+
 /// `ReaderState` in its bytes: the second half of the first word is unused.
 fn as_state(is_asleep: bool) -> [u64; 2] {
     let [a, b, c, d] = u32::from(is_asleep).to_ne_bytes();
     [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0]
 }
 
-fn wait_readable(ring: &RingBuf<MapData>, hooks: &HookRings, patience: Duration) -> io::Result<()> {
+fn wait_readable(ring: &RingBuffer, hooks: &HookRings, patience: Duration) -> io::Result<()> {
     let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
     let mut descriptors: Vec<PollFd<'_>> = std::iter::once(ring.as_fd())
         .chain(hooks.descriptors())
