@@ -10,26 +10,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use foldhash::HashMap;
 
-use super::Snapshot;
+use super::{Snapshot, identity};
 use crate::record::{Endpoint, Party};
 
 /// Endpoints of a node whose numbers are remembered. Nodes run some hundred; if there are ever more,
 /// all are forgotten, and learned anew within moments.
 const MAX_LOCAL: usize = 4096;
-
-/// Numbers and labels of the identities that are the same everywhere: from 1 on, none left out.
-const RESERVED: [(u32, &[&str]); 10] = [
-    (1, &["reserved:host"]),
-    (2, &["reserved:world"]),
-    (3, &["reserved:unmanaged"]),
-    (4, &["reserved:health"]),
-    (5, &["reserved:init"]),
-    (6, &["reserved:remote-node"]),
-    (7, &["reserved:kube-apiserver", "reserved:remote-node"]),
-    (8, &["reserved:ingress"]),
-    (9, &["reserved:world-ipv4"]),
-    (10, &["reserved:world-ipv6"]),
-];
 
 /// Numbers of local endpoints, as far as records told them, and who has the reserved identities.
 #[derive(Debug)]
@@ -52,15 +38,9 @@ struct Local {
 
 impl Default for CiliumEndpoints {
     fn default() -> Self {
-        let reserved = RESERVED
+        let reserved = identity::RESERVED
             .iter()
-            .map(|(identity, labels)| {
-                Arc::new(Endpoint {
-                    identity: *identity,
-                    labels: labels.iter().map(|&label| label.to_owned()).collect(),
-                    ..Endpoint::default()
-                })
-            })
+            .map(|(number, _)| identity::reserved(*number))
             .collect();
         Self {
             local: HashMap::default(),

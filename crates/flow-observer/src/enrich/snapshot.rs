@@ -43,12 +43,12 @@ impl Snapshot {
             names: HashMap::default(),
             own_addresses: facts.own_addresses.clone(),
             own_labels: Arc::default(),
-            world: Arc::new(reserved(identity::WORLD, "world")),
+            world: identity::reserved(identity::WORLD),
             unknown: Arc::new(Endpoint::default()),
         };
         let ids = local_ids(node_name, facts);
-        let remote_node = Arc::new(reserved(identity::REMOTE_NODE, "remote-node"));
-        let host = Arc::new(reserved(identity::HOST, "host"));
+        let remote_node = identity::reserved(identity::REMOTE_NODE);
+        let host = identity::reserved(identity::HOST);
         let mut own = Vec::new();
         for (provider, facts) in &facts.by_provider {
             for (key, fact) in facts {
@@ -138,14 +138,6 @@ impl Snapshot {
     }
 }
 
-fn reserved(identity: u32, name: &str) -> Endpoint {
-    Endpoint {
-        identity,
-        labels: vec![format!("reserved:{name}")],
-        ..Endpoint::default()
-    }
-}
-
 fn describe(fact: &EndpointFact, id: u32) -> Endpoint {
     let cluster = match fact.cluster.as_str() {
         "" => CLUSTER,
@@ -164,7 +156,7 @@ fn describe(fact: &EndpointFact, id: u32) -> Endpoint {
         id: fact.id.map_or(id, u32::from),
         identity: fact
             .identity
-            .unwrap_or_else(|| identity::of_labels(&labels)),
+            .unwrap_or_else(|| identity::of_labels(&labels, 0)),
         cluster_name: cluster.to_owned(),
         namespace: fact.namespace.clone(),
         pod_name: fact.pod.clone(),
@@ -193,7 +185,7 @@ fn local_ids<'a>(node_name: &str, facts: &'a Facts) -> HashMap<(Provider, &'a st
     let mut taken = HashSet::new();
     let mut ids = HashMap::default();
     for ((namespace, pod, ..), endpoint) in local {
-        let wanted = identity::of_labels(&[namespace.clone(), pod.clone()]);
+        let wanted = identity::of_labels(&[namespace, pod], 0);
         // 0 stands for "not local"; a number that is taken moves to the next free one.
         let free = (0..u32::from(u16::MAX))
             .map(|step| (wanted.wrapping_add(step)) % u32::from(u16::MAX) + 1)
