@@ -258,6 +258,6 @@ fn event(bencher: Bencher<'_, '_>, kind: Kind) {
         format!("pod-{from}"),
         format!("pod-{}", (from + 1 + index % 7) % ENDPOINTS),
     );
-    assert_eq!(last.source.endpoint.pod_name, expected.0);
-    assert_eq!(last.destination.endpoint.pod_name, expected.1);
+    assert_eq!(*last.source.endpoint.pod_name, expected.0);
+    assert_eq!(*last.destination.endpoint.pod_name, expected.1);
 }

@@ -61,7 +61,7 @@ fn names(events: &[Event]) -> BTreeSet<&str> {
             Event::Flow(flow) => {
                 for party in [&flow.source, &flow.destination] {
                     if endpoints.insert(Arc::as_ptr(&party.endpoint)) {
-                        names.insert(party.endpoint.namespace.as_str());
+                        names.insert(&*party.endpoint.namespace);
                     }
                 }
             }

@@ -365,13 +365,13 @@ pub struct Endpoint {
     /// Security identity.
     pub identity: u32,
     /// Cluster, empty for what is outside of any.
-    pub cluster_name: String,
+    pub cluster_name: Arc<str>,
     /// Namespace, empty for what has none.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Pod, empty for what is none.
-    pub pod_name: String,
-    /// `source:key=value`, sorted.
-    pub labels: Vec<String>,
+    pub pod_name: Box<str>,
+    /// `source:key=value`, sorted. Endpoints with the same labels share them.
+    pub labels: Arc<[String]>,
     /// What owns the pod.
     pub workloads: Vec<Workload>,
 }

@@ -256,10 +256,10 @@ fn endpoint(party: &Party) -> flow::Endpoint {
     flow::Endpoint {
         id: endpoint.id,
         identity: party.identity,
-        cluster_name: endpoint.cluster_name.clone(),
-        namespace: endpoint.namespace.clone(),
-        labels: endpoint.labels.clone(),
-        pod_name: endpoint.pod_name.clone(),
+        cluster_name: endpoint.cluster_name.to_string(),
+        namespace: endpoint.namespace.to_string(),
+        labels: endpoint.labels.to_vec(),
+        pod_name: endpoint.pod_name.to_string(),
         workloads: workloads(endpoint),
     }
 }

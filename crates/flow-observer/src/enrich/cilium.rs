@@ -217,7 +217,7 @@ mod tests {
     fn without_an_address_the_identity_is_all_there_is() {
         let (snapshot, mut endpoints) = (snapshot(), CiliumEndpoints::default());
         let party = endpoints.party(&snapshot, None, 4);
-        assert_eq!(party.endpoint.labels, ["reserved:health"]);
+        assert_eq!(*party.endpoint.labels, ["reserved:health"]);
         let party = endpoints.party(&snapshot, None, 0);
         assert_eq!((party.identity, party.endpoint.labels.len()), (0, 0));
     }
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((first.id, &*first.pod_name), (42, "web-0"));
         assert!(Arc::ptr_eq(&first, &seen(&mut endpoints)), "made once");
         assert_eq!(endpoints.id(POD.into()), Some(42));
-        assert_eq!(endpoints.by_id(42).unwrap().pod_name, "web-0");
+        assert_eq!(endpoints.by_id(42).unwrap().pod_name.as_ref(), "web-0");
         endpoints.forget(42);
         assert_eq!(endpoints.id(POD.into()), None);
         assert_eq!(seen(&mut endpoints).id, 0);

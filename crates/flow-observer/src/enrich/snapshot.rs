@@ -157,10 +157,10 @@ fn describe(fact: &EndpointFact, id: u32) -> Endpoint {
         identity: fact
             .identity
             .unwrap_or_else(|| identity::of_labels(&labels, 0)),
-        cluster_name: cluster.to_owned(),
-        namespace: fact.namespace.clone(),
-        pod_name: fact.pod.clone(),
-        labels,
+        cluster_name: cluster.into(),
+        namespace: fact.namespace.as_str().into(),
+        pod_name: fact.pod.as_str().into(),
+        labels: labels.into(),
         // As in Hubble, only the node that runs a workload knows what owns it.
         workloads: fact.workload.iter().filter(|_| id != 0).cloned().collect(),
     }
@@ -237,10 +237,7 @@ mod tests {
     fn a_local_pod_has_a_number_and_an_owner() {
         let snapshot = snapshot();
         let local = snapshot.endpoint(address("10.0.1.1"));
-        assert_eq!(
-            (local.namespace.as_str(), local.pod_name.as_str()),
-            ("shop", "web-0")
-        );
+        assert_eq!((&*local.namespace, &*local.pod_name), ("shop", "web-0"));
         assert!(local.id > 0 && local.id <= u32::from(u16::MAX));
         assert_eq!(local.workloads[0].name, "web");
         assert!(local.labels.is_sorted());
@@ -266,7 +263,7 @@ mod tests {
         assert_eq!(identity("192.0.2.2"), 6);
         assert_eq!(identity("203.0.113.9"), 2);
         assert_eq!(
-            snapshot.endpoint(address("203.0.113.9")).labels,
+            *snapshot.endpoint(address("203.0.113.9")).labels,
             ["reserved:world"]
         );
     }

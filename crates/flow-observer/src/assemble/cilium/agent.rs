@@ -63,10 +63,10 @@ impl Assembler {
             let known = self.cilium.endpoints.by_id(message.source);
             let mut source = known.map_or_else(Endpoint::default, |known| Endpoint {
                 identity: known.identity,
-                cluster_name: known.cluster_name.clone(),
-                namespace: known.namespace.clone(),
-                labels: known.labels.clone(),
-                pod_name: known.pod_name.clone(),
+                cluster_name: known.cluster_name.to_string(),
+                namespace: known.namespace.to_string(),
+                labels: known.labels.to_vec(),
+                pod_name: known.pod_name.to_string(),
                 ..Endpoint::default()
             });
             source.id = message.source.into();
@@ -90,8 +90,8 @@ impl Cilium {
         if known.id != 0 && side.id != 0 && known.id != side.id {
             return;
         }
-        side.namespace.clone_from(&known.namespace);
-        side.pod_name.clone_from(&known.pod_name);
+        side.namespace = known.namespace.to_string();
+        side.pod_name = known.pod_name.to_string();
         side.workloads = encode::workloads(known);
     }
 }
