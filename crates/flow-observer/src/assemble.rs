@@ -3,6 +3,7 @@
 //! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
 //! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
+mod application;
 mod cilium;
 mod hooks;
 
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use application::Payload;
 use arc_swap::ArcSwap;
 use cilium::Cilium;
 use flow_api::flow::{Flow, TrafficDirection};
@@ -18,13 +20,10 @@ use probe_events::DropDetail;
 
 use crate::{
     counters::Counters,
-    decode::{
-        self, Decoded, Detail, Fragments, PacketError, drop_code,
-        payload::{self, ApplicationSummary},
-    },
+    decode::{self, Decoded, Detail, Fragments, PacketError, drop_code, payload},
     enrich::{Directory, Snapshot},
     record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party, Rare,
+        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
         Traffic,
     },
     ring::{Event, Lost, Message},
@@ -136,14 +135,9 @@ impl Assembler {
         let Some(Event::Flow(flow)) = events.last_mut() else {
             return;
         };
-        let payload = bytes
-            .get(decoded.packet.payload.clone())
-            .unwrap_or_default();
-        let application = self.application(&decoded.packet.headers, payload);
-        if application.is_some() {
-            flow.rare.get_or_insert_default().application = application;
-        }
         self.add_hooks(flow);
+        let payload = Payload::of(bytes, &decoded.packet);
+        self.hear(events.len() - 1, payload, around, events);
     }
 
     fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings, events: &mut Vec<Event>) {
@@ -153,7 +147,7 @@ impl Assembler {
             RawEvent::Cilium { cpu, bytes } => {
                 return self.cilium_event(cpu, bytes, surroundings, events);
             }
-            RawEvent::Packet(packet) => self.captured_flow(packet, surroundings),
+            RawEvent::Packet(packet) => return self.captured_flow(packet, surroundings, events),
             RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
             RawEvent::Lost { cpu, count } => {
                 self.counters.lost(cpu, count);
@@ -292,31 +286,23 @@ impl Assembler {
         &mut self,
         captured: CapturedPacket<'_>,
         around: &Surroundings,
-    ) -> Option<Event> {
+        events: &mut Vec<Event>,
+    ) {
         let cut = captured.original_len as usize > captured.bytes.len();
         let dissected = decode::dissect(captured.bytes, cut, captured.start);
         self.note(dissected.fault);
         if dissected.network.is_none() {
-            self.counters.note("skipped", "not_ip");
-            return None;
+            return self.counters.note("skipped", "not_ip");
         }
         let mut packet = dissected.headers;
         self.fragments.complete(&mut packet, captured.time_ns);
-        let payload = captured.bytes.get(dissected.payload).unwrap_or_default();
-        let application = self.application(&packet, payload);
         let (source, destination) = around.parties(&packet);
         let interface = captured.interface.map(|(index, name)| Interface {
             index,
             name: Arc::clone(name),
         });
-        Some(Event::Flow(FlowRecord {
+        events.push(Event::Flow(FlowRecord {
             interface,
-            rare: application.map(|application| {
-                Box::new(Rare {
-                    application: Some(application),
-                    ..Rare::default()
-                })
-            }),
             ..self.flow(
                 captured.time_ns,
                 Observation::Captured,
@@ -324,20 +310,9 @@ impl Assembler {
                 source,
                 destination,
             )
-        }))
-    }
-
-    /// What an application said in the packet. A payload that looks like a protocol and is not of it
-    /// is nobody's concern here.
-    fn application(
-        &mut self,
-        packet: &PacketHeaders,
-        payload: &[u8],
-    ) -> Option<ApplicationSummary> {
-        payload::parse(packet.transport.as_ref()?, payload, &mut self.scratch)
-            .ok()
-            .flatten()?
-            .summary()
+        }));
+        let payload = Payload::of(captured.bytes, &dissected);
+        self.hear(events.len() - 1, payload, around, events);
     }
 
     /// Counts a packet whose own bytes do not add up.

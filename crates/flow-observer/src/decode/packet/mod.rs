@@ -113,6 +113,8 @@ pub struct Dissected {
     /// Where in the captured bytes the payload of the (inner) transport lies, without padding;
     /// empty when there is no transport or no payload.
     pub payload: Range<usize>,
+    /// Where the payload begins in the sender's stream: TCP's sequence number, else 0.
+    pub sequence: u32,
     /// Why [`dissect`] ended early, unless the capture simply ends there.
     pub fault: Option<PacketError>,
 }

@@ -46,6 +46,7 @@ impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     #[inline]
     fn tcp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "TCP";
+        const SYN: u16 = 0x02;
         let (source_port, destination_port) = self.ports(LAYER)?;
         let offset_and_flags = match self.cursor.peek::<14>(LAYER) {
             Ok(header) => number(header, 12),
@@ -56,7 +57,10 @@ impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
             destination_port,
             flags: TcpFlags::from_bits(offset_and_flags),
         });
-        self.cursor.take::<20>(LAYER)?;
+        let header = self.cursor.take::<20>(LAYER)?;
+        // What opens a connection has a number of its own, before that of the first byte.
+        let opening = u32::from(offset_and_flags & SYN != 0);
+        self.dissected.sequence = u32::from_be_bytes(field(header, 4)).wrapping_add(opening);
         let options = usize::from(offset_and_flags >> 12)
             .checked_sub(5)
             .ok_or(PacketError::Impossible { layer: LAYER })?;

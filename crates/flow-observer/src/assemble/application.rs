@@ -1,0 +1,58 @@
+//! What applications say in the payload of a flow's packet: parsed once, then told to everybody whom
+//! it concerns.
+
+use super::{Assembler, Surroundings};
+use crate::{
+    decode::{Dissected, payload},
+    ring::Event,
+};
+
+/// The captured payload of a packet; empty where there is no packet, or none of it was captured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Payload<'a> {
+    /// The bytes.
+    pub(super) bytes: &'a [u8],
+    /// Where they begin in the sender's stream: TCP's sequence number, else 0.
+    #[expect(
+        dead_code,
+        reason = "messages that begin in one packet and end in another need it"
+    )]
+    pub(super) sequence: u32,
+}
+
+impl<'a> Payload<'a> {
+    /// The payload of a packet that was found in `bytes`.
+    pub(super) fn of(bytes: &'a [u8], packet: &Dissected) -> Self {
+        Self {
+            bytes: bytes.get(packet.payload.clone()).unwrap_or_default(),
+            sequence: packet.sequence,
+        }
+    }
+}
+
+impl Assembler {
+    /// Hears what is said in the packet of the flow at `at` of `events`, which is complete
+    /// otherwise. To be called once for each flow, also for those without a payload. A payload that
+    /// looks like a protocol and is not of it is nobody's concern.
+    pub(super) fn hear(
+        &mut self,
+        at: usize,
+        payload: Payload<'_>,
+        _around: &Surroundings,
+        events: &mut [Event],
+    ) {
+        let Some(Event::Flow(flow)) = events.get_mut(at) else {
+            return;
+        };
+        let Some(transport) = flow.packet.transport else {
+            return;
+        };
+        let Ok(Some(application)) = payload::parse(&transport, payload.bytes, &mut self.scratch)
+        else {
+            return;
+        };
+        if let Some(summary) = application.summary() {
+            flow.rare.get_or_insert_default().application = Some(summary);
+        }
+    }
+}
