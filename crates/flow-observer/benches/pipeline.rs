@@ -139,6 +139,7 @@ fn inventory() -> Inventory {
             kind: "Deployment".to_owned(),
             name: format!("app-{}", number % 50),
         }),
+        ..inventory::Endpoint::default()
     };
     Inventory {
         endpoints: (0..ENDPOINTS).map(endpoint).collect(),

@@ -183,6 +183,7 @@ mod tests {
             labels: Default::default(),
             node: Some("n1".to_owned()),
             workload: None,
+            ..inventory::Endpoint::default()
         };
         let inventory = Inventory {
             endpoints: vec![pod],

@@ -5,6 +5,7 @@
 //!   - name: node-1
 //!     address: 192.0.2.11:4244  # or unix:///run/palomar/observer.sock
 //!     ips: [192.0.2.11, "2001:db8::11"]
+//!     labels: { zone: a }
 //! endpoints:
 //!   - ips: [10.1.1.10, "fd00:1::10"]
 //!     namespace: shop
@@ -12,33 +13,53 @@
 //!     labels: { app: web }
 //!     node: node-1              # where it runs; without it, here
 //!     workload: { kind: Deployment, name: web }
+//! prefixes:
+//!   - cidr: 198.51.100.0/24
+//!     name: office
+//! services:
+//!   - namespace: kube-system
+//!     name: kube-dns
+//!     frontends: ["10.96.0.10:53/udp"]
+//!     backends: ["10.1.1.20:53/udp"]
+//! names:
+//!   - ips: [198.51.100.7]
+//!     names: [printer.example.com]
 //! ```
+
+mod check;
+mod parse;
+mod say;
+mod values;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::File,
+    io::{self, Read as _},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::facts::{EndpointFact, Fact, Key, NodeFact};
-use crate::record;
+pub use self::values::Cidr;
+use super::facts::Port;
 
 /// An inventory of a million endpoints takes about this much.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// What the file holds.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inventory {
     /// The nodes that there are.
-    #[serde(default)]
     pub nodes: Vec<Node>,
     /// The workloads that there are.
-    #[serde(default)]
     pub endpoints: Vec<Endpoint>,
+    /// Ranges of addresses that belong to somebody.
+    pub prefixes: Vec<Prefix>,
+    /// The services that there are.
+    pub services: Vec<Service>,
+    /// Names of addresses that always hold.
+    pub names: Vec<Names>,
 }
 
 /// A node.
@@ -47,12 +68,21 @@ pub struct Inventory {
 pub struct Node {
     /// Its name.
     pub name: String,
+    /// Its cluster; the agent's own when left out.
+    #[serde(default)]
+    pub cluster: String,
     /// Where its agent listens; empty when relays cannot reach it.
     #[serde(default)]
     pub address: String,
     /// Its own addresses.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::ips")]
     pub ips: Vec<IpAddr>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// A Kubernetes API server runs on it.
+    #[serde(default)]
+    pub api_server: bool,
 }
 
 /// A workload.
@@ -60,7 +90,11 @@ pub struct Node {
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Its addresses.
+    #[serde(deserialize_with = "values::ips")]
     pub ips: Vec<IpAddr>,
+    /// Its cluster; the agent's own when left out.
+    #[serde(default)]
+    pub cluster: String,
     /// Its namespace.
     #[serde(default)]
     pub namespace: String,
@@ -76,6 +110,12 @@ pub struct Endpoint {
     /// What owns it.
     #[serde(default)]
     pub workload: Option<Workload>,
+    /// Its number on its node; computed from its name when left out.
+    #[serde(default, deserialize_with = "values::endpoint_id")]
+    pub id: Option<u16>,
+    /// Its security identity; computed from its labels when left out.
+    #[serde(default, deserialize_with = "values::identity")]
+    pub identity: Option<u32>,
 }
 
 /// What owns a workload.
@@ -86,6 +126,49 @@ pub struct Workload {
     pub kind: String,
     /// Its name.
     pub name: String,
+}
+
+/// A range of addresses that belongs to somebody.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Prefix {
+    /// The range.
+    pub cidr: Cidr,
+    /// What it is called; becomes a label.
+    #[serde(default)]
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its namespace.
+    #[serde(default)]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Where clients reach it.
+    #[serde(default, deserialize_with = "values::ports")]
+    pub frontends: Vec<Port>,
+    /// Where those end up.
+    #[serde(default, deserialize_with = "values::ports")]
+    pub backends: Vec<Port>,
+}
+
+/// Names of addresses that always hold.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// The addresses.
+    #[serde(deserialize_with = "values::ips")]
+    pub ips: Vec<IpAddr>,
+    /// Their names, the best known first.
+    #[serde(deserialize_with = "values::names")]
+    pub names: Vec<String>,
 }
 
 /// Why the inventory cannot be used.
@@ -102,19 +185,21 @@ pub enum InventoryError {
         source: io::Error,
     },
     /// Larger than any inventory.
-    #[error("inventory {} has {bytes} bytes, expected at most {MAX_BYTES}", path.display())]
+    #[error("inventory {} has {bytes} bytes or more, expected at most {MAX_BYTES}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// What of it was read, or its size.
         bytes: u64,
     },
-    /// Not YAML, or not an inventory; the text names the line.
-    #[error("inventory {}: {message}", path.display())]
+    /// Not YAML, or not an inventory.
+    #[error("{}:{line}: {message}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The line that it is about, from 1 on.
+        line: u64,
+        /// What is wrong.
         message: String,
     },
 }
@@ -129,107 +214,26 @@ impl Inventory {
             path: path.to_owned(),
             source,
         };
-        let bytes = fs::metadata(path).map_err(unreadable)?.len();
+        let file = File::open(path).map_err(unreadable)?;
+        // The size that the file tells is not asked: pipes have none, and files grow.
+        let mut text = String::new();
+        let bytes = file
+            .take(MAX_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(unreadable)? as u64;
         if bytes > MAX_BYTES {
             return Err(InventoryError::TooLarge {
                 path: path.to_owned(),
                 bytes,
             });
         }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        Self::parse(&text).map_err(|message| InventoryError::Parse {
+        parse::inventory(&text).map_err(|mistake| InventoryError::Parse {
             path: path.to_owned(),
-            message,
-        })
-    }
-
-    /// What it says, as any provider would.
-    pub(super) fn into_facts(self) -> Vec<(Key, Fact)> {
-        let nodes = self.nodes.into_iter().map(|node| {
-            let key = format!("node/{}", node.name).into();
-            let fact = NodeFact {
-                name: node.name,
-                ips: node.ips,
-                address: node.address,
-                ..NodeFact::default()
-            };
-            (key, Fact::Node(fact))
-        });
-        let endpoints = (0..).zip(self.endpoints).map(|(index, endpoint)| {
-            let key = format!("endpoint/{index:09}").into();
-            let fact = EndpointFact {
-                ips: endpoint.ips,
-                namespace: endpoint.namespace,
-                pod: endpoint.pod,
-                labels: endpoint
-                    .labels
-                    .iter()
-                    .map(|(key, value)| format!("k8s:{key}={value}"))
-                    .collect(),
-                node: endpoint.node,
-                workload: endpoint.workload.map(|workload| record::Workload {
-                    kind: workload.kind,
-                    name: workload.name,
-                }),
-                ..EndpointFact::default()
-            };
-            (key, Fact::Endpoint(fact))
-        });
-        nodes.chain(endpoints).collect()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
-        }
-        serde_saphyr::from_str(text).map_err(|error| {
-            // The library draws the offending lines below the message; one line is enough here.
-            error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
+            line: mistake.line,
+            message: mistake.message,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_inventory_lists_nodes_and_endpoints() {
-        let inventory = Inventory::parse(
-            "nodes:\n  - name: n1\n    address: unix:///run/n1.sock\n    ips: [192.0.2.1]\n\
-             endpoints:\n  - ips: [10.0.0.1, \"fd00::1\"]\n    namespace: shop\n    pod: web-0\n    \
-             labels: { app: web }\n    node: n1\n    workload: { kind: Deployment, name: web }\n",
-        )
-        .unwrap();
-        assert_eq!(
-            inventory.nodes[0].ips,
-            ["192.0.2.1".parse::<IpAddr>().unwrap()]
-        );
-        assert_eq!(
-            inventory.endpoints[0].ips[1],
-            "fd00::1".parse::<IpAddr>().unwrap()
-        );
-        assert_eq!(
-            inventory.endpoints[0].workload.as_ref().unwrap().kind,
-            "Deployment"
-        );
-    }
-
-    #[test]
-    fn an_empty_file_is_an_empty_inventory() {
-        assert_eq!(Inventory::parse("\n"), Ok(Inventory::default()));
-    }
-
-    #[test]
-    fn a_mistake_is_told_with_its_line() {
-        let error = Inventory::parse("endpoints:\n  - ips: [10.0.0.300]\n").unwrap_err();
-        assert!(error.contains("line 2") || error.contains("2:"), "{error}");
-        let error = Inventory::parse("endpoints:\n  - ips: []\n    nmae: x\n").unwrap_err();
-        assert!(error.contains("nmae"), "{error}");
-    }
-}
+mod tests;

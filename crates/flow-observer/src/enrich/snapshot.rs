@@ -215,6 +215,7 @@ mod tests {
                 kind: "Deployment".to_owned(),
                 name: "web".to_owned(),
             }),
+            ..inventory::Endpoint::default()
         };
         let node = |name: &str, ip: &str| inventory::Node {
             name: name.to_owned(),
@@ -227,6 +228,7 @@ mod tests {
                 endpoint("10.0.1.1", "web-0", "n1"),
                 endpoint("10.0.2.1", "web-1", "n2"),
             ],
+            ..Inventory::default()
         };
         let directory = Directory::new("n1", inventory);
         directory.set_own_addresses(&[address("10.0.1.254")]);

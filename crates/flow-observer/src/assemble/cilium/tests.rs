@@ -60,6 +60,7 @@ impl Node {
                 kind: "Deployment".to_owned(),
                 name: "web".to_owned(),
             }),
+            ..Endpoint::default()
         };
         let inventory = Inventory {
             endpoints: vec![pod(POD, "web-0", "n1"), pod(OTHER, "web-1", "n2")],
