@@ -16,11 +16,11 @@ use application::Payload;
 use arc_swap::ArcSwap;
 use cilium::Cilium;
 use flow_api::flow::{Flow, TrafficDirection};
-use probe_events::DropDetail;
+use probe_events::{DropDetail, EventHeader};
 
 use crate::{
     counters::Counters,
-    decode::{self, Decoded, Detail, Fragments, PacketError, drop_code, payload},
+    decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
     enrich::{Directory, Snapshot},
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
@@ -118,32 +118,27 @@ impl Assembler {
         }
     }
 
-    /// A record of our own probes, of which there are most: what is made of it is completed where
-    /// it stays, since it is large.
+    /// A record of our own probes.
     fn record(&mut self, bytes: &[u8], around: &Surroundings, events: &mut Vec<Event>) {
-        let decoded = match decode::decode(bytes) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                self.counters.undecodable(error.reason());
-                return;
-            }
+        let mut packet = Dissected::default();
+        let decoded = decode::decode_into(bytes, &mut packet);
+        // Looked at where it is, not moved.
+        let (header, detail) = match &decoded {
+            Ok((header, detail)) => (header, detail),
+            Err(error) => return self.counters.undecodable(error.reason()),
         };
-        let Some(flow) = self.probe_flow(&decoded, around) else {
-            return;
-        };
-        events.push(Event::Flow(flow));
-        let Some(Event::Flow(flow)) = events.last_mut() else {
+        let Some(flow) = self.probe_flow(header, detail, &packet, around, events) else {
             return;
         };
         self.add_hooks(flow);
-        let payload = Payload::of(bytes, &decoded.packet);
+        let payload = Payload::of(bytes, &packet);
         self.hear(events.len() - 1, payload, around, events);
     }
 
     fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings, events: &mut Vec<Event>) {
         let event = match raw {
             RawEvent::Record(bytes) => return self.record(bytes, surroundings, events),
-            RawEvent::Hook(bytes) => self.hook(bytes, surroundings),
+            RawEvent::Hook(bytes) => return self.hook(bytes, surroundings, events),
             RawEvent::Cilium { cpu, bytes } => {
                 return self.cilium_event(cpu, bytes, surroundings, events);
             }
@@ -167,12 +162,19 @@ impl Assembler {
         None
     }
 
-    /// A record of our own probes. `None` for what is no flow of this node.
-    fn probe_flow(&mut self, decoded: &Decoded, around: &Surroundings) -> Option<FlowRecord> {
-        self.note(decoded.packet.fault);
-        let time_ns = (decoded.header.time_ns as i64).saturating_add(around.offset_ns);
-        let (source, destination) = around.parties(&decoded.packet.headers);
-        match &decoded.detail {
+    /// The flow of a record of our own probes. `None` for what is no flow of this node.
+    fn probe_flow<'events>(
+        &mut self,
+        header: &EventHeader,
+        detail: &Detail,
+        packet: &Dissected,
+        around: &Surroundings,
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
+        self.note(packet.fault);
+        let time_ns = (header.time_ns as i64).saturating_add(around.offset_ns);
+        let headers = &packet.headers;
+        match detail {
             &Detail::Trace {
                 point,
                 reason,
@@ -183,52 +185,37 @@ impl Assembler {
                     reason,
                     encrypted: false,
                 };
-                Some(FlowRecord {
-                    direction: rules::probe_direction(point, reason),
-                    interface: Some(around.interface(decoded.header.ifindex)),
-                    socket_cookie: detail.socket_cookie,
-                    counts: Counts {
-                        forward: Traffic {
-                            packets: detail.packets,
-                            bytes: detail.bytes,
-                        },
-                        backward: Traffic {
-                            packets: detail.other_packets,
-                            bytes: detail.other_bytes,
-                        },
-                        ..Counts::default()
-                    },
-                    ..self.flow(
-                        time_ns,
-                        observation,
-                        decoded.packet.headers,
-                        source,
-                        destination,
-                    )
-                })
+                let interface = around.interface(header.ifindex);
+                let parties = around.parties(headers);
+                let flow = self.begin(events, time_ns, observation, headers, parties)?;
+                flow.direction = rules::probe_direction(point, reason);
+                flow.interface = Some(interface);
+                flow.socket_cookie = detail.socket_cookie;
+                flow.counts.forward = Traffic {
+                    packets: detail.packets,
+                    bytes: detail.bytes,
+                };
+                flow.counts.backward = Traffic {
+                    packets: detail.other_packets,
+                    bytes: detail.other_bytes,
+                };
+                Some(flow)
             }
             Detail::Expired(detail) => {
                 let Some(closing) = decode::closing(detail) else {
                     return self.undecodable("closing_without_point");
                 };
-                let (source, destination) = around.parties(&closing.packet);
                 let observation = Observation::Closing {
                     point: closing.point,
                     reason: closing.reason,
                 };
-                Some(FlowRecord {
-                    direction: rules::probe_direction(closing.point, closing.reason),
-                    interface: match decoded.header.ifindex {
-                        0 => None,
-                        index => Some(around.interface(index)),
-                    },
-                    counts: Counts {
-                        forward: closing.forward,
-                        backward: closing.backward,
-                        ..Counts::default()
-                    },
-                    ..self.flow(time_ns, observation, closing.packet, source, destination)
-                })
+                let parties = around.parties(&closing.packet);
+                let flow = self.begin(events, time_ns, observation, &closing.packet, parties)?;
+                flow.direction = rules::probe_direction(closing.point, closing.reason);
+                flow.interface = around.interface_unless_zero(header.ifindex);
+                flow.counts.forward = closing.forward;
+                flow.counts.backward = closing.backward;
+                Some(flow)
             }
             &Detail::Drop(DropDetail {
                 reason,
@@ -243,21 +230,10 @@ impl Assembler {
                     return None;
                 };
                 let reason = self.facts.drop_reason(reason);
-                if rules::is_received_copy(&reason, decoded.packet.headers.transport) {
+                if rules::is_received_copy(&reason, headers.transport) {
                     self.counters.received_copy();
                     return None;
                 }
-                let ends = decoded
-                    .packet
-                    .headers
-                    .ip
-                    .map(|ip| (ip.source, ip.destination));
-                let direction = rules::kernel_drop_direction(
-                    ends,
-                    &namespace,
-                    &source.endpoint,
-                    &destination.endpoint,
-                );
                 let observation = Observation::Drop(Dropped {
                     code: drop_code(&reason),
                     by: DroppedBy::Kernel {
@@ -266,51 +242,44 @@ impl Assembler {
                         netns_inode,
                     },
                 });
-                Some(FlowRecord {
-                    direction,
-                    socket_cookie,
-                    ..self.flow(
-                        time_ns,
-                        observation,
-                        decoded.packet.headers,
-                        source,
-                        destination,
-                    )
-                })
+                let parties = around.parties(headers);
+                let flow = self.begin(events, time_ns, observation, headers, parties)?;
+                flow.direction = rules::kernel_drop_direction(
+                    headers.ip.map(|ip| (ip.source, ip.destination)),
+                    &namespace,
+                    &flow.source.endpoint,
+                    &flow.destination.endpoint,
+                );
+                flow.socket_cookie = socket_cookie;
+                Some(flow)
             }
         }
     }
 
-    /// A packet of a capture file.
-    fn captured_flow(
+    /// The flow of a packet of a capture file. `None` for what is no IP.
+    fn captured_flow<'events>(
         &mut self,
         captured: CapturedPacket<'_>,
         around: &Surroundings,
         events: &mut Vec<Event>,
     ) {
         let cut = captured.original_len as usize > captured.bytes.len();
-        let dissected = decode::dissect(captured.bytes, cut, captured.start);
+        let mut dissected = decode::dissect(captured.bytes, cut, captured.start);
         self.note(dissected.fault);
         if dissected.network.is_none() {
             return self.counters.note("skipped", "not_ip");
         }
-        let mut packet = dissected.headers;
-        self.fragments.complete(&mut packet, captured.time_ns);
-        let (source, destination) = around.parties(&packet);
-        let interface = captured.interface.map(|(index, name)| Interface {
+        let headers = &mut dissected.headers;
+        self.fragments.complete(headers, captured.time_ns);
+        let parties = around.parties(headers);
+        let observation = Observation::Captured;
+        let Some(flow) = self.begin(events, captured.time_ns, observation, headers, parties) else {
+            return;
+        };
+        flow.interface = captured.interface.map(|(index, name)| Interface {
             index,
             name: Arc::clone(name),
         });
-        events.push(Event::Flow(FlowRecord {
-            interface,
-            ..self.flow(
-                captured.time_ns,
-                Observation::Captured,
-                packet,
-                source,
-                destination,
-            )
-        }));
         let payload = Payload::of(captured.bytes, &dissected);
         self.hear(events.len() - 1, payload, around, events);
     }
@@ -322,22 +291,23 @@ impl Assembler {
         }
     }
 
-    /// A flow with what every source can tell, and nothing else. Inlined, as a flow is moved at some
-    /// expense.
+    /// Puts a flow at the end of the batch, with what every source can tell and nothing else. It is
+    /// large, so it is made where it stays, and what else there is to tell is added to it there.
+    /// Always there, though the type cannot say so.
     #[inline(always)]
-    fn flow(
+    fn begin<'events>(
         &mut self,
+        events: &'events mut Vec<Event>,
         time_ns: i64,
         observation: Observation,
-        packet: PacketHeaders,
-        source: Party,
-        destination: Party,
-    ) -> FlowRecord {
-        FlowRecord {
+        headers: &PacketHeaders,
+        (source, destination): (Party, Party),
+    ) -> Option<&'events mut FlowRecord> {
+        let event = events.push_mut(Event::Flow(FlowRecord {
             time_ns,
             uuid: self.uuids.next(),
             observation,
-            packet,
+            packet: PacketHeaders::default(),
             source,
             destination,
             direction: TrafficDirection::Unknown,
@@ -346,12 +316,18 @@ impl Assembler {
             counts: Counts::default(),
             process: None,
             rare: None,
-        }
+        }));
+        let Event::Flow(flow) = event else {
+            return None;
+        };
+        flow.packet = *headers;
+        Some(flow)
     }
 }
 
 impl Surroundings {
     /// Who is behind a packet's addresses.
+    #[inline]
     fn parties(&self, packet: &PacketHeaders) -> (Party, Party) {
         match packet.ip {
             Some(ip) => (
@@ -368,6 +344,10 @@ impl Surroundings {
     fn interface(&self, index: u32) -> Interface {
         let name = self.devices.names.get(&index).cloned().unwrap_or_default();
         Interface { index, name }
+    }
+
+    fn interface_unless_zero(&self, index: u32) -> Option<Interface> {
+        (index != 0).then(|| self.interface(index))
     }
 }
 

@@ -22,14 +22,13 @@ const UDP: u8 = 17;
 
 impl Assembler {
     /// A record of an optional program. Trouble in TCP waits for the connection's next flow.
-    pub(super) fn hook(&mut self, bytes: &[u8], around: &Surroundings) -> Option<Event> {
+    pub(super) fn hook(&mut self, bytes: &[u8], around: &Surroundings, events: &mut Vec<Event>) {
         match decode::decode_hook(bytes) {
-            Ok(Hook::Socket(event)) => self.socket_flow(&event, around).map(Event::Flow),
-            Ok(Hook::Tcp(event)) => {
-                self.tcp_trouble(&event);
-                None
+            Ok(Hook::Socket(event)) => {
+                self.socket_flow(&event, around, events);
             }
-            Err(error) => self.undecodable(error.reason()),
+            Ok(Hook::Tcp(event)) => self.tcp_trouble(&event),
+            Err(error) => self.counters.undecodable(error.reason()),
         }
     }
 
@@ -66,7 +65,12 @@ impl Assembler {
     }
 
     /// A translated address. `None` when the socket is another node's, or has no address.
-    fn socket_flow(&mut self, event: &SocketEvent, around: &Surroundings) -> Option<FlowRecord> {
+    fn socket_flow<'events>(
+        &mut self,
+        event: &SocketEvent,
+        around: &Surroundings,
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
         let Some(namespace) = self.facts.namespace(event.netns_cookie) else {
             self.counters.socket_elsewhere();
             return None;
@@ -75,7 +79,6 @@ impl Assembler {
             return self.undecodable("socket_without_address");
         };
         let packet = headers(event, own);
-        let (source, destination) = around.parties(&packet);
         let time_ns = (event.time_ns as i64).saturating_add(around.offset_ns);
         let observation = Observation::Socket {
             point: event.point as u8,
@@ -86,11 +89,11 @@ impl Assembler {
             .facts
             .process_of_socket(event.socket_cookie)
             .unwrap_or_else(|| Arc::new(Process::from(&event.process)));
-        Some(FlowRecord {
-            socket_cookie: event.socket_cookie,
-            process: Some(process),
-            ..self.flow(time_ns, observation, packet, source, destination)
-        })
+        let parties = around.parties(&packet);
+        let flow = self.begin(events, time_ns, observation, &packet, parties)?;
+        flow.socket_cookie = event.socket_cookie;
+        flow.process = Some(process);
+        Some(flow)
     }
 
     fn tcp_trouble(&mut self, event: &TcpEvent) {

@@ -20,5 +20,7 @@ pub(crate) use datapath_file::datapath_file;
 pub(crate) use drop_code::drop_code;
 pub(crate) use fragments::Fragments;
 pub use hook::{Hook, HookError, SocketEvent, TcpEvent, decode_hook};
+pub(crate) use packet::dissect_as_hubble_into;
 pub use packet::{Dissected, Network, PacketError, Start, dissect, dissect_as_hubble};
+pub(crate) use record::decode_into;
 pub use record::{DecodeError, Decoded, Detail, decode};

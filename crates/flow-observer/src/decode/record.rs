@@ -88,6 +88,21 @@ pub enum Detail {
 /// # Errors
 /// When the record is cut, of an unknown kind or version, or its packet is malformed.
 pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
+    let mut packet = Dissected::default();
+    let (header, detail) = decode_into(record, &mut packet)?;
+    Ok(Decoded {
+        header,
+        detail,
+        packet,
+    })
+}
+
+/// As [`decode`]; the packet goes where it can stay, since moving it costs as much as finding it.
+/// There is nothing in it yet.
+pub(crate) fn decode_into(
+    record: &[u8],
+    packet: &mut Dissected,
+) -> Result<(EventHeader, Detail), DecodeError> {
     let mut fields = Fields {
         bytes: record,
         at: 0,
@@ -107,18 +122,42 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
     if header.version != RECORD_VERSION {
         return Err(DecodeError::UnknownVersion(header.version));
     }
-    let (kind, detail) = match header.kind {
-        KIND_TRACE => ("trace", trace_detail(&header, &mut fields)?),
-        KIND_DROP => ("drop", drop_detail(&mut fields)?),
-        KIND_EXPIRED => ("expired", expired_detail(&mut fields)?),
-        kind => return Err(DecodeError::UnknownKind(kind)),
-    };
+    // Each kind goes on by itself: a detail that came from one of several places would be moved.
+    match header.kind {
+        KIND_TRACE => {
+            let detail = trace_detail(&header, &mut fields)?;
+            dissect("trace", &header, &detail, &fields, packet)?;
+            Ok((header, detail))
+        }
+        KIND_DROP => {
+            let detail = drop_detail(&mut fields)?;
+            dissect("drop", &header, &detail, &fields, packet)?;
+            Ok((header, detail))
+        }
+        KIND_EXPIRED => {
+            let detail = expired_detail(&mut fields)?;
+            dissect("expired", &header, &detail, &fields, packet)?;
+            Ok((header, detail))
+        }
+        kind => Err(DecodeError::UnknownKind(kind)),
+    }
+}
+
+/// Reads the packet that follows the detail.
+#[inline(always)]
+fn dissect(
+    kind: &'static str,
+    header: &EventHeader,
+    detail: &Detail,
+    fields: &Fields<'_>,
+    packet: &mut Dissected,
+) -> Result<(), DecodeError> {
     let captured = usize::from(header.captured_len);
     let need = fields.at + captured;
-    let Some(bytes) = record.get(..need) else {
+    let Some(bytes) = fields.bytes.get(..need) else {
         return Err(DecodeError::Truncated {
             kind,
-            len: record.len(),
+            len: fields.bytes.len(),
             need,
         });
     };
@@ -128,27 +167,19 @@ pub fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
         Start::Ip
     };
     let cut = header.packet_len as usize > captured;
-    // Filled in where it will be returned, since moving it costs as much as filling it in.
-    let mut result = Ok(Decoded {
-        header,
-        detail,
-        packet: Dissected::default(),
-    });
-    if let Ok(Decoded { packet, .. }) = &mut result {
-        packet::dissect_behind(fields.at, bytes, cut, start, packet);
-        let headers = &mut packet.headers;
-        if header.flags & FLAG_VLAN != 0 {
-            // Taken out of the bytes, so outermost.
-            headers.vlan = Some(header.vlan & 0x0fff);
-        }
-        if header.flags & FLAG_FRAGMENT != 0
-            && let Some((source, destination)) = ports(&detail)
-            && let Some(fragment) = headers.fragment
-        {
-            headers.transport = closing::transport(fragment.protocol, source, destination);
-        }
+    packet::dissect_behind(fields.at, bytes, cut, start, packet);
+    let headers = &mut packet.headers;
+    if header.flags & FLAG_VLAN != 0 {
+        // Taken out of the bytes, so outermost.
+        headers.vlan = Some(header.vlan & 0x0fff);
     }
-    result
+    if header.flags & FLAG_FRAGMENT != 0
+        && let Some((source, destination)) = ports(detail)
+        && let Some(fragment) = headers.fragment
+    {
+        headers.transport = closing::transport(fragment.protocol, source, destination);
+    }
+    Ok(())
 }
 
 /// The ports that the record has for the packet.
@@ -160,6 +191,7 @@ fn ports(detail: &Detail) -> Option<(u16, u16)> {
     }
 }
 
+#[inline(always)]
 fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     fields.require(size_of::<TraceDetail>(), "trace")?;
     let detail = TraceDetail {
@@ -183,6 +215,7 @@ fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail,
     })
 }
 
+#[inline(always)]
 fn drop_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     fields.require(size_of::<DropDetail>(), "drop")?;
     Ok(Detail::Drop(DropDetail {
@@ -197,6 +230,7 @@ fn drop_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     }))
 }
 
+#[inline(always)]
 fn expired_detail(fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     fields.require(size_of::<ExpiredDetail>(), "expired")?;
     Ok(Detail::Expired(ExpiredDetail {

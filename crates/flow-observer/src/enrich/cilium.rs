@@ -20,9 +20,34 @@ const MAX_LOCAL: usize = 4096;
 /// Numbers of local endpoints, as far as records told them, and who has the reserved identities.
 #[derive(Debug)]
 pub(crate) struct CiliumEndpoints {
-    local: HashMap<IpAddr, Local>,
+    local: Locals,
     reserved: Vec<Arc<Endpoint>>,
     unknown: Arc<Endpoint>,
+}
+
+/// By address, as [`key`] writes it.
+type Locals = HashMap<u128, Local>;
+
+/// What a record tells of one end of its packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// The address; `None` for a packet without.
+    pub(crate) address: Option<IpAddr>,
+    /// The identity, 0 for none.
+    pub(crate) identity: u32,
+    /// The endpoint's number.
+    pub(crate) number: Told,
+}
+
+/// What a record tells of an endpoint's number. Nobody has the number 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// It is this one.
+    Number(u16),
+    /// It is this one if the endpoint is one of this node and no record has told another.
+    Perhaps(u16),
 }
 
 /// An endpoint of this node.
@@ -51,44 +76,17 @@ impl Default for CiliumEndpoints {
 }
 
 impl CiliumEndpoints {
-    /// A record told that this address is that of the endpoint with this number.
+    /// This address is that of the endpoint with this number.
     pub(crate) fn learn(&mut self, address: IpAddr, id: u16) {
-        if id == 0 || address.is_unspecified() {
-            return;
-        }
-        let local = self.local(address);
-        if local.id != id {
-            *local = Local {
-                id,
-                ..Local::default()
-            };
+        let told = Told::Number(id);
+        if told.is_certain(address) {
+            remember(&mut self.local, address).hear(told, false);
         }
     }
 
     /// The agent told that this endpoint is gone; its address may soon be another's.
     pub(crate) fn forget(&mut self, id: u64) {
         self.local.retain(|_, local| u64::from(local.id) != id);
-    }
-
-    /// The number of the endpoint that has this address, if it is known.
-    pub(crate) fn id(&self, address: IpAddr) -> Option<u16> {
-        let local = self.local.get(&address)?;
-        (local.id != 0).then_some(local.id)
-    }
-
-    /// Whether a packet comes from the endpoint with this number, on whose behalf the datapath ran;
-    /// `None` when there is none, and as long as nobody told whose number it is.
-    pub(crate) fn is_from(&self, id: u16, ends: Option<(IpAddr, IpAddr)>) -> Option<bool> {
-        if id == 0 {
-            return None;
-        }
-        let Some((source, destination)) = ends else {
-            return Some(false);
-        };
-        match self.id(source) {
-            Some(of_source) => Some(of_source == id),
-            None => (self.id(destination) == Some(id)).then_some(false),
-        }
     }
 
     /// The endpoint with this number, if it is known.
@@ -100,67 +98,126 @@ impl CiliumEndpoints {
             .map(|(_, described)| &**described)
     }
 
-    /// Who is behind an address, given the identity that the record has for it; 0 for none.
-    pub(crate) fn party(
-        &mut self,
-        snapshot: &Snapshot,
-        address: Option<IpAddr>,
-        identity: u32,
-    ) -> Party {
-        let known = address.map_or(snapshot.unknown(), |it| snapshot.endpoint(it));
-        let known = Arc::clone(self.with_identity(known, identity));
-        let endpoint = match address {
-            Some(address) if known.id != 0 || self.local.contains_key(&address) => {
-                self.numbered(address, known)
+    /// Who is at one end of a record's packet, and the number of that endpoint; 0 as long as nobody
+    /// told. Each table is asked once, and what the record tells is learned on the way.
+    #[inline(always)]
+    pub(crate) fn party(&mut self, snapshot: &Snapshot, end: End) -> (Party, u16) {
+        let Self {
+            local,
+            reserved,
+            unknown,
+        } = self;
+        let known = end
+            .address
+            .map_or(snapshot.unknown(), |it| snapshot.endpoint(it));
+        let is_local = known.id != 0;
+        let known = with_identity(known, end.identity, reserved, unknown);
+        let local = match end.address {
+            None => None,
+            Some(address) => match local.get_mut(&key(address)) {
+                Some(local) => Some(local),
+                None if is_local || end.number.is_certain(address) => {
+                    Some(remember(local, address))
+                }
+                None => None,
+            },
+        };
+        let (endpoint, number) = match local {
+            Some(local) => {
+                local.hear(end.number, is_local);
+                let id = local.id;
+                (local.numbered(known), id)
             }
-            _ => known,
+            None => (known, 0),
         };
-        let identity = match identity {
-            0 => endpoint.identity,
-            told => told,
+        let mut party = Party::of(endpoint);
+        if end.identity != 0 {
+            party.identity = end.identity;
+        }
+        (party, number)
+    }
+}
+
+/// A workload is who the snapshot says it is, whatever its identity is called there. Of everything
+/// else, the identity is all that there is to know.
+fn with_identity<'a>(
+    known: &'a Arc<Endpoint>,
+    identity: u32,
+    reserved: &'a [Arc<Endpoint>],
+    unknown: &'a Arc<Endpoint>,
+) -> &'a Arc<Endpoint> {
+    let is_workload = known.id != 0 || !known.pod_name.is_empty();
+    if identity == 0 || identity == known.identity || is_workload {
+        return known;
+    }
+    // Numbers begin with 1, and 0 was taken care of.
+    reserved.get(identity as usize - 1).unwrap_or(unknown)
+}
+
+/// What is remembered of an address; nothing yet of a new one.
+fn remember(locals: &mut Locals, address: IpAddr) -> &mut Local {
+    let key = key(address);
+    if locals.len() >= MAX_LOCAL && !locals.contains_key(&key) {
+        locals.clear();
+    }
+    locals.entry(key).or_default()
+}
+
+/// An address as one number, which is hashed faster than an [`IpAddr`].
+fn key(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+impl Told {
+    /// Whether it makes the address one of this node.
+    fn is_certain(self, address: IpAddr) -> bool {
+        matches!(self, Self::Number(1..)) && !address.is_unspecified()
+    }
+}
+
+impl Local {
+    /// Takes in what a record tells. With another number, everything else is another's.
+    fn hear(&mut self, told: Told, is_workload_here: bool) {
+        let id = match told {
+            Told::Number(id) => id,
+            Told::Perhaps(id) if is_workload_here && self.id == 0 => id,
+            Told::Perhaps(_) | Told::Nothing => 0,
         };
-        Party {
-            identity,
-            ..Party::of(&endpoint)
+        if id != 0 && id != self.id {
+            *self = Self {
+                id,
+                ..Self::default()
+            };
         }
     }
 
-    /// A workload is who the snapshot says it is, whatever its identity is called there. Of
-    /// everything else, the identity is all that there is to know.
-    fn with_identity<'a>(&'a self, known: &'a Arc<Endpoint>, identity: u32) -> &'a Arc<Endpoint> {
-        let is_workload = known.id != 0 || !known.pod_name.is_empty();
-        if identity == 0 || identity == known.identity || is_workload {
-            return known;
-        }
-        // Numbers begin with 1, and 0 was taken care of.
-        self.reserved
-            .get(identity as usize - 1)
-            .unwrap_or(&self.unknown)
-    }
-
-    /// An endpoint of this node with Cilium's number instead of ours. Made anew only when the
+    /// This endpoint, known as such, with Cilium's number instead of ours. Made anew only when the
     /// number or what is known of the endpoint changes.
-    fn numbered(&mut self, address: IpAddr, known: Arc<Endpoint>) -> Arc<Endpoint> {
-        let local = self.local(address);
-        for (before, described) in local.known_as.iter().flatten() {
-            if Arc::ptr_eq(before, &known) {
-                return Arc::clone(described);
+    fn numbered(&mut self, known: &Arc<Endpoint>) -> &Arc<Endpoint> {
+        let is_known = |place: &Option<(Arc<Endpoint>, _)>| {
+            place
+                .as_ref()
+                .is_some_and(|(before, _)| Arc::ptr_eq(before, known))
+        };
+        let place = match self.known_as.iter().position(is_known) {
+            Some(place) => place,
+            None => {
+                self.known_as.swap(0, 1);
+                self.known_as[0] = None;
+                0
             }
-        }
-        let described = Arc::new(Endpoint {
-            id: local.id.into(),
-            ..Endpoint::clone(&known)
+        };
+        let (_, described) = self.known_as[place].get_or_insert_with(|| {
+            let described = Endpoint {
+                id: self.id.into(),
+                ..Endpoint::clone(known)
+            };
+            (Arc::clone(known), Arc::new(described))
         });
-        let latest = Some((known, Arc::clone(&described)));
-        local.known_as = [latest, local.known_as[0].take()];
         described
-    }
-
-    fn local(&mut self, address: IpAddr) -> &mut Local {
-        if self.local.len() >= MAX_LOCAL && !self.local.contains_key(&address) {
-            self.local.clear();
-        }
-        self.local.entry(address).or_default()
     }
 }
 
@@ -192,11 +249,19 @@ mod tests {
         Directory::new("n1", inventory).snapshot()
     }
 
+    fn end(address: [u8; 4], identity: u32, number: Told) -> End {
+        End {
+            address: Some(address.into()),
+            identity,
+            number,
+        }
+    }
+
     #[test]
     fn the_records_identity_wins_and_names_what_is_no_workload() {
         let (snapshot, mut endpoints) = (snapshot(), CiliumEndpoints::default());
         let mut labels = |address: [u8; 4], identity| {
-            let party = endpoints.party(&snapshot, Some(address.into()), identity);
+            let (party, _) = endpoints.party(&snapshot, end(address, identity, Told::Nothing));
             (party.identity, party.endpoint.labels.join(" "))
         };
         assert_eq!(labels(ELSEWHERE, 0), (2, "reserved:world".to_owned()));
@@ -217,45 +282,74 @@ mod tests {
     #[test]
     fn without_an_address_the_identity_is_all_there_is() {
         let (snapshot, mut endpoints) = (snapshot(), CiliumEndpoints::default());
-        let party = endpoints.party(&snapshot, None, 4);
-        assert_eq!(*party.endpoint.labels, ["reserved:health"]);
-        let party = endpoints.party(&snapshot, None, 0);
+        let mut without_address = |identity| {
+            let end = End {
+                address: None,
+                identity,
+                number: Told::Number(42),
+            };
+            endpoints.party(&snapshot, end)
+        };
+        let (party, id) = without_address(4);
+        assert_eq!(
+            (party.endpoint.labels.join(" "), id),
+            ("reserved:health".to_owned(), 0)
+        );
+        let (party, _) = without_address(0);
         assert_eq!((party.identity, party.endpoint.labels.len()), (0, 0));
     }
 
     #[test]
     fn a_local_endpoint_has_ciliums_number_once_it_is_known() {
         let (snapshot, mut endpoints) = (snapshot(), CiliumEndpoints::default());
-        let seen = |endpoints: &mut CiliumEndpoints| {
-            endpoints
-                .party(&snapshot, Some(POD.into()), 25_001)
-                .endpoint
-        };
-        assert_eq!(seen(&mut endpoints).id, 0, "our number is not Cilium's");
-        endpoints.learn(POD.into(), 42);
-        let first = seen(&mut endpoints);
-        assert_eq!((first.id, &*first.pod_name), (42, "web-0"));
-        assert!(Arc::ptr_eq(&first, &seen(&mut endpoints)), "made once");
-        assert_eq!(endpoints.id(POD.into()), Some(42));
+        let mut seen = |number| endpoints.party(&snapshot, end(POD, 25_001, number));
+        let (party, id) = seen(Told::Nothing);
+        assert_eq!(
+            (party.endpoint.id, id),
+            (0, 0),
+            "our number is not Cilium's"
+        );
+        let (first, id) = seen(Told::Number(42));
+        assert_eq!((first.endpoint.id, id), (42, 42));
+        assert_eq!(&*first.endpoint.pod_name, "web-0");
+        for again in [Told::Nothing, Told::Number(0), Told::Number(42)] {
+            let (party, id) = seen(again);
+            assert!(Arc::ptr_eq(&first.endpoint, &party.endpoint), "made once");
+            assert_eq!(id, 42);
+        }
         assert_eq!(endpoints.by_id(42).unwrap().pod_name.as_ref(), "web-0");
         endpoints.forget(42);
-        assert_eq!(endpoints.id(POD.into()), None);
-        assert_eq!(seen(&mut endpoints).id, 0);
+        let (party, id) = endpoints.party(&snapshot, end(POD, 25_001, Told::Nothing));
+        assert_eq!((party.endpoint.id, id), (0, 0));
     }
 
     #[test]
-    fn who_sent_a_packet_is_told_only_where_it_is_known() {
+    fn what_is_only_perhaps_so_is_believed_of_a_workload_that_has_no_number() {
+        let (snapshot, mut endpoints) = (snapshot(), CiliumEndpoints::default());
+        let mut id = |address, number| endpoints.party(&snapshot, end(address, 0, number)).1;
+        assert_eq!(id(ELSEWHERE, Told::Perhaps(7)), 0);
+        assert_eq!(id(POD, Told::Perhaps(42)), 42);
+        assert_eq!(id(POD, Told::Perhaps(7)), 42);
+        assert_eq!(id(POD, Told::Number(7)), 7);
+    }
+
+    #[test]
+    fn what_the_snapshot_says_anew_is_taken_up() {
         let mut endpoints = CiliumEndpoints::default();
-        let out = Some((IpAddr::from(POD), IpAddr::from(ELSEWHERE)));
-        let back = Some((IpAddr::from(ELSEWHERE), IpAddr::from(POD)));
-        assert_eq!(endpoints.is_from(42, out), None);
-        endpoints.learn(POD.into(), 42);
-        assert_eq!(endpoints.is_from(42, out), Some(true));
-        assert_eq!(endpoints.is_from(42, back), Some(false));
-        assert_eq!(endpoints.is_from(7, out), Some(false));
-        assert_eq!(endpoints.is_from(7, back), None);
-        assert_eq!(endpoints.is_from(0, out), None);
-        assert_eq!(endpoints.is_from(42, None), Some(false));
+        let mut labels = |identity| {
+            let end = end(ELSEWHERE, identity, Told::Number(42));
+            endpoints
+                .party(&snapshot(), end)
+                .0
+                .endpoint
+                .labels
+                .join(" ")
+        };
+        // Each time another snapshot: more than there are places to remember.
+        for _ in 0..3 {
+            assert_eq!(labels(0), "reserved:world");
+            assert_eq!(labels(1), "reserved:host");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod identity;
 pub mod inventory;
 mod snapshot;
 
-pub(crate) use cilium::CiliumEndpoints;
+pub(crate) use cilium::{CiliumEndpoints, End, Told};
 pub use directory::Directory;
 pub use inventory::{Inventory, InventoryError};
 pub use snapshot::Snapshot;

@@ -10,6 +10,7 @@ use crate::{
     assemble::{Assembler, Surroundings, now_ns},
     decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage},
     encode,
+    enrich::{End, Told},
     ring::{Event, Message},
 };
 
@@ -83,9 +84,12 @@ impl Cilium {
     /// Adds the names that belong to an address to what the record tells of its endpoint. Where
     /// another endpoint has the address by now, its names are not those of this one.
     fn describe(&mut self, address: IpAddr, side: &mut Endpoint, around: &Surroundings) {
-        let party = self
-            .endpoints
-            .party(&around.snapshot, Some(address), side.identity);
+        let end = End {
+            address: Some(address),
+            identity: side.identity,
+            number: Told::Nothing,
+        };
+        let (party, _) = self.endpoints.party(&around.snapshot, end);
         let known = &party.endpoint;
         if known.id != 0 && side.id != 0 && known.id != side.id {
             return;

@@ -6,46 +6,52 @@ use probe_events::{TracePoint, TraceReason};
 
 use crate::{
     assemble::{Assembler, Surroundings},
-    decode::cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
-    record::{Dropped, DroppedBy, FlowRecord, Interface, Observation, PolicyVerdict, Rare},
+    decode::{
+        Dissected,
+        cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
+    },
+    enrich::Told,
+    record::{Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, PolicyVerdict, Rare},
+    ring::Event,
     rules,
 };
 
 impl Assembler {
-    pub(super) fn trace(
+    pub(super) fn trace<'events>(
         &mut self,
         notify: &TraceNotify,
         packet: &Packet<'_>,
         around: &Surroundings,
-    ) -> Option<FlowRecord> {
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
         let (Some(point), Some(reason)) = (
             TracePoint::from_number(notify.header.subtype),
             TraceReason::from_number(notify.reason),
         ) else {
             return self.undecodable("unknown_number");
         };
-        let headers = self.dissect(packet)?;
+        let mut dissected = Dissected::default();
+        self.dissect(packet, &mut dissected)?;
+        let headers = &dissected.headers;
         // Who translated the source knows who it was before.
         let original_source = notify.original_source.filter(|_| headers.ip.is_some());
-        let ends = headers
+        let addresses = headers
             .ip
             .map(|ip| (original_source.unwrap_or(ip.source), ip.destination));
         let source_id = notify.header.source;
-        if let Some((source, destination)) = ends {
-            match point {
-                TracePoint::FromEndpoint => self.cilium.endpoints.learn(source, source_id),
-                TracePoint::ToEndpoint => {
-                    let id = notify.destination_endpoint;
-                    self.cilium.endpoints.learn(destination, id);
-                }
-                TracePoint::ToStack | TracePoint::ToOverlay => {
-                    self.learn_sender(source, source_id, around);
-                }
-                _ => {}
-            }
-        }
+        let numbers = match point {
+            TracePoint::FromEndpoint => (Told::Number(source_id), Told::Nothing),
+            TracePoint::ToEndpoint => (Told::Nothing, Told::Number(notify.destination_endpoint)),
+            TracePoint::ToStack | TracePoint::ToOverlay => sender(source_id),
+            _ => (Told::Nothing, Told::Nothing),
+        };
         let identities = (notify.source_identity, notify.destination_identity);
-        let (source, destination) = self.parties(ends, identities, around);
+        let ends = self.ends(addresses, identities, numbers, around);
+        let direction = rules::datapath_direction(
+            ends.is_from(source_id),
+            reason,
+            notify.original_source.is_some(),
+        );
         let observation = Observation::Trace {
             point,
             reason,
@@ -55,36 +61,33 @@ impl Assembler {
             TracePoint::ToProxy => notify.destination_endpoint.into(),
             _ => 0,
         };
-        Some(FlowRecord {
-            direction: rules::datapath_direction(
-                self.cilium.endpoints.is_from(source_id, ends),
-                reason,
-                notify.original_source.is_some(),
-            ),
-            interface: around.interface_unless_zero(notify.ifindex),
-            rare: rare(proxy_port, original_source, notify.ip_trace_id),
-            ..self.flow(around.now_ns, observation, headers, source, destination)
-        })
+        let interface = around.interface_unless_zero(notify.ifindex);
+        let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.direction = direction;
+        flow.interface = interface;
+        flow.rare = rare(proxy_port, original_source, notify.ip_trace_id);
+        Some(flow)
     }
 
-    pub(super) fn datapath_drop(
+    pub(super) fn datapath_drop<'events>(
         &mut self,
         notify: &DropNotify,
         packet: &Packet<'_>,
         around: &Surroundings,
-    ) -> Option<FlowRecord> {
-        let headers = self.dissect(packet)?;
-        let ends = headers.ip.map(|ip| (ip.source, ip.destination));
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
+        let mut dissected = Dissected::default();
+        self.dissect(packet, &mut dissected)?;
+        let headers = &dissected.headers;
         let source_id = notify.header.source;
-        if let Some((source, destination)) = ends {
-            match notify.destination_endpoint {
-                0 => self.learn_sender(source, source_id, around),
-                // Numbers of endpoints have 16 bits.
-                id => self.cilium.endpoints.learn(destination, id as u16),
-            }
-        }
+        let numbers = match notify.destination_endpoint {
+            0 => sender(source_id),
+            // Numbers of endpoints have 16 bits.
+            id => (Told::Nothing, Told::Number(id as u16)),
+        };
         let identities = (notify.source_identity, notify.destination_identity);
-        let (source, destination) = self.parties(ends, identities, around);
+        let ends = self.ends(addresses(headers), identities, numbers, around);
+        let direction = rules::datapath_drop_direction(ends.is_from(source_id));
         let observation = Observation::Drop(Dropped {
             code: notify.header.subtype,
             by: DroppedBy::Datapath {
@@ -92,37 +95,29 @@ impl Assembler {
                 line: notify.line,
             },
         });
-        let from_it = self.cilium.endpoints.is_from(source_id, ends);
-        Some(FlowRecord {
-            direction: rules::datapath_drop_direction(from_it),
-            rare: rare(0, None, notify.ip_trace_id),
-            ..self.flow(around.now_ns, observation, headers, source, destination)
-        })
+        let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.direction = direction;
+        flow.rare = rare(0, None, notify.ip_trace_id);
+        Some(flow)
     }
 
-    pub(super) fn policy_verdict(
+    pub(super) fn policy_verdict<'events>(
         &mut self,
         notify: &PolicyVerdictNotify,
         packet: &Packet<'_>,
         around: &Surroundings,
-    ) -> Option<FlowRecord> {
-        let headers = self.dissect(packet)?;
-        let ends = headers.ip.map(|ip| (ip.source, ip.destination));
-        if let Some((source, destination)) = ends {
-            let decided_for = if notify.is_ingress {
-                destination
-            } else {
-                source
-            };
-            let id = notify.header.source;
-            self.cilium.endpoints.learn(decided_for, id);
-        }
-        let identities = if notify.is_ingress {
-            (notify.remote_identity, 0)
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
+        let mut dissected = Dissected::default();
+        self.dissect(packet, &mut dissected)?;
+        let headers = &dissected.headers;
+        let decided_for = Told::Number(notify.header.source);
+        let (identities, numbers) = if notify.is_ingress {
+            ((notify.remote_identity, 0), (Told::Nothing, decided_for))
         } else {
-            (0, notify.remote_identity)
+            ((0, notify.remote_identity), (decided_for, Told::Nothing))
         };
-        let (source, destination) = self.parties(ends, identities, around);
+        let ends = self.ends(addresses(headers), identities, numbers, around);
         let decided = PolicyVerdict {
             verdict: notify.verdict,
             is_ingress: notify.is_ingress,
@@ -131,21 +126,23 @@ impl Assembler {
             auth_type: notify.auth_type,
         };
         let observation = Observation::PolicyVerdict(decided);
-        Some(FlowRecord {
-            direction: rules::policy_direction(&decided),
-            ..self.flow(around.now_ns, observation, headers, source, destination)
-        })
+        let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.direction = rules::policy_direction(&decided);
+        Some(flow)
     }
 
-    pub(super) fn debug_capture(
+    pub(super) fn debug_capture<'events>(
         &mut self,
         capture: &DebugCapture,
         packet: &Packet<'_>,
         around: &Surroundings,
-    ) -> Option<FlowRecord> {
-        let headers = self.dissect(packet)?;
-        let ends = headers.ip.map(|ip| (ip.source, ip.destination));
-        let (source, destination) = self.parties(ends, (0, 0), around);
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
+        let mut dissected = Dissected::default();
+        self.dissect(packet, &mut dissected)?;
+        let headers = &dissected.headers;
+        let numbers = (Told::Nothing, Told::Nothing);
+        let ends = self.ends(addresses(headers), (0, 0), numbers, around);
         let observation = Observation::DebugCapture {
             point: capture.point,
         };
@@ -154,27 +151,21 @@ impl Assembler {
             8 | 9 => (0, u32::from_be(capture.argument1)),
             _ => (0, 0),
         };
-        Some(FlowRecord {
-            interface: around.interface_unless_zero(ifindex),
-            rare: rare(proxy_port, None, 0),
-            ..self.flow(around.now_ns, observation, headers, source, destination)
-        })
-    }
-
-    /// A packet on its way out of the node's pods: the datapath ran on behalf of the sender, if
-    /// that is one of them.
-    fn learn_sender(&mut self, source: IpAddr, id: u16, around: &Surroundings) {
-        let endpoints = &mut self.cilium.endpoints;
-        if endpoints.id(source).is_none() && around.snapshot.endpoint(source).id != 0 {
-            endpoints.learn(source, id);
-        }
+        let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.interface = around.interface_unless_zero(ifindex);
+        flow.rare = rare(proxy_port, None, 0);
+        Some(flow)
     }
 }
 
-impl Surroundings {
-    fn interface_unless_zero(&self, index: u32) -> Option<Interface> {
-        (index != 0).then(|| self.interface(index))
-    }
+fn addresses(headers: &PacketHeaders) -> Option<(IpAddr, IpAddr)> {
+    headers.ip.map(|ip| (ip.source, ip.destination))
+}
+
+/// Of a packet on its way out of the node's pods: the datapath ran on behalf of the sender, if that
+/// is one of them.
+fn sender(id: u16) -> (Told, Told) {
+    (Told::Perhaps(id), Told::Nothing)
 }
 
 /// Boxed only where there is something in it.

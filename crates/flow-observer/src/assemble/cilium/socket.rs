@@ -7,29 +7,36 @@ use flow_filter::TcpFlags;
 use crate::{
     assemble::{Assembler, Surroundings},
     decode::cilium::{SocketProtocol, TraceSockNotify},
+    enrich::{End, Told},
     record::{FlowRecord, Ip, Observation, PacketHeaders, Transport},
+    ring::Event,
     rules,
 };
 
 impl Assembler {
     /// The record tells the other side of the socket, and not who has it: the agent knows that by
     /// the cgroup.
-    pub(super) fn datapath_socket(
+    pub(super) fn datapath_socket<'events>(
         &mut self,
         notify: &TraceSockNotify,
         around: &Surroundings,
-    ) -> FlowRecord {
+        events: &'events mut Vec<Event>,
+    ) -> Option<&'events mut FlowRecord> {
         let unspecified: IpAddr = if notify.is_ipv6 {
             Ipv6Addr::UNSPECIFIED.into()
         } else {
             Ipv4Addr::UNSPECIFIED.into()
         };
         let peer = notify.destination.unwrap_or(unspecified);
-        let own = self.cilium.endpoints.party(&around.snapshot, None, 0);
-        let other = self
-            .cilium
-            .endpoints
-            .party(&around.snapshot, notify.destination, 0);
+        let mut party = |address| {
+            let end = End {
+                address,
+                identity: 0,
+                number: Told::Nothing,
+            };
+            self.cilium.endpoints.party(&around.snapshot, end).0
+        };
+        let (own, other) = (party(None), party(notify.destination));
         let is_reverse = rules::is_reverse_translation(notify.point);
         let ((source, source_port), (destination, destination_port)) = in_order(
             is_reverse,
@@ -56,15 +63,14 @@ impl Assembler {
             transport,
             ..PacketHeaders::default()
         };
-        let (source, destination) = in_order(is_reverse, own, other);
         let observation = Observation::Socket {
             point: notify.point,
             cgroup_id: notify.cgroup_id,
         };
-        FlowRecord {
-            socket_cookie: notify.cookie,
-            ..self.flow(around.now_ns, observation, headers, source, destination)
-        }
+        let parties = in_order(is_reverse, own, other);
+        let flow = self.begin(events, around.now_ns, observation, &headers, parties)?;
+        flow.socket_cookie = notify.cookie;
+        Some(flow)
     }
 }
 

@@ -35,6 +35,7 @@ pub struct DropNotify {
 }
 
 impl DropNotify {
+    #[inline(always)]
     pub(super) fn read(record: &[u8]) -> Result<(Self, Packet<'_>), CiliumError> {
         let base: &[u8; 36] = fixed(record, KIND)?;
         let header = CaptureHeader::read(base);

@@ -47,6 +47,7 @@ pub struct PolicyVerdictNotify {
 }
 
 impl PolicyVerdictNotify {
+    #[inline(always)]
     pub(super) fn read(record: &[u8]) -> Result<(Self, Packet<'_>), CiliumError> {
         let base: &[u8; LENGTH] = fixed(record, KIND)?;
         let header = CaptureHeader::read(base);

@@ -39,6 +39,7 @@ pub struct TraceNotify {
 }
 
 impl TraceNotify {
+    #[inline(always)]
     pub(super) fn read(record: &[u8]) -> Result<(Self, Packet<'_>), CiliumError> {
         let base: &[u8; 32] = fixed(record, KIND)?;
         let header = CaptureHeader::read(base);

@@ -124,14 +124,13 @@ pub struct Dissected {
 #[must_use]
 pub fn dissect(bytes: &[u8], cut: bool, start: Start) -> Dissected {
     let mut dissected = Dissected::default();
-    let mut walk = Walk::<true>::new(Cursor::new(bytes), &mut dissected);
-    let fault = walk.own(start, cut);
-    dissected.fault = fault;
+    dissect_behind(0, bytes, cut, start, &mut dissected);
     dissected
 }
 
 /// As [`dissect`], of a packet that is the last part of something else: `at` bytes come before it.
-/// The result is written where it will stay, since moving it costs as much as finding it.
+/// The result is written where it will stay, since moving it costs as much as finding it; there is
+/// nothing in it yet.
 pub(super) fn dissect_behind(
     at: usize,
     bytes: &[u8],
@@ -139,9 +138,7 @@ pub(super) fn dissect_behind(
     start: Start,
     dissected: &mut Dissected,
 ) {
-    let mut walk = Walk::<true>::new(Cursor::behind(at, bytes), dissected);
-    let fault = walk.own(start, cut);
-    dissected.fault = fault;
+    Walk::<true>::new(Cursor::behind(at, bytes), dissected).own(start, cut);
 }
 
 /// Walks the headers that Hubble knows: it stops at VLAN tags, ARP, fragments and IPv6 extension
@@ -156,8 +153,18 @@ pub fn dissect_as_hubble(
     overlay: Option<TunnelProtocol>,
 ) -> Result<Dissected, PacketError> {
     let mut dissected = Dissected::default();
-    Walk::<false>::new(Cursor::new(bytes), &mut dissected).hubble(start, overlay)?;
+    dissect_as_hubble_into(bytes, start, overlay, &mut dissected)?;
     Ok(dissected)
+}
+
+/// As [`dissect_as_hubble`], into one that is still empty.
+pub(crate) fn dissect_as_hubble_into(
+    bytes: &[u8],
+    start: Start,
+    overlay: Option<TunnelProtocol>,
+    dissected: &mut Dissected,
+) -> Result<(), PacketError> {
+    Walk::<false>::new(Cursor::new(bytes), dissected).hubble(start, overlay)
 }
 
 /// One packet on its way through the layers: all that we know, or only Hubble's.
@@ -177,15 +184,19 @@ impl<'a, const KNOWS_ALL: bool> Walk<'a, KNOWS_ALL> {
         }
     }
 
-    /// Why the walk ended early.
+    /// All that we know; a fault is noted.
     #[inline]
-    fn own(&mut self, start: Start, cut: bool) -> Option<PacketError> {
+    fn own(&mut self, start: Start, cut: bool) {
         let captured = self.cursor.end();
-        let fault = self.packet_and_tunnel(start).err()?;
+        let Err(fault) = self.packet_and_tunnel(start) else {
+            return;
+        };
         // What lies beyond the capture is not the packet's fault.
         let is_excused =
             cut && matches!(fault, PacketError::Short { .. }) && self.cursor.end() == captured;
-        (!is_excused).then_some(fault)
+        if !is_excused {
+            self.dissected.fault = Some(fault);
+        }
     }
 
     #[inline]
