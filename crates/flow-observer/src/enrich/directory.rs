@@ -9,36 +9,44 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    Inventory, Snapshot,
+    Inventory, Settings, Snapshot,
+    describe::{Described, Describer},
     facts::{Change, Fact, Key, Provider},
+    state::{State, Touched},
 };
+use crate::counters::{Stage, StageCount};
 
 /// Takes what providers say, and hands out who is who. Shared by all of them; look-ups take a
 /// snapshot and never wait.
+///
+/// What a change costs goes by what it changes, not by what is known.
 #[derive(Debug)]
 pub struct Directory {
     node_name: String,
-    facts: Mutex<Facts>,
+    settings: Settings,
+    /// Only who says something waits for others that do.
+    state: Mutex<State>,
     snapshot: ArcSwap<Snapshot>,
-}
-
-/// Everything that was said and not taken back. Ordered, so that every agent comes to the same
-/// result.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) by_provider: BTreeMap<Provider, BTreeMap<Key, Fact>>,
-    pub(super) own_addresses: Vec<IpAddr>,
 }
 
 impl Directory {
     /// Starts from an inventory.
     #[must_use]
     pub fn new(node_name: &str, inventory: Inventory) -> Self {
+        Self::with_settings(node_name, inventory, Settings::default())
+    }
+
+    /// Starts from an inventory, and understands facts in its own way.
+    #[must_use]
+    pub fn with_settings(node_name: &str, inventory: Inventory, settings: Settings) -> Self {
         let directory = Self {
             node_name: node_name.to_owned(),
-            facts: Mutex::default(),
-            snapshot: ArcSwap::from_pointee(Snapshot::new(node_name, &Facts::default())),
+            settings,
+            state: Mutex::default(),
+            snapshot: ArcSwap::from_pointee(Snapshot::empty()),
         };
+        // Also what does not come from facts, as the world of a cluster with both families.
+        directory.change(|_, touched| touched.own_node = true);
         directory.replace(Provider::Inventory, inventory.into_facts());
         directory
     }
@@ -57,38 +65,76 @@ impl Directory {
 
     /// A provider says what changed.
     pub fn apply(&self, provider: Provider, changes: impl IntoIterator<Item = Change>) {
-        self.change(|facts| {
-            let known = facts.by_provider.entry(provider).or_default();
-            for change in changes {
-                match change {
-                    Change::Put(key, fact) => drop(known.insert(key, fact)),
-                    Change::Remove(key) => drop(known.remove(&key)),
+        let mut describer = Describer::new(&self.node_name, &self.settings);
+        let changes: Vec<(Key, Option<Described>)> = changes
+            .into_iter()
+            .map(|change| match change {
+                Change::Put(key, fact) => (key, Some(describer.describe(fact))),
+                Change::Remove(key) => (key, None),
+            })
+            .collect();
+        self.change(|state, touched| {
+            for (key, described) in changes {
+                match described {
+                    Some(described) => state.put(provider, key, described, touched),
+                    None => state.remove(provider, &key, touched),
                 }
             }
         });
     }
 
     /// A provider says everything that is so; what it said before and does not say now is so no
-    /// longer.
+    /// longer. What stays the same is left as it is.
     pub fn replace(&self, provider: Provider, facts: impl IntoIterator<Item = (Key, Fact)>) {
-        self.change(|known| {
-            known
-                .by_provider
-                .insert(provider, facts.into_iter().collect());
+        let mut describer = Describer::new(&self.node_name, &self.settings);
+        let facts: BTreeMap<Key, Described> = facts
+            .into_iter()
+            .map(|(key, fact)| (key, describer.describe(fact)))
+            .collect();
+        self.change(|state, touched| {
+            for key in state.keys_beyond(provider, &facts) {
+                state.remove(provider, &key, touched);
+            }
+            for (key, described) in facts {
+                state.put(provider, key, described, touched);
+            }
         });
+    }
+
+    /// What was counted while facts were put together.
+    #[must_use]
+    pub fn counts(&self) -> Vec<StageCount> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        vec![StageCount {
+            stage: Stage::Enrich,
+            what: "identity_collisions",
+            kind: String::new(),
+            count: state.collisions(),
+            is_loss: false,
+        }]
     }
 
     /// This host's own addresses, as they are now.
     pub(crate) fn set_own_addresses(&self, addresses: &[IpAddr]) {
-        if self.snapshot.load().own_addresses() != addresses {
-            self.change(|facts| addresses.clone_into(&mut facts.own_addresses));
+        let snapshot = self.snapshot.load();
+        let known = snapshot.own_addresses();
+        if known != addresses {
+            self.change(|state, touched| state.set_own_addresses(addresses, touched));
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Facts)) {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut facts);
-        self.snapshot
-            .store(Arc::new(Snapshot::new(&self.node_name, &facts)));
+    fn change(&self, change: impl FnOnce(&mut State, &mut Touched)) {
+        let mut touched = Touched::default();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state, &mut touched);
+        state.renumber(&mut touched);
+        if touched.is_nothing() {
+            return;
+        }
+        let snapshot = state.snapshot(&self.snapshot.load(), &self.settings, &touched);
+        let before = self.snapshot.swap(Arc::new(snapshot));
+        // What is so no longer is freed when nobody waits.
+        drop(state);
+        drop((before, touched));
     }
 }

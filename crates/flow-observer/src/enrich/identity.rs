@@ -1,10 +1,11 @@
 //! Security identities: numbers for sets of labels.
 //!
 //! Numbers below 256 are reserved and the same everywhere. Those of workloads have 24 bits and are
-//! computed from the labels, so that every node comes to the same ones without asking anybody. Numbers
+//! computed from the labels, so that every node comes to the same ones without asking anybody; what
+//! happens when two sets come to one number is told in [`label_sets`](super::label_sets). Numbers
 //! above those stand for peers outside of the cluster, by range of addresses or by name.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::record::Endpoint;
 
@@ -58,6 +59,15 @@ pub(super) fn reserved(identity: u32) -> Arc<Endpoint> {
 }
 
 #[cfg_attr(not(test), allow(dead_code, reason = "what asks for it is on its way"))]
+/// The identity of an address that nobody in the cluster has.
+pub(super) fn world(is_dual_stack: bool, address: IpAddr) -> u32 {
+    match address {
+        _ if !is_dual_stack => WORLD,
+        IpAddr::V4(_) => WORLD_IPV4,
+        IpAddr::V6(_) => WORLD_IPV6,
+    }
+}
+
 /// The reserved identity that a label stands for, as `reserved:health` does for 4.
 pub(super) fn of_reserved_label(label: &str) -> Option<u32> {
     RESERVED

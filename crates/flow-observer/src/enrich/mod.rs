@@ -5,13 +5,26 @@
 //! one when something changes.
 
 mod cilium;
+mod claims;
+mod describe;
 mod directory;
 pub mod facts;
 mod identity;
 pub mod inventory;
+mod label_sets;
+mod labels;
+mod local_numbers;
+mod prefixes;
+mod settings;
+mod shards;
 mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cilium::{CiliumEndpoints, End, Told};
 pub use directory::Directory;
 pub use inventory::{Inventory, InventoryError};
-pub use snapshot::Snapshot;
+pub use labels::{LabelFilter, LabelFilterError};
+pub use settings::{DualStack, Settings};
+pub use snapshot::{Known, Snapshot};

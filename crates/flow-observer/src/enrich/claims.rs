@@ -1,0 +1,228 @@
+//! What providers say, as it is kept: each fact with who says it, and all that is said of one
+//! address.
+
+use std::{
+    borrow::Borrow,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use foldhash::HashMap;
+
+use super::{
+    facts::{Key, Port, Provider},
+    prefixes::Prefix,
+};
+use crate::record::{Endpoint, Names, Service};
+
+/// A fact, and who says it.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) provider: Provider,
+    pub(super) key: Key,
+    pub(super) said: Said,
+}
+
+impl Claim {
+    /// Of what two say, the greater is believed.
+    fn rank(&self) -> (Provider, &str) {
+        (self.provider, &self.key)
+    }
+}
+
+/// What a fact comes to. Lists are sorted.
+#[derive(Debug)]
+pub(super) enum Said {
+    Endpoint(Workload),
+    Node(Node),
+    Service(ServicePorts),
+    Prefix(Range),
+    Names(FixedNames),
+}
+
+/// A workload, with its identity and number.
+#[derive(Debug)]
+pub(super) struct Workload {
+    pub(super) ips: Box<[IpAddr]>,
+    pub(super) endpoint: Arc<Endpoint>,
+    /// It runs on this node.
+    pub(super) is_local: bool,
+    /// Its number on its node came with the fact.
+    pub(super) told_id: Option<u16>,
+    /// Its identity came with the fact.
+    pub(super) told_identity: Option<u32>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Node {
+    pub(super) ips: Box<[IpAddr]>,
+    /// It is the agent's own.
+    pub(super) is_own: bool,
+    pub(super) is_api_server: bool,
+    /// Only of the own one.
+    pub(super) labels: Arc<[String]>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct ServicePorts {
+    /// One service. In a list, since some ports belong to several.
+    pub(super) service: Arc<[Arc<Service>]>,
+    pub(super) frontends: Box<[Port]>,
+    pub(super) backends: Box<[Port]>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Range {
+    pub(super) prefix: Prefix,
+    pub(super) labels: Box<[String]>,
+}
+
+#[derive(Debug)]
+pub(super) struct FixedNames {
+    pub(super) ips: Box<[IpAddr]>,
+    pub(super) names: Arc<Names>,
+}
+
+impl PartialEq for FixedNames {
+    /// Whether the names are the same, whenever they were told.
+    fn eq(&self, other: &Self) -> bool {
+        let texts = |it: &Self| -> Vec<Arc<str>> {
+            it.names.all.iter().map(|it| Arc::clone(&it.text)).collect()
+        };
+        self.ips == other.ips && texts(self) == texts(other)
+    }
+}
+
+/// A claim, found by its key.
+#[derive(Debug)]
+pub(super) struct ByKey(pub(super) Arc<Claim>);
+
+impl Borrow<str> for ByKey {
+    fn borrow(&self) -> &str {
+        &self.0.key
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+/// Everybody who claims a thing, as an address or a port; who is believed comes first. Nearly always
+/// there is only one.
+#[derive(Debug)]
+pub(super) struct Claimants<T> {
+    believed: HashMap<T, Arc<Claim>>,
+    others: HashMap<T, Vec<Arc<Claim>>>,
+}
+
+impl<T> Default for Claimants<T> {
+    fn default() -> Self {
+        Self {
+            believed: HashMap::default(),
+            others: HashMap::default(),
+        }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Claimants<T> {
+    /// Who claims it, in the order in which they are believed.
+    pub(super) fn of(&self, thing: T) -> impl Iterator<Item = &Arc<Claim>> {
+        let others = self.others.get(&thing).into_iter().flatten();
+        self.believed.get(&thing).into_iter().chain(others)
+    }
+
+    /// Everything that is claimed, with who is believed.
+    pub(super) fn all(&self) -> impl Iterator<Item = (T, &Arc<Claim>)> {
+        self.believed.iter().map(|(thing, claim)| (*thing, claim))
+    }
+
+    pub(super) fn add(&mut self, thing: T, claim: &Arc<Claim>) {
+        let Some(believed) = self.believed.get_mut(&thing) else {
+            self.believed.insert(thing, Arc::clone(claim));
+            return;
+        };
+        let behind = if claim.rank() > believed.rank() {
+            std::mem::replace(believed, Arc::clone(claim))
+        } else {
+            Arc::clone(claim)
+        };
+        let others = self.others.entry(thing).or_default();
+        let position = others.partition_point(|it| it.rank() > behind.rank());
+        others.insert(position, behind);
+    }
+
+    pub(super) fn remove(&mut self, thing: T, claim: &Arc<Claim>) {
+        let Some(believed) = self.believed.get_mut(&thing) else {
+            return;
+        };
+        let others = self.others.get_mut(&thing);
+        let is_last = others.as_ref().is_none_or(|others| others.len() == 1);
+        match (Arc::ptr_eq(believed, claim), others) {
+            (true, None) => drop(self.believed.remove(&thing)),
+            (true, Some(others)) => *believed = others.remove(0),
+            (false, Some(others)) => others.retain(|it| !Arc::ptr_eq(it, claim)),
+            (false, None) => {}
+        }
+        if is_last {
+            self.others.remove(&thing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(provider: Provider, key: &str) -> Arc<Claim> {
+        Arc::new(Claim {
+            provider,
+            key: key.into(),
+            said: Said::Names(FixedNames {
+                ips: Box::default(),
+                names: Arc::default(),
+            }),
+        })
+    }
+
+    #[test]
+    fn when_who_was_believed_goes_the_next_one_is() {
+        let claims = [
+            claim(Provider::Pods, "b"),
+            claim(Provider::Inventory, "a"),
+            claim(Provider::Containers, "z"),
+            claim(Provider::Pods, "a"),
+        ];
+        let mut claimants = Claimants::default();
+        for claim in &claims {
+            claimants.add(7, claim);
+        }
+        let order = |claimants: &Claimants<u8>| -> Vec<(Provider, String)> {
+            let claims = claimants.of(7);
+            claims.map(|it| (it.provider, it.key.to_string())).collect()
+        };
+        let all = [
+            (Provider::Inventory, "a".to_owned()),
+            (Provider::Pods, "b".to_owned()),
+            (Provider::Pods, "a".to_owned()),
+            (Provider::Containers, "z".to_owned()),
+        ];
+        assert_eq!(order(&claimants), all);
+        claimants.remove(7, &claims[1]);
+        claimants.remove(7, &claims[3]);
+        assert_eq!(order(&claimants), [all[1].clone(), all[3].clone()]);
+        claimants.remove(7, &claims[0]);
+        claimants.remove(7, &claims[2]);
+        assert!(claimants.believed.is_empty() && claimants.others.is_empty());
+    }
+}
