@@ -18,6 +18,7 @@ use flow_api::{
 };
 use flow_observer::{
     agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
+    enrich,
     source::{SourceOptions, SourceSpec},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -105,6 +106,7 @@ pub(crate) async fn observe(
         node_name: host_name(),
         socket: socket.clone(),
         inventory: None,
+        enrich: enrich::Settings::default(),
         source,
         ring_capacity: DEFAULT_RING_CAPACITY,
         metrics_address: None,

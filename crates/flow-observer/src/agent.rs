@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use crate::{
     counters::Counters,
     encode::NodeFacts,
-    enrich::{Directory, Inventory, InventoryError},
+    enrich::{self, Directory, Inventory, InventoryError},
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
@@ -34,6 +34,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Who is behind which address; without it, only this host's own addresses are known.
     pub inventory: Option<PathBuf>,
+    /// How to come to identities.
+    pub enrich: enrich::Settings,
     /// Where events come from.
     pub source: SourceOptions,
     /// How many flows to keep.
@@ -92,7 +94,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let counters = Arc::new(Counters::default());
     let nodes = serve::peer_nodes(&config, &inventory);
     let namespaces = Arc::new(SeenNamespaces::default());
-    let directory = Arc::new(Directory::new(&config.node_name, inventory));
+    let directory = Arc::new(Directory::with_settings(
+        &config.node_name,
+        inventory,
+        config.enrich.clone(),
+    ));
     let mut running = Running::start(&config, directory, &ring, &counters, &namespaces)?;
 
     let closing = CancellationToken::new();

@@ -110,6 +110,8 @@ impl Assembler {
     fn look_around(&mut self, offset_ns: i64) -> Surroundings {
         let devices = self.devices.load_full();
         self.directory.set_own_addresses(&devices.addresses);
+        self.counters
+            .set_identity_collisions(self.directory.identity_collisions());
         Surroundings {
             snapshot: self.directory.snapshot(),
             devices,

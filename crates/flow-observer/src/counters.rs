@@ -22,6 +22,7 @@ pub struct Counters {
     other_node: AtomicU64,
     received_copies: AtomicU64,
     sockets_elsewhere: AtomicU64,
+    identity_collisions: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
@@ -84,6 +85,7 @@ impl Default for Counters {
             other_node: AtomicU64::new(0),
             received_copies: AtomicU64::new(0),
             sockets_elsewhere: AtomicU64::new(0),
+            identity_collisions: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             source: Mutex::default(),
@@ -162,6 +164,7 @@ impl Counters {
             ("drops_elsewhere", &self.other_node),
             ("received_copies", &self.received_copies),
             ("sockets_elsewhere", &self.sockets_elsewhere),
+            ("identity_collisions", &self.identity_collisions),
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
@@ -210,6 +213,11 @@ impl Counters {
     /// looked.
     pub(crate) fn socket_elsewhere(&self) {
         self.sockets_elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sets of labels that came to the identity of another, in full.
+    pub(crate) fn set_identity_collisions(&self, count: u64) {
+        self.identity_collisions.store(count, Ordering::Relaxed);
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -14,7 +17,6 @@ use super::{
     facts::{Change, Fact, Key, Provider},
     state::{State, Touched},
 };
-use crate::counters::{Stage, StageCount};
 
 /// Takes what providers say, and hands out who is who. Shared by all of them; look-ups take a
 /// snapshot and never wait.
@@ -27,6 +29,7 @@ pub struct Directory {
     /// Only who says something waits for others that do.
     state: Mutex<State>,
     snapshot: ArcSwap<Snapshot>,
+    identity_collisions: AtomicU64,
 }
 
 impl Directory {
@@ -44,11 +47,21 @@ impl Directory {
             settings,
             state: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
+            identity_collisions: AtomicU64::new(0),
         };
         // Also what does not come from facts, as the world of a cluster with both families.
         directory.change(|_, touched| touched.own_node = true);
         directory.replace(Provider::Inventory, inventory.into_facts());
         directory
+    }
+
+    /// With another way for sets of labels to come to identities, as long as nothing is known.
+    #[cfg(test)]
+    pub(super) fn numbered_by(self, number: fn(&[String], u8) -> u32) -> Self {
+        Self {
+            state: Mutex::new(State::numbered_by(number)),
+            ..self
+        }
     }
 
     /// The node whose agent this is.
@@ -101,17 +114,10 @@ impl Directory {
         });
     }
 
-    /// What was counted while facts were put together.
+    /// Sets of labels that came to the identity of another so far.
     #[must_use]
-    pub fn counts(&self) -> Vec<StageCount> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        vec![StageCount {
-            stage: Stage::Enrich,
-            what: "identity_collisions",
-            kind: String::new(),
-            count: state.collisions(),
-            is_loss: false,
-        }]
+    pub fn identity_collisions(&self) -> u64 {
+        self.identity_collisions.load(Ordering::Relaxed)
     }
 
     /// This host's own addresses, as they are now.
@@ -133,6 +139,8 @@ impl Directory {
         }
         let snapshot = state.snapshot(&self.snapshot.load(), &self.settings, &touched);
         let before = self.snapshot.swap(Arc::new(snapshot));
+        self.identity_collisions
+            .store(state.collisions(), Ordering::Relaxed);
         // What is so no longer is freed when nobody waits.
         drop(state);
         drop((before, touched));

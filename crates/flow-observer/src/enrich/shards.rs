@@ -135,7 +135,7 @@ impl<K: Word, V: Clone> Shards<K, V> {
 /// Where to look first in so many slots.
 fn first_slot(hash: u64, slots: usize) -> usize {
     // The low half of the hash, taken as a fraction of one.
-    ((hash & 0xffff_ffff) * slots as u64 >> 32) as usize
+    (((hash & 0xffff_ffff) * slots as u64) >> 32) as usize
 }
 
 #[cfg(test)]

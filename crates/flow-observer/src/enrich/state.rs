@@ -88,6 +88,14 @@ impl Touched {
 }
 
 impl State {
+    #[cfg(test)]
+    pub(super) fn numbered_by(number: fn(&[String], u8) -> u32) -> Self {
+        Self {
+            label_sets: LabelSets::numbered_by(number),
+            ..Self::default()
+        }
+    }
+
     /// Sets that have come to the number of another so far.
     pub(super) fn collisions(&self) -> u64 {
         self.label_sets.collisions()

@@ -1,5 +1,8 @@
 //! What flows are told of addresses.
 
+mod oracle;
+mod properties;
+
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::*;
@@ -19,6 +22,7 @@ fn snapshot() -> Arc<Snapshot> {
             kind: "Deployment".to_owned(),
             name: "web".to_owned(),
         }),
+        ..inventory::Endpoint::default()
     };
     let node = |name: &str, ip: &str| inventory::Node {
         name: name.to_owned(),
@@ -31,6 +35,7 @@ fn snapshot() -> Arc<Snapshot> {
             endpoint("10.0.1.1", "web-0", "n1"),
             endpoint("10.0.2.1", "web-1", "n2"),
         ],
+        ..Inventory::default()
     };
     let directory = Directory::new("n1", inventory);
     directory.set_own_addresses(&[address("10.0.1.254")]);

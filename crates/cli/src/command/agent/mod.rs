@@ -1,5 +1,6 @@
 //! `palomar agent`: observes this node and serves its flows.
 
+mod identities;
 mod probes;
 
 pub(crate) use probes::aggregation;
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     metrics_listen: Option<SocketAddr>,
 
     #[command(flatten)]
+    identities: identities::Args,
+
+    #[command(flatten)]
     probes: probes::Args,
 }
 
@@ -80,6 +84,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         node_name,
         socket: args.socket,
         inventory: args.inventory,
+        enrich: args.identities.settings()?,
         source: SourceOptions {
             spec: args.source,
             realtime: args.realtime,
