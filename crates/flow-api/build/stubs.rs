@@ -26,6 +26,8 @@ pub(crate) fn generate(
         .out_dir(out_dir)
         .compile_fds(FileDescriptorSet {
             file: vec![
+                // What the others import.
+                file(descriptors, "google/protobuf/timestamp.proto")?.clone(),
                 file(descriptors, "palomar.proto")?.clone(),
                 file(descriptors, "peer.proto")?.clone(),
             ],

@@ -21,7 +21,7 @@ use probe_events::{DropDetail, EventHeader};
 use crate::{
     counters::Counters,
     decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
-    enrich::{Directory, Snapshot},
+    enrich::{Directory, NameTable, Snapshot},
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
         Traffic,
@@ -43,6 +43,7 @@ pub struct Assembler {
     fragments: Fragments,
     uuids: Uuids,
     scratch: payload::Scratch,
+    names: NameTable,
     tcp_troubles: TcpTroubles,
     cilium: Cilium,
     /// Size of the batch before.
@@ -72,6 +73,7 @@ impl Assembler {
             facts,
             directory,
             devices,
+            names: NameTable::new(Arc::clone(&counters)),
             counters,
             fragments: Fragments::default(),
             uuids: Uuids::new(),
@@ -156,7 +158,9 @@ impl Assembler {
             }
             RawEvent::Skipped(reason) => self.undecodable(reason),
         };
+        let at = events.len();
         events.extend(event);
+        self.hear(at, Payload::default(), surroundings, events);
     }
 
     fn undecodable<T>(&self, reason: &'static str) -> Option<T> {

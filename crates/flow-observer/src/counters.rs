@@ -27,6 +27,8 @@ pub struct Counters {
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
     noted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    /// Names that were forgotten before their time, by the bound that they were forgotten for.
+    forgotten_names: Mutex<BTreeMap<&'static str, u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
 }
@@ -88,6 +90,7 @@ impl Default for Counters {
             identity_collisions: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
+            forgotten_names: Mutex::default(),
             source: Mutex::default(),
         }
     }
@@ -168,6 +171,17 @@ impl Counters {
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
+        counts.extend(
+            lock(&self.forgotten_names)
+                .iter()
+                .map(|(&bound, &count)| StageCount {
+                    stage: Stage::Enrich,
+                    what: "forgotten_names",
+                    kind: bound.to_owned(),
+                    count,
+                    is_loss: false,
+                }),
+        );
         counts.push(count(Stage::Ring, "flows", &self.seen_flows, false));
         counts.push(count(
             Stage::Ring,
@@ -207,6 +221,11 @@ impl Counters {
     /// A remark about something that is not lost, as a packet whose own bytes do not add up.
     pub(crate) fn note(&self, what: &'static str, kind: &'static str) {
         *lock(&self.noted).entry((what, kind)).or_default() += 1;
+    }
+
+    /// The names of an address were forgotten for a bound, while they held.
+    pub(crate) fn forgot_names(&self, bound: &'static str) {
+        *lock(&self.forgotten_names).entry(bound).or_default() += 1;
     }
 
     /// A socket's event in a namespace of another node, or in one that was gone before anybody

@@ -103,6 +103,20 @@ pub enum NameOrigin {
     Inventory,
 }
 
+impl NameOrigin {
+    /// Its name, as in `dns`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Inventory => "inventory",
+        }
+    }
+}
+
 /// A service.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Service {

@@ -4,6 +4,8 @@
 use super::{Assembler, Surroundings};
 use crate::{
     decode::{Dissected, payload},
+    enrich::Identities,
+    record::FlowRecord,
     ring::Event,
 };
 
@@ -32,27 +34,33 @@ impl<'a> Payload<'a> {
 
 impl Assembler {
     /// Hears what is said in the packet of the flow at `at` of `events`, which is complete
-    /// otherwise. To be called once for each flow, also for those without a payload. A payload that
-    /// looks like a protocol and is not of it is nobody's concern.
+    /// otherwise, and puts names to its ends. To be called once for each flow, also for those without
+    /// a payload. A payload that looks like a protocol and is not of it is nobody's concern.
     pub(super) fn hear(
         &mut self,
         at: usize,
         payload: Payload<'_>,
-        _around: &Surroundings,
+        around: &Surroundings,
         events: &mut [Event],
     ) {
         let Some(Event::Flow(flow)) = events.get_mut(at) else {
             return;
         };
-        let Some(transport) = flow.packet.transport else {
-            return;
-        };
-        let Ok(Some(application)) = payload::parse(&transport, payload.bytes, &mut self.scratch)
-        else {
-            return;
-        };
-        if let Some(summary) = application.summary() {
-            flow.rare.get_or_insert_default().application = Some(summary);
+        if let Some(transport) = flow.packet.transport
+            && let Ok(Some(application)) =
+                payload::parse(&transport, payload.bytes, &mut self.scratch)
+        {
+            if let Some(summary) = application.summary() {
+                flow.rare.get_or_insert_default().application = Some(summary);
+            }
+            self.names.hear(&application, flow);
         }
+        self.names.name(flow, &around.snapshot, Identities::Ours);
+    }
+
+    /// Puts names to the ends of a flow whose source has its own identities, and no payload that
+    /// anybody reads.
+    pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
+        self.names.name(flow, &around.snapshot, Identities::Theirs);
     }
 }

@@ -44,7 +44,7 @@ impl Assembler {
             Ok(record) => record,
             Err(error) => return self.counters.undecodable(error.reason()),
         };
-        match record {
+        let flow = match record {
             Record::Trace(notify, packet) => self.trace(notify, packet, around, events),
             Record::Drop(notify, packet) => self.datapath_drop(notify, packet, around, events),
             Record::PolicyVerdict(notify, packet) => {
@@ -71,6 +71,9 @@ impl Assembler {
                 None
             }
         };
+        if let Some(flow) = flow {
+            self.put_names(flow, around);
+        }
     }
 
     /// Reads a packet's headers into `dissected`, which is still empty.

@@ -7,7 +7,8 @@ use flow_api::{
 };
 use prost::Message as _;
 
-use crate::record::{Dropped, DroppedBy, FlowRecord, Observation, Traffic};
+use super::timestamp;
+use crate::record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic};
 
 /// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
 pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
@@ -61,7 +62,19 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
                 name: application.name().unwrap_or_default().to_owned(),
                 summary: application.to_string(),
             }),
+        source_names: names(&record.source),
+        destination_names: names(&record.destination),
     }
+}
+
+fn names(party: &Party) -> Vec<palomar::NameDetail> {
+    let names = party.names.iter().flat_map(|names| &names.all);
+    let detail = |name: &Name| palomar::NameDetail {
+        name: name.text.to_string(),
+        origin: name.origin.name().to_owned(),
+        told: (name.told_ns != 0).then(|| timestamp(name.told_ns)),
+    };
+    names.map(detail).collect()
 }
 
 /// Absent where nobody counts: a packet that was seen counts at least itself.

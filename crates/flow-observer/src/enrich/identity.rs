@@ -82,7 +82,6 @@ pub(super) fn of_labels<L: AsRef<str>>(sorted_labels: &[L], salt: u8) -> u32 {
     within(FIRST, END, hash(sorted_labels, salt))
 }
 
-#[cfg_attr(not(test), allow(dead_code, reason = "what asks for it is on its way"))]
 /// The number of somebody outside of the cluster: 16777217 to 33554431, computed from the sorted
 /// labels alone, so that every node comes to the same one and it survives a restart.
 ///

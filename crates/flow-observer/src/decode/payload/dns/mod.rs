@@ -1,8 +1,8 @@
 //! DNS messages (RFC 1035): who asks for which name, and what the answer is.
 //!
 //! In: a UDP payload, or the beginning of one TCP segment. Out: a [`Message`] that borrows it. All
-//! that it will yield was checked by [`parse`], so its iterators cannot fail. Authority and
-//! additional records (EDNS among them) are not looked at.
+//! that it will yield was checked by [`parse`], so its iterators cannot fail, but for the additional
+//! records: those are only looked at by who asks for them.
 //!
 //! This is code of our own because libraries build a message as vectors of records, an allocation
 //! or more for each packet, and refuse a message that the capture cut short, whereas here its
@@ -15,7 +15,7 @@ mod name;
 mod record;
 
 pub use name::Name;
-pub use record::{Answer, Data, Question, RecordType};
+pub use record::{Answer, Binding, Data, Question, RecordType};
 
 use super::{PayloadError, Protocol, reader::Reader};
 
@@ -49,6 +49,10 @@ pub struct Message<'a> {
     questions: u16,
     answers: u16,
     answers_at: usize,
+    /// Records of the other two sections, and where they begin, in a message that is not cut.
+    authorities: u16,
+    additional: u16,
+    authorities_at: usize,
     is_cut: bool,
 }
 
@@ -69,9 +73,7 @@ pub fn parse(bytes: &[u8], framing: Framing) -> Result<Message<'_>, PayloadError
     let mut number = || reader.u16().ok_or(CUT);
     let (id, flags) = (number()?, number()?);
     let (questions, answers) = (number()?, number()?);
-    // Counts of the sections that are not read.
-    number()?;
-    number()?;
+    let (authorities, additional) = (number()?, number()?);
 
     let mut message = Message {
         bytes,
@@ -80,6 +82,9 @@ pub fn parse(bytes: &[u8], framing: Framing) -> Result<Message<'_>, PayloadError
         questions: 0,
         answers: 0,
         answers_at: reader.at(),
+        authorities: 0,
+        additional: 0,
+        authorities_at: 0,
         is_cut: false,
     };
     match message.check(&mut reader, questions, answers) {
@@ -89,7 +94,12 @@ pub fn parse(bytes: &[u8], framing: Framing) -> Result<Message<'_>, PayloadError
             Ok(message)
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(message),
+        Ok(()) => Ok(Message {
+            authorities,
+            additional,
+            authorities_at: reader.at(),
+            ..message
+        }),
     }
 }
 
@@ -166,6 +176,12 @@ impl<'a> Message<'a> {
     /// The answers, in their order; an alias stands before what it leads to.
     pub fn answers(&self) -> impl Iterator<Item = Answer<'a>> + use<'a> {
         items(self.bytes, self.answers_at, self.answers, Answer::read)
+    }
+
+    /// What the server tells besides, up to the first record that is cut or malformed.
+    pub fn additional(&self) -> impl Iterator<Item = Answer<'a>> + use<'a> {
+        let both = self.authorities.saturating_add(self.additional);
+        items(self.bytes, self.authorities_at, both, Answer::read).skip(self.authorities.into())
     }
 }
 

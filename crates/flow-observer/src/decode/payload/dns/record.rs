@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use super::{CUT, Name, PayloadError, Reader, malformed};
@@ -50,6 +50,10 @@ pub enum Data<'a> {
     Aaaa(Ipv6Addr),
     /// The name that the asked one is an alias of.
     Cname(Name<'a>),
+    /// The server of a service, in its own name (RFC 2782).
+    Srv(Name<'a>),
+    /// How a service is reached: HTTPS or SVCB (RFC 9460).
+    Binding(Binding<'a>),
     /// Any other type, as it is on the wire.
     Other(&'a [u8]),
 }
@@ -74,6 +78,21 @@ impl<'a> Answer<'a> {
                 }
                 Data::Cname(alias)
             }
+            RecordType::SRV => {
+                let _priority_weight_port = inside.array::<6>().ok_or(malformed("SRV record"))?;
+                let server = Name::read(message, &mut inside)?;
+                if inside.at() != reader.at() {
+                    return Err(malformed("length of an SRV record"));
+                }
+                Data::Srv(server)
+            }
+            RecordType::SVCB | RecordType::HTTPS => {
+                let _priority = inside.u16().ok_or(malformed("service binding"))?;
+                let _target = Name::read(message, &mut inside)?;
+                let names_len = inside.at() - (reader.at() - bytes.len());
+                let parameters = bytes.get(names_len..).ok_or(malformed("service binding"))?;
+                Data::Binding(Binding { parameters })
+            }
             _ => Data::Other(bytes),
         };
         Ok(Self {
@@ -83,6 +102,36 @@ impl<'a> Answer<'a> {
             ttl: i32::try_from(ttl).map_or(0, i32::cast_unsigned),
             data,
         })
+    }
+}
+
+/// How a service is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    parameters: &'a [u8],
+}
+
+impl<'a> Binding<'a> {
+    /// Addresses that clients may try before they have asked for those of the target, up to the
+    /// first parameter that is malformed.
+    pub fn hints(self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        const IPV4_HINT: u16 = 4;
+        const IPV6_HINT: u16 = 6;
+
+        let mut parameters = Reader::new(self.parameters);
+        std::iter::from_fn(move || Some((parameters.u16()?, parameters.vector16()?))).flat_map(
+            |(key, value)| {
+                let (ipv4, ipv6): (&[u8], &[u8]) = match key {
+                    IPV4_HINT => (value, &[]),
+                    IPV6_HINT => (&[], value),
+                    _ => (&[], &[]),
+                };
+                let (ipv4, _) = ipv4.as_chunks::<4>();
+                let (ipv6, _) = ipv6.as_chunks::<16>();
+                let ipv4 = ipv4.iter().map(|&address| IpAddr::from(address));
+                ipv4.chain(ipv6.iter().map(|&address| IpAddr::from(address)))
+            },
+        )
     }
 }
 
@@ -103,6 +152,12 @@ impl RecordType {
     pub const CNAME: Self = Self(5);
     /// An IPv6 address.
     pub const AAAA: Self = Self(28);
+    /// The server of a service.
+    pub const SRV: Self = Self(33);
+    /// How a service is reached.
+    pub const SVCB: Self = Self(64);
+    /// How a web site is reached.
+    pub const HTTPS: Self = Self(65);
 
     /// Its name, where it has a common one.
     #[must_use]

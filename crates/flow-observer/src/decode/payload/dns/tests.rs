@@ -62,6 +62,11 @@ fn shown(answer: &Answer<'_>) -> String {
         Data::A(address) => format!("{name} {ttl} {record_type} {address}"),
         Data::Aaaa(address) => format!("{name} {ttl} {record_type} {address}"),
         Data::Cname(alias) => format!("{name} {ttl} {record_type} {alias}"),
+        Data::Srv(server) => format!("{name} {ttl} {record_type} {server}"),
+        Data::Binding(binding) => {
+            let hints: Vec<_> = binding.hints().map(|hint| hint.to_string()).collect();
+            format!("{name} {ttl} {record_type} {}", hints.join(" "))
+        }
         Data::Other(bytes) => format!("{name} {ttl} {record_type} {}", bytes.escape_ascii()),
     }
 }

@@ -1,0 +1,194 @@
+//! Names that were heard on the wire: who calls which address what.
+//!
+//! In: what applications say ([`NameTable::hear`]): answers of DNS servers, and the names of servers
+//! that TLS, QUIC and HTTP/1 clients ask for. Out: the names of both sides of a flow
+//! ([`NameTable::name`]), each as the other side was told. A name holds for whoever asked and nobody
+//! else, so that a lie that one pod is told does not spread.
+//!
+//! Owned by the assembler, whose thread alone uses it. Everything is bounded: see the constants of
+//! [`table`].
+
+mod ages;
+mod dns;
+mod host_name;
+mod peers;
+mod table;
+mod texts;
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    counters::Counters,
+    decode::payload::{Application, tls::ClientHello},
+    enrich::Snapshot,
+    record::{FlowRecord, Ip, NameOrigin, Observation, Party},
+};
+use host_name::HostName;
+use table::{Table, Told};
+
+/// The reserved identity of this node.
+const HOST: u32 = 1;
+
+/// What was heard, by whom.
+#[derive(Debug)]
+pub(crate) struct NameTable {
+    table: Table,
+    counters: Arc<Counters>,
+}
+
+/// Who says which identity the ends of a flow have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Identities {
+    /// This agent: a peer outside of the cluster with a name has one of its own.
+    Ours,
+    /// The flow's source.
+    Theirs,
+}
+
+impl NameTable {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            table: Table::default(),
+            counters,
+        }
+    }
+
+    /// Learns from what was said in the packet of a flow.
+    pub(crate) fn hear(&mut self, application: &Application<'_>, flow: &FlowRecord) {
+        let Some(ip) = flow.packet.ip else {
+            return;
+        };
+        match application {
+            Application::Dns(message) => {
+                if dns::is_answer(message, flow.packet.transport)
+                    && is_told(&flow.destination, flow)
+                {
+                    dns::addresses(message, |name, address, ttl| {
+                        self.tell(ip.destination, address, name, NameOrigin::Dns, ttl, flow);
+                    });
+                }
+            }
+            Application::Tls(hello) => self.client_hello(hello, NameOrigin::Tls, ip, flow),
+            Application::Quic(initial) => {
+                if let Some(hello) = &initial.client_hello {
+                    self.client_hello(hello, NameOrigin::Quic, ip, flow);
+                }
+            }
+            Application::HttpRequest(request) => {
+                if let Some(name) = request.host.and_then(HostName::of_host) {
+                    self.server(&name, NameOrigin::Http, ip, flow);
+                }
+            }
+            Application::HttpResponse(_) => {}
+        }
+    }
+
+    fn client_hello(
+        &mut self,
+        hello: &ClientHello<'_>,
+        origin: NameOrigin,
+        ip: Ip,
+        flow: &FlowRecord,
+    ) {
+        if let Some(name) = hello.server_name.and_then(HostName::of_text) {
+            self.server(&name, origin, ip, flow);
+        }
+    }
+
+    /// A client names the server that it speaks to.
+    fn server(&mut self, name: &HostName, origin: NameOrigin, ip: Ip, flow: &FlowRecord) {
+        if is_told(&flow.source, flow) {
+            self.tell(ip.source, ip.destination, name, origin, 0, flow);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        asker: IpAddr,
+        address: IpAddr,
+        name: &HostName,
+        origin: NameOrigin,
+        ttl_seconds: u32,
+        flow: &FlowRecord,
+    ) {
+        if address.is_unspecified() || address.is_multicast() {
+            return;
+        }
+        let forgotten = self.table.tell(&Told {
+            asker,
+            address,
+            name: name.as_str(),
+            origin,
+            at_ns: flow.time_ns,
+            ttl_seconds,
+        });
+        if let Some(bound) = forgotten {
+            self.counters.forgot_names(bound.name());
+        }
+    }
+
+    /// Puts names to both sides of a flow, and identities to those that are known by name.
+    pub(crate) fn name(
+        &mut self,
+        flow: &mut FlowRecord,
+        snapshot: &Snapshot,
+        identities: Identities,
+    ) {
+        let Some(Ip {
+            source,
+            destination,
+        }) = flow.packet.ip
+        else {
+            return;
+        };
+        let now_ns = flow.time_ns;
+        self.side(
+            &mut flow.source,
+            (destination, source),
+            snapshot,
+            identities,
+            now_ns,
+        );
+        self.side(
+            &mut flow.destination,
+            (source, destination),
+            snapshot,
+            identities,
+            now_ns,
+        );
+    }
+
+    #[inline]
+    fn side(
+        &mut self,
+        party: &mut Party,
+        (asker, address): (IpAddr, IpAddr),
+        snapshot: &Snapshot,
+        identities: Identities,
+        now_ns: i64,
+    ) {
+        let fixed = snapshot.names(address);
+        let world = (identities == Identities::Ours && peers::is_world(&party.endpoint))
+            .then(|| &*party.endpoint);
+        let Some((names, peer)) = self.table.find(asker, address, now_ns, fixed, world) else {
+            party.names = fixed.cloned();
+            return;
+        };
+        party.names = Some(names);
+        if let Some(peer) = peer {
+            party.identity = peer.identity;
+            party.endpoint = peer;
+        }
+    }
+}
+
+/// Whether what somebody is told is remembered: workloads of this node and the node itself, by whose
+/// devices all that they hear passes. A capture file is of nobody's node, so there everybody is.
+fn is_told(party: &Party, flow: &FlowRecord) -> bool {
+    party.endpoint.id != 0
+        || party.endpoint.identity == HOST
+        || flow.observation == Observation::Captured
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! The names themselves: by who asked and which address.
+//!
+//! A look-up costs one place in a hash table; whoever was never told anything costs less. What is
+//! needed only to learn and to forget lies elsewhere.
+//!
+//! A name holds for as long as its server said, but at least an hour and at most a day: programs go
+//! on using an address that they know, whatever its server said. After that, an address keeps its
+//! names as long as flows use it: three hours, as long as the probes remember a silent connection,
+//! after the last one.
+
+use std::{net::IpAddr, sync::Arc};
+
+use foldhash::HashMap;
+
+use super::{
+    ages::{Ages, Kind, List},
+    peers::Peers,
+    texts::Texts,
+};
+use crate::record::{Endpoint, Name, NameOrigin, Names};
+
+/// Addresses with names in all, about 250 bytes each with a name of its own: a quarter of a gigabyte
+/// at the most.
+const MAX_ADDRESSES: usize = 1 << 20;
+/// Addresses that one asker may know: more than a crawler needs within minutes, and few enough that
+/// it takes hundreds of askers to push out the names of others.
+const MAX_ADDRESSES_PER_ASKER: usize = 4_096;
+/// Names of one address, as one asker knows it. Addresses of large providers have thousands; those
+/// that were told last are the ones that matter.
+const MAX_NAMES_PER_ADDRESS: usize = 8;
+/// Addresses that are in use are passed over when one is to be forgotten, but not more than so many.
+const MAX_PASSED_OVER: usize = 16;
+
+const SECOND_NS: i64 = 1_000_000_000;
+const HOUR_NS: i64 = 3_600 * SECOND_NS;
+/// A name holds for at least so long.
+const HOLD_MIN_NS: i64 = HOUR_NS;
+/// And for at most so long, whatever its server says. It is dropped then, if another name of the
+/// address is told.
+const HOLD_MAX_NS: i64 = 24 * HOUR_NS;
+/// An address keeps its names for so long after its last flow.
+const GRACE_NS: i64 = 3 * HOUR_NS;
+/// What was told again within this time is not written again: a packet is seen at several places.
+const SAME_NS: i64 = SECOND_NS;
+/// Uses are noted no more often than this.
+const USE_EVERY_NS: i64 = 60 * SECOND_NS;
+
+/// Who asked, and the address: as IPv6 has them.
+type Pair = (u128, u128);
+
+/// Something that was told.
+#[derive(Debug)]
+pub(super) struct Told<'a> {
+    pub(super) asker: IpAddr,
+    pub(super) address: IpAddr,
+    pub(super) name: &'a str,
+    pub(super) origin: NameOrigin,
+    pub(super) at_ns: i64,
+    pub(super) ttl_seconds: u32,
+}
+
+/// Why an address was forgotten before its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Bound {
+    Asker,
+    All,
+}
+
+impl Bound {
+    /// A short name for counters.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Asker => "too_many_of_one",
+            Self::All => "too_many",
+        }
+    }
+}
+
+/// What an asker knows of an address.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Those that were told, the latest first; then those that always hold, once they were asked
+    /// for.
+    names: Arc<Names>,
+    /// The peer that it is by name, once it was asked for.
+    peer: Option<Arc<Endpoint>>,
+    until_ns: i64,
+    age: u32,
+    /// A flow used it since it became the newest.
+    is_used: bool,
+    has_fixed: bool,
+}
+
+/// All that was told.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    known: HashMap<Pair, Known>,
+    ages: Ages<Pair>,
+    askers: HashMap<u128, List>,
+    all: List,
+    texts: Texts,
+    peers: Peers,
+}
+
+impl Known {
+    /// The name by which a peer has an identity. A `Host` header alone gives none: programs write
+    /// into it what they like.
+    fn peer_name(&self) -> Option<&Arc<str>> {
+        let mut names = self.names.all.iter();
+        names
+            .find(|name| {
+                matches!(
+                    name.origin,
+                    NameOrigin::Dns | NameOrigin::Tls | NameOrigin::Quic
+                )
+            })
+            .map(|name| &name.text)
+    }
+
+    /// Puts the names that always hold behind those that were told. There are seldom any, and they
+    /// hardly ever change.
+    fn put_fixed(&mut self, fixed: &[Name]) {
+        let told = told(&self.names);
+        let is_same = self.names.all.get(told..).is_some_and(|it| it == fixed);
+        if !is_same {
+            let told = self.names.all.iter().take(told);
+            let all = told.chain(fixed).cloned().collect();
+            self.names = Arc::new(Names { all });
+        }
+        self.has_fixed = !fixed.is_empty();
+    }
+}
+
+/// How many of the names were told; the others, behind them, always hold.
+fn told(names: &Names) -> usize {
+    let is_told = |name: &&Name| name.origin != NameOrigin::Inventory;
+    names.all.iter().take_while(is_told).count()
+}
+
+impl Table {
+    /// Learns a name. Returns which bound another address was forgotten for, if any.
+    pub(super) fn tell(&mut self, told: &Told<'_>) -> Option<Bound> {
+        let hold_ns = i64::from(told.ttl_seconds) * SECOND_NS;
+        let until_ns = told
+            .at_ns
+            .saturating_add(hold_ns.clamp(HOLD_MIN_NS, HOLD_MAX_NS));
+        let pair = (bits(told.asker), bits(told.address));
+        if self.known.contains_key(&pair) {
+            self.tell_again(pair, told, until_ns);
+            return None;
+        }
+        self.forget_old(told.at_ns);
+        let forgotten = self.make_room(pair.0);
+        let name = Name {
+            text: self.texts.share(told.name),
+            origin: told.origin,
+            told_ns: told.at_ns,
+        };
+        let age = self.ages.add(pair);
+        let asker = self.askers.entry(pair.0).or_default();
+        self.ages.push(Kind::Owner, asker, age);
+        self.ages.push(Kind::All, &mut self.all, age);
+        self.known.insert(
+            pair,
+            Known {
+                names: Arc::new(Names { all: vec![name] }),
+                peer: None,
+                until_ns,
+                age,
+                is_used: false,
+                has_fixed: false,
+            },
+        );
+        forgotten
+    }
+
+    fn tell_again(&mut self, pair: Pair, told: &Told<'_>, until_ns: i64) {
+        let Some(known) = self.known.get_mut(&pair) else {
+            return;
+        };
+        known.until_ns = known.until_ns.max(until_ns);
+        let first = known.names.all.first();
+        if first.is_some_and(|first| {
+            *first.text == *told.name
+                && first.origin == told.origin
+                && told.at_ns.saturating_sub(first.told_ns) < SAME_NS
+        }) {
+            return;
+        }
+        let oldest_ns = told.at_ns.saturating_sub(HOLD_MAX_NS);
+        let others = known.names.all.iter().filter(|name| {
+            *name.text != *told.name
+                && name.told_ns >= oldest_ns
+                && name.origin != NameOrigin::Inventory
+        });
+        let others = others.take(MAX_NAMES_PER_ADDRESS - 1).cloned();
+        let name = Name {
+            text: self.texts.share(told.name),
+            origin: told.origin,
+            told_ns: told.at_ns,
+        };
+        known.names = Arc::new(Names {
+            all: std::iter::once(name).chain(others).collect(),
+        });
+        known.has_fixed = false;
+        known.peer = None;
+        known.is_used = false;
+        let age = known.age;
+        self.renew(pair.0, age);
+    }
+
+    /// The names of an address as an asker knows them, and behind them the `fixed` ones, which
+    /// always hold; and the peer that it is by name, if it is `world` otherwise. Notes that the
+    /// address is in use.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        asker: IpAddr,
+        address: IpAddr,
+        now_ns: i64,
+        fixed: Option<&Arc<Names>>,
+        world: Option<&Endpoint>,
+    ) -> Option<(Arc<Names>, Option<Arc<Endpoint>>)> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let pair = (bits(asker), bits(address));
+        let known = match self.known.get_mut(&pair) {
+            Some(known) if now_ns <= known.until_ns => known,
+            Some(_) => {
+                self.forget(pair);
+                return None;
+            }
+            None => return None,
+        };
+        // Written only where it makes a difference: others than the one that reads it pay for it.
+        let keep_until_ns = now_ns.saturating_add(GRACE_NS);
+        if keep_until_ns.saturating_sub(known.until_ns) > USE_EVERY_NS {
+            known.until_ns = keep_until_ns;
+        }
+        if !known.is_used {
+            known.is_used = true;
+        }
+        if known.has_fixed || fixed.is_some() {
+            known.put_fixed(fixed.map_or(&[], |names| &names.all));
+        }
+        let peer = match (world, &known.peer) {
+            (None, _) => None,
+            (Some(_), Some(peer)) => Some(Arc::clone(peer)),
+            (Some(world), None) => {
+                known.peer = known
+                    .peer_name()
+                    .and_then(|name| self.peers.peer(name, world));
+                known.peer.clone()
+            }
+        };
+        Some((Arc::clone(&known.names), peer))
+    }
+
+    /// Forgets some of what is over, so that memory that was needed once is not held for ever.
+    fn forget_old(&mut self, now_ns: i64) {
+        // Two go for each that comes.
+        for _ in 0..2 {
+            let Some(pair) = self.all.first().and_then(|age| self.ages.value(age)) else {
+                return;
+            };
+            match self.known.get_mut(&pair) {
+                Some(known) if now_ns > known.until_ns => self.forget(pair),
+                Some(known) if known.is_used => {
+                    known.is_used = false;
+                    let age = known.age;
+                    self.renew(pair.0, age);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Makes room for one more address of an asker.
+    fn make_room(&mut self, asker: u128) -> Option<Bound> {
+        let has_room =
+            |list: Option<&List>| list.is_none_or(|list| list.len() < MAX_ADDRESSES_PER_ASKER);
+        if !has_room(self.askers.get(&asker)) {
+            self.forget_oldest(|table| table.askers.get(&asker).copied());
+            return Some(Bound::Asker);
+        }
+        if self.all.len() >= MAX_ADDRESSES {
+            self.forget_oldest(|table| Some(table.all));
+            return Some(Bound::All);
+        }
+        None
+    }
+
+    /// Forgets the oldest address of a list that no flow used lately.
+    fn forget_oldest(&mut self, list: impl Fn(&Self) -> Option<List>) {
+        for passed_over in 0.. {
+            let first = list(self).and_then(|list| list.first());
+            let Some(pair) = first.and_then(|age| self.ages.value(age)) else {
+                return;
+            };
+            match self.known.get_mut(&pair) {
+                Some(known) if known.is_used && passed_over < MAX_PASSED_OVER => {
+                    known.is_used = false;
+                    let age = known.age;
+                    self.renew(pair.0, age);
+                }
+                _ => return self.forget(pair),
+            }
+        }
+    }
+
+    /// Makes an address the newest of all.
+    fn renew(&mut self, asker: u128, age: u32) {
+        if let Some(list) = self.askers.get_mut(&asker) {
+            self.ages.renew(Kind::Owner, list, age);
+        }
+        self.ages.renew(Kind::All, &mut self.all, age);
+    }
+
+    fn forget(&mut self, pair: Pair) {
+        let Some(known) = self.known.remove(&pair) else {
+            return;
+        };
+        if let Some(list) = self.askers.get_mut(&pair.0) {
+            self.ages.remove(Kind::Owner, list, known.age);
+            if list.len() == 0 {
+                self.askers.remove(&pair.0);
+            }
+        }
+        self.ages.remove(Kind::All, &mut self.all, known.age);
+        self.ages.free(known.age);
+    }
+}
+
+/// An address as IPv6 has it.
+#[inline]
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
