@@ -158,9 +158,7 @@ impl Assembler {
             }
             RawEvent::Skipped(reason) => self.undecodable(reason),
         };
-        let at = events.len();
         events.extend(event);
-        self.hear(at, Payload::default(), surroundings, events);
     }
 
     fn undecodable<T>(&self, reason: &'static str) -> Option<T> {

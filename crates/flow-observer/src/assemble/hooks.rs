@@ -8,7 +8,7 @@ use std::{
 use flow_filter::TcpFlags;
 use probe_events::TranslationPoint;
 
-use super::{Assembler, Surroundings};
+use super::{Assembler, Surroundings, application::Payload};
 use crate::{
     decode::{self, Hook, SocketEvent, TcpEvent},
     process::Process,
@@ -25,7 +25,9 @@ impl Assembler {
     pub(super) fn hook(&mut self, bytes: &[u8], around: &Surroundings, events: &mut Vec<Event>) {
         match decode::decode_hook(bytes) {
             Ok(Hook::Socket(event)) => {
-                self.socket_flow(&event, around, events);
+                if self.socket_flow(&event, around, events).is_some() {
+                    self.hear(events.len() - 1, Payload::default(), around, events);
+                }
             }
             Ok(Hook::Tcp(event)) => self.tcp_trouble(&event),
             Err(error) => self.counters.undecodable(error.reason()),
