@@ -8,6 +8,7 @@
 
 mod address;
 mod agents;
+pub mod api_server;
 mod cluster;
 pub mod exchange;
 mod inventory;
