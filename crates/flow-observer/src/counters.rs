@@ -29,6 +29,8 @@ pub struct Counters {
     noted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// Names that were forgotten before their time, by the bound that they were forgotten for.
     forgotten_names: Mutex<BTreeMap<&'static str, u64>>,
+    /// What went wrong in asking who is who: about what, and which kind.
+    provider_errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
 }
@@ -91,6 +93,7 @@ impl Default for Counters {
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             forgotten_names: Mutex::default(),
+            provider_errors: Mutex::default(),
             source: Mutex::default(),
         }
     }
@@ -182,6 +185,14 @@ impl Counters {
                     is_loss: false,
                 }),
         );
+        let errors = lock(&self.provider_errors).clone().into_iter();
+        counts.extend(errors.map(|((about, kind), count)| StageCount {
+            stage: Stage::Enrich,
+            what: "provider_errors",
+            kind: format!("{about}, {kind}"),
+            count,
+            is_loss: false,
+        }));
         counts.push(count(Stage::Ring, "flows", &self.seen_flows, false));
         counts.push(count(
             Stage::Ring,
@@ -237,6 +248,13 @@ impl Counters {
     /// Sets of labels that came to the identity of another, in full.
     pub(crate) fn set_identity_collisions(&self, count: u64) {
         self.identity_collisions.store(count, Ordering::Relaxed);
+    }
+
+    /// Somebody who was asked who is who did not answer as hoped: about what, and why.
+    pub(crate) fn provider_error(&self, about: &'static str, kind: &'static str) {
+        *lock(&self.provider_errors)
+            .entry((about, kind))
+            .or_default() += 1;
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {

@@ -391,7 +391,7 @@ pub struct Endpoint {
 }
 
 /// What owns a pod.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Workload {
     /// As in `Deployment`.
     pub kind: String,

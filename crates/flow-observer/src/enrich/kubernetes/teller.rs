@@ -1,0 +1,116 @@
+//! From what the watches say to what the directory is told.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{
+    nodes::Nodes,
+    objects::Object,
+    pods::Pods,
+    resource::Resource,
+    services::Services,
+    table::ObjectKey,
+    watch::{Shared, Update},
+};
+use crate::enrich::{Directory, facts::Provider};
+
+/// Updates that wait for the teller: a page of a list and what comes meanwhile. When it is full, the
+/// watches wait, and so does the API server.
+pub(super) const QUEUE: usize = 1024;
+/// How many updates become one change of the directory.
+const BATCH: usize = 1024;
+/// The pause after each: what comes within it is told at once, and a storm of changes does not keep
+/// a processor busy. A name comes so much later at the most.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// All objects, as far as anything is known from them.
+#[derive(Debug, Default)]
+struct Cluster {
+    pods: Pods,
+    nodes: Nodes,
+    services: Services,
+}
+
+/// Tells until the watches are gone. Runs on a thread of its own, since a directory of a hundred
+/// thousand takes its time.
+pub(super) fn run(
+    mut updates: mpsc::Receiver<Update>,
+    directory: &Directory,
+    shared: &Arc<Shared>,
+) {
+    let mut cluster = Cluster::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    while updates.blocking_recv_many(&mut batch, BATCH) > 0 {
+        for update in batch.drain(..) {
+            cluster.hear(update);
+        }
+        cluster.tell(directory);
+        shared.board.set_objects(|resource| cluster.len(resource));
+        thread::sleep(PAUSE);
+    }
+}
+
+impl Cluster {
+    fn hear(&mut self, update: Update) {
+        match update {
+            Update::Begin(resource) => {
+                self.pods.begin(resource);
+                self.nodes.begin(resource);
+                self.services.begin(resource);
+            }
+            Update::Put(key, object) => self.put(&key, &object),
+            Update::Gone(resource, key) => {
+                self.pods.remove(resource, &key);
+                self.nodes.remove(resource, &key);
+                self.services.remove(resource, &key);
+                if resource == Resource::EndpointSlices {
+                    self.nodes.set_api_servers(&key, Default::default());
+                }
+            }
+            Update::End(resource) => {
+                self.pods.end(resource);
+                self.nodes.end(resource);
+                for slice in self.services.end(resource) {
+                    self.nodes.set_api_servers(&slice, Default::default());
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, key: &ObjectKey, object: &Object) {
+        match object {
+            Object::Namespace(it) => self.pods.put_namespace(key, it),
+            Object::Node(it) => self.nodes.put_node(key, it),
+            Object::Pod(it) => self.pods.put_pod(key, it),
+            Object::Service(it) => self.services.put_service(key, it),
+            Object::EndpointSlice(it) => {
+                let api_servers = self.services.put_slice(key, it);
+                self.nodes
+                    .set_api_servers(key, api_servers.unwrap_or_default());
+            }
+            Object::CiliumNode(it) => self.nodes.put_cilium_node(key, it),
+            Object::CiliumIdentity(it) => self.pods.put_identity(key, it),
+            Object::CiliumEndpoint(it) => self.pods.put_endpoint(key, it),
+        }
+    }
+
+    fn tell(&mut self, directory: &Directory) {
+        let [pods, endpoints] = self.pods.take_changes();
+        let told: [(Provider, Vec<_>); 4] = [
+            self.nodes.take_changes(),
+            pods,
+            endpoints,
+            self.services.take_changes(),
+        ];
+        for (provider, changes) in told {
+            if !changes.is_empty() {
+                directory.apply(provider, changes);
+            }
+        }
+    }
+
+    fn len(&self, resource: Resource) -> usize {
+        self.pods.len(resource) + self.nodes.len(resource) + self.services.len(resource)
+    }
+}
