@@ -107,6 +107,7 @@ pub(crate) async fn observe(
         socket: socket.clone(),
         inventory: None,
         enrich: enrich::Settings::default(),
+        kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
         source,
         ring_capacity: DEFAULT_RING_CAPACITY,
         metrics_address: None,

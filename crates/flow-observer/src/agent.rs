@@ -5,10 +5,12 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+#[cfg(feature = "kubernetes")]
+use crate::enrich::kubernetes::{self, Kubernetes};
 use crate::{
     counters::Counters,
     encode::NodeFacts,
-    enrich::{self, Directory, Inventory, InventoryError},
+    enrich::{self, Directory, Inventory, InventoryError, Reports},
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
@@ -36,6 +38,9 @@ pub struct Config {
     pub inventory: Option<PathBuf>,
     /// How to come to identities.
     pub enrich: enrich::Settings,
+    /// Who is behind which address, by a Kubernetes API server.
+    #[cfg(feature = "kubernetes")]
+    pub kubernetes: kubernetes::Settings,
     /// Where events come from.
     pub source: SourceOptions,
     /// How many flows to keep.
@@ -51,6 +56,10 @@ pub enum AgentError {
     /// The inventory cannot be used.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
+    /// The Kubernetes API server cannot be asked.
+    #[cfg(feature = "kubernetes")]
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::AccessError),
     /// The source cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -99,6 +108,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         inventory,
         config.enrich.clone(),
     ));
+    let providers = providers(&config, &directory, &counters).await?;
+    let node = Arc::new(NodeFacts {
+        name: config.node_name.clone(),
+        directory: Some(Arc::clone(&directory)),
+    });
     let mut running = Running::start(&config, directory, &ring, &counters, &namespaces)?;
 
     let closing = CancellationToken::new();
@@ -107,15 +121,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
             counters: Arc::clone(&counters),
             ring: Arc::clone(&ring),
             hooks: running.hooks.clone(),
+            providers: providers.clone(),
         };
         metrics::serve(address, numbers, closing.clone()).await?;
     }
     info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {
         ring,
-        node: Arc::new(NodeFacts {
-            name: config.node_name,
-        }),
+        node,
         counters: Arc::clone(&counters),
         namespaces,
         shutdown: closing.clone(),
@@ -125,6 +138,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         hooks: std::mem::take(&mut running.hooks),
         devices: Arc::clone(&running.devices),
         counters: Arc::clone(&counters),
+        providers,
     };
     let peers = PeerService {
         nodes,
@@ -151,6 +165,26 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     report(&counters);
     served.and(ended)
+}
+
+/// Those who tell who is who for as long as the agent runs.
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(clippy::unused_async, unused_variables, reason = "there is none")
+)]
+async fn providers(
+    config: &Config,
+    directory: &Arc<Directory>,
+    counters: &Arc<Counters>,
+) -> Result<Vec<Arc<dyn Reports>>, AgentError> {
+    let mut providers: Vec<Arc<dyn Reports>> = Vec::new();
+    #[cfg(feature = "kubernetes")]
+    {
+        let (directory, counters) = (Arc::clone(directory), Arc::clone(counters));
+        let started = Kubernetes::start(&config.kubernetes, directory, counters).await?;
+        providers.extend(started.map(|it| Arc::new(it) as Arc<dyn Reports>));
+    }
+    Ok(providers)
 }
 
 /// What was counted, for whoever reads the log after the fact.

@@ -16,7 +16,12 @@ use prometheus_client::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{counters::Counters, ring::FlowRing, source::Hook};
+use crate::{
+    counters::Counters,
+    enrich::{ProviderState, ProviderStatus, Reports},
+    ring::FlowRing,
+    source::Hook,
+};
 
 /// The text format of OpenMetrics.
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,6 +47,7 @@ pub(crate) struct Numbers {
     pub(crate) counters: Arc<Counters>,
     pub(crate) ring: Arc<FlowRing>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) providers: Vec<Arc<dyn Reports>>,
 }
 
 /// Serves `/metrics` until `closing`.
@@ -121,6 +127,7 @@ impl Collector for Numbers {
             ConstGauge::new(i64::from(hook.off.is_none()))
                 .encode(hooks.encode_family(&[("hook", hook.name)])?)?;
         }
+        encode_providers(&self.providers, &mut encoder)?;
         for (name, help, value) in [
             ("palomar_ring_flows", "Events in the ring.", self.ring.len()),
             (
@@ -135,6 +142,47 @@ impl Collector for Numbers {
         }
         Ok(())
     }
+}
+
+fn encode_providers(
+    providers: &[Arc<dyn Reports>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), std::fmt::Error> {
+    type Value = fn(&ProviderStatus) -> u64;
+    let gauges: [(_, _, Value); 3] = [
+        (
+            "palomar_provider_connected",
+            "Whether a provider of names, or a part of it, hears of changes.",
+            |it| u64::from(it.state == ProviderState::Connected),
+        ),
+        (
+            "palomar_provider_age_seconds",
+            "How old its knowledge is.",
+            |it| it.age_seconds,
+        ),
+        ("palomar_provider_objects", "Objects that it knows.", |it| {
+            it.objects
+        }),
+    ];
+    let reports: Vec<_> = providers.iter().map(|it| it.report()).collect();
+    for (name, help, value) in gauges {
+        let mut family = encoder.encode_descriptor(
+            name,
+            help,
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for report in &reports {
+            let parts = report.parts.iter();
+            let used = parts.filter(|part| part.state != ProviderState::Absent);
+            for part in used {
+                let labels = [("provider", report.name), ("part", part.name)];
+                let gauge = ConstGauge::new(i64::try_from(value(part)).unwrap_or(i64::MAX));
+                gauge.encode(family.encode_family(&labels)?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,6 +202,7 @@ mod tests {
                 name: "sockets",
                 off: Some("no cgroup v2".to_owned()),
             }],
+            providers: Vec::new(),
         }));
         let mut page = String::new();
         text::encode(&mut page, &registry).unwrap();

@@ -39,9 +39,6 @@ impl Offline {
         with_detail: bool,
     ) -> Result<Self, OpenError> {
         let counters = Arc::new(Counters::default());
-        let node = NodeFacts {
-            name: node_name.to_owned(),
-        };
         let Some(Opened {
             source,
             facts,
@@ -52,6 +49,10 @@ impl Offline {
             return Err(OpenError::Nothing);
         };
         let directory = Arc::new(Directory::new(node_name, inventory));
+        let node = NodeFacts {
+            name: node_name.to_owned(),
+            directory: Some(Arc::clone(&directory)),
+        };
         Ok(Self {
             source,
             assembler: Assembler::new(facts, directory, devices, Arc::clone(&counters)),

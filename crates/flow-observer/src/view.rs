@@ -1,6 +1,6 @@
 //! How filters look at the observer's events.
 
-use std::net::IpAddr;
+use std::{cell::OnceCell, net::IpAddr, sync::Arc};
 
 use flow_filter::{
     EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol,
@@ -16,7 +16,11 @@ use crate::{
 /// Whether a filter lets an event through. Events that are no flows are not for filters to judge.
 pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool {
     match event {
-        Event::Flow(flow) => filter.matches(&RecordView { flow, node }),
+        Event::Flow(flow) => filter.matches(&RecordView {
+            flow,
+            node,
+            node_labels: OnceCell::new(),
+        }),
         Event::Message(flow) => filter.matches(&*flow.message),
         Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => true,
     }
@@ -26,6 +30,8 @@ pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool 
 struct RecordView<'a> {
     flow: &'a FlowRecord,
     node: &'a NodeFacts,
+    /// Only some filters ask for them.
+    node_labels: OnceCell<Arc<[String]>>,
 }
 
 impl RecordView<'_> {
@@ -167,6 +173,11 @@ impl FlowView for RecordView<'_> {
     fn names(&self, side: Side) -> impl Iterator<Item = &str> {
         let names = self.party(side).names.iter();
         names.flat_map(|names| &names.all).map(|name| &*name.text)
+    }
+
+    fn node_labels(&self) -> impl Iterator<Item = &str> {
+        let labels = self.node_labels.get_or_init(|| self.node.labels());
+        labels.iter().map(String::as_str)
     }
 
     fn node_name(&self) -> &str {

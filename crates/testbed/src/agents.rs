@@ -172,6 +172,8 @@ impl Cluster {
             .arg(self.agent_socket(node.name()))
             .arg("--inventory")
             .arg(self.inventory())
+            // Where this runs in a pod, its cluster is none of theirs.
+            .args(["--kubernetes", "off"])
             .args(&launch.arguments);
         let name = format!("the agent on {}", node.name());
         let log = self.directory().join(format!("{}.log", node.name()));

@@ -8,6 +8,7 @@ mod demo;
 mod drops;
 mod errors;
 mod exact;
+mod kubernetes;
 mod left;
 mod observed;
 mod oracle;
@@ -44,6 +45,7 @@ fn main() -> Result<ExitCode> {
         (oracle::RULES.to_vec(), captures),
         // What goes wrong before anything privileged is tried can be seen by everyone.
         (errors::RULES.to_vec(), Vec::new()),
+        (kubernetes::RULES.to_vec(), Vec::new()),
     ];
     let trials = all
         .into_iter()

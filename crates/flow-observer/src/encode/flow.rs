@@ -45,6 +45,7 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         destination_service: record.destination.service.as_deref().map(service),
         r#type: record.flow_type().into(),
         node_name: node.name.clone(),
+        node_labels: node.labels().to_vec(),
         reply: is_reply.unwrap_or(false),
         event_type: Some(flow::CiliumEventType {
             r#type: kind,

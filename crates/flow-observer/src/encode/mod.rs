@@ -6,12 +6,17 @@
 mod detail;
 mod flow;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flow_api::{extension, flow::LostEvent, flow::LostEventSource, observer};
 use prost::Message as _;
 use prost_types::Timestamp;
 
-use crate::ring::{Event, Lost, Slot};
+use crate::{
+    enrich::Directory,
+    ring::{Event, Lost, Slot},
+};
 
 pub(crate) use detail::flow_extension;
 pub(crate) use flow::{emitter, flow_message, workloads};
@@ -21,6 +26,18 @@ pub(crate) use flow::{emitter, flow_message, workloads};
 pub(crate) struct NodeFacts {
     /// `cluster/node`, or the node alone in the default cluster.
     pub name: String,
+    /// Knows the node's labels.
+    pub directory: Option<Arc<Directory>>,
+}
+
+impl NodeFacts {
+    /// The node's labels now: `key=value`.
+    pub(crate) fn labels(&self) -> Arc<[String]> {
+        match &self.directory {
+            Some(directory) => Arc::clone(directory.snapshot().own_labels()),
+            None => Arc::default(),
+        }
+    }
 }
 
 /// An event as the bytes of a response of its stream: `GetFlows`, `GetAgentEvents` or

@@ -1,6 +1,6 @@
 //! How those are doing who tell who is who.
 
-use std::time::SystemTime;
+use std::{fmt::Debug, time::SystemTime};
 
 /// Where a provider, or a part of one, stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +56,7 @@ pub struct ProviderStatus {
 }
 
 /// Who can say how it is doing.
-pub trait Reports: Send + Sync {
+pub trait Reports: Debug + Send + Sync {
     /// How it is doing now.
     fn report(&self) -> ProviderStatus;
 }

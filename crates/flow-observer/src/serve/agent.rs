@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use flow_api::palomar::{
-    GetAgentStatusRequest, GetAgentStatusResponse, StageCount, agent_server::Agent,
+    GetAgentStatusRequest, GetAgentStatusResponse, Provider, StageCount, agent_server::Agent,
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     counters::Counters,
+    enrich::{ProviderStatus, Reports},
     source::{Hook, LocalDevices, SourceOptions},
 };
 
@@ -19,6 +20,7 @@ pub(crate) struct AgentService {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) devices: Arc<ArcSwap<LocalDevices>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) providers: Vec<Arc<dyn Reports>>,
 }
 
 #[tonic::async_trait]
@@ -45,6 +47,25 @@ impl Agent for AgentService {
             hooks: hooks.collect(),
             counts: counts.collect(),
             watched_devices: u32::try_from(self.devices.load().watched).unwrap_or(u32::MAX),
+            providers: self
+                .providers
+                .iter()
+                .map(|it| provider(it.report()))
+                .collect(),
         }))
+    }
+}
+
+fn provider(status: ProviderStatus) -> Provider {
+    Provider {
+        name: status.name.to_owned(),
+        source: status.source,
+        state: status.state.name().to_owned(),
+        since: Some(status.since.into()),
+        last_event: status.last_event.map(Into::into),
+        age_seconds: status.age_seconds,
+        objects: status.objects,
+        reason: status.reason,
+        parts: status.parts.into_iter().map(provider).collect(),
     }
 }

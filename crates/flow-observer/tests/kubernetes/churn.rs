@@ -113,9 +113,9 @@ fn look(cluster: &Cluster, pods: &mut VecDeque<Pod>) -> Duration {
     let snapshot = cluster.directory.snapshot();
     let mut slowest = Duration::ZERO;
     for pod in pods {
-        let known = &snapshot.endpoint(pod.ip).pod_name;
+        let known = &*snapshot.endpoint(pod.ip).pod_name;
         let age = pod.since.elapsed();
-        if *known == pod.name {
+        if known == pod.name {
             if !pod.is_known {
                 slowest = slowest.max(age);
             }

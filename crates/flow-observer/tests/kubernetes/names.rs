@@ -12,8 +12,8 @@ async fn a_pod_is_known_by_its_address_with_all_that_hubble_tells() {
     cluster.put_pod("web-5d78c9869d-x2x7q", "10.0.1.17");
     cluster.await_pod("10.0.1.17", "web-5d78c9869d-x2x7q").await;
     let web = cluster.endpoint("10.0.1.17");
-    assert_eq!(web.namespace, "shop");
-    assert_eq!(web.cluster_name, "default");
+    assert_eq!(&*web.namespace, "shop");
+    assert_eq!(&*web.cluster_name, "default");
     assert_ne!(web.id, 0, "it is on this node");
     assert_eq!(web.workloads[0].kind, "Deployment");
     assert_eq!(web.workloads[0].name, "web");
@@ -100,7 +100,7 @@ async fn a_pod_on_the_hosts_network_leaves_the_nodes_address_to_the_node() {
     cluster.server.put(agent);
     until("it is counted", || cluster.part("pods").objects == 1).await;
     let node = cluster.endpoint("192.0.2.12");
-    assert_eq!((node.identity, node.pod_name.as_str()), (6, ""));
+    assert_eq!((node.identity, &*node.pod_name), (6, ""));
     assert_eq!(cluster.endpoint("192.0.2.11").identity, 1);
 }
 
@@ -167,9 +167,9 @@ async fn cilium_may_come_and_go_and_its_numbers_with_it() {
     };
     until("Cilium's numbers are told", || numbers() == (1789, 4306)).await;
     let labels = cluster.endpoint("10.0.1.17").labels.clone();
-    let mut once = labels.clone();
+    let mut once = labels.to_vec();
     once.dedup();
-    assert_eq!(labels, once, "no label is there twice");
+    assert_eq!(*labels, *once, "no label is there twice");
     cluster.server.set_cilium(false);
     cluster.server.break_watches();
     until("they are gone", || numbers().1 == own).await;

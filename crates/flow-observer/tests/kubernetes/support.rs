@@ -92,7 +92,7 @@ impl Cluster {
 
     /// The pod that has an address; empty for nobody.
     pub(crate) fn pod_at(&self, ip: &str) -> String {
-        self.endpoint(ip).pod_name.clone()
+        self.endpoint(ip).pod_name.to_string()
     }
 
     pub(crate) async fn await_pod(&self, ip: &str, pod: &str) {

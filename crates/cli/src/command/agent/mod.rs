@@ -1,6 +1,7 @@
 //! `palomar agent`: observes this node and serves its flows.
 
 mod identities;
+mod kubernetes;
 mod probes;
 
 pub(crate) use probes::aggregation;
@@ -26,7 +27,10 @@ Examples:
     palomar agent --aggregation none
 
   Name the pods and hosts behind the addresses:
-    palomar agent --inventory inventory.yaml")]
+    palomar agent --inventory inventory.yaml
+
+  Name pods, nodes and services by the cluster's API server, from outside of a pod:
+    palomar agent --kubeconfig /etc/palomar/kubeconfig")]
 pub(crate) struct Args {
     /// Name of this node in flows [default: the host name]
     #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
@@ -71,6 +75,9 @@ pub(crate) struct Args {
     identities: identities::Args,
 
     #[command(flatten)]
+    kubernetes: kubernetes::Args,
+
+    #[command(flatten)]
     probes: probes::Args,
 }
 
@@ -85,6 +92,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         socket: args.socket,
         inventory: args.inventory,
         enrich: args.identities.settings()?,
+        kubernetes: args.kubernetes.settings(),
         source: SourceOptions {
             spec: args.source,
             realtime: args.realtime,

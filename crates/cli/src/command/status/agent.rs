@@ -1,6 +1,6 @@
 //! What an agent of Palomar says about itself, below what every server of Hubble's API says.
 
-use flow_api::palomar::{GetAgentStatusResponse, Hook, StageCount};
+use flow_api::palomar::{GetAgentStatusResponse, Hook, Provider, StageCount};
 
 use super::grouped;
 use crate::print::{Escape, append};
@@ -29,6 +29,9 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         Escape::for_stdout().write(out, reason);
         append!(out, ")\n");
     }
+    for provider in &status.providers {
+        tell_provider(out, provider);
+    }
     let lost: Vec<&StageCount> = status
         .counts
         .iter()
@@ -46,6 +49,55 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
             Escape::for_stdout().write(out, &count.kind);
         }
         append!(out, "\n");
+    }
+}
+
+/// Who tells who is who: one line, and one more for each part that does not hear of changes.
+fn tell_provider(out: &mut Vec<u8>, provider: &Provider) {
+    append!(out, "Names: ");
+    Escape::for_stdout().write(out, &provider.name);
+    append!(out, " ");
+    Escape::for_stdout().write(out, &provider.state);
+    if !provider.source.is_empty() {
+        append!(out, " (");
+        Escape::for_stdout().write(out, &provider.source);
+        append!(out, ")");
+    }
+    // Only some of it is old then, which its lines tell.
+    if provider.state == "partial" {
+        append!(out, ", {} objects\n", grouped(provider.objects));
+    } else {
+        append!(out, ", {}\n", objects(provider));
+    }
+    let silent = |state: &str| !matches!(state, "connected" | "absent");
+    if !silent(&provider.state) {
+        return;
+    }
+    let parts: Vec<&Provider> = provider
+        .parts
+        .iter()
+        .filter(|part| silent(&part.state))
+        .collect();
+    for part in parts {
+        append!(out, "  - ");
+        Escape::for_stdout().write(out, &part.name);
+        append!(out, " ");
+        Escape::for_stdout().write(out, &part.state);
+        append!(out, ", {}", objects(part));
+        if !part.reason.is_empty() {
+            append!(out, ": ");
+            Escape::for_stdout().write(out, &part.reason);
+        }
+        append!(out, "\n");
+    }
+}
+
+/// How many, and how old what is known of them is.
+fn objects(provider: &Provider) -> String {
+    let count = grouped(provider.objects);
+    match provider.age_seconds {
+        0 => format!("{count} objects"),
+        age => format!("{count} objects as of {age} s ago"),
     }
 }
 
@@ -83,6 +135,7 @@ mod tests {
                 count("lost", "", 0, true),
             ],
             watched_devices: 3,
+            providers: Vec::new(),
         };
         let mut out = Vec::new();
         lines(&mut out, &status);
@@ -92,6 +145,41 @@ mod tests {
              Off: sockets (no cgroup v2)\n\
              Lost Events: 1,234\n  \
              - 1,234: decode, undecodable, short_packet\n"
+        );
+    }
+
+    #[test]
+    fn a_provider_that_is_lost_tells_how_old_its_knowledge_is_and_why() {
+        let part = |name: &str, state: &str, age_seconds, reason: &str| Provider {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            age_seconds,
+            objects: 1_200,
+            reason: reason.to_owned(),
+            ..Provider::default()
+        };
+        let mut provider = Provider {
+            source: "https://10.96.0.1".to_owned(),
+            parts: vec![
+                part("pods", "lost", 42, "Connection refused"),
+                part("ciliumnodes", "absent", 0, ""),
+            ],
+            ..part("kubernetes", "lost", 42, "Connection refused")
+        };
+        let mut out = Vec::new();
+        tell_provider(&mut out, &provider);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Names: kubernetes lost (https://10.96.0.1), 1,200 objects as of 42 s ago\n  \
+             - pods lost, 1,200 objects as of 42 s ago: Connection refused\n"
+        );
+        provider.state = "connected".to_owned();
+        provider.age_seconds = 0;
+        let mut out = Vec::new();
+        tell_provider(&mut out, &provider);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Names: kubernetes connected (https://10.96.0.1), 1,200 objects\n"
         );
     }
 }

@@ -78,6 +78,7 @@ fn socket_record(point: u8, netns_cookie: u64) -> Vec<u8> {
 fn a_translation_is_a_flow_between_the_pod_and_the_address() {
     let node = NodeFacts {
         name: "node".to_owned(),
+        directory: None,
     };
     let cases = [
         (1, Verdict::Traced, "10.0.0.1", "10.96.0.10", (0, 80)),

@@ -216,9 +216,8 @@ impl Rows {
             ProviderState::Lost => {
                 warn!(server, reason, "API server lost; what it told so far stays");
             }
-            ProviderState::Partial if news.1.is_empty() => {
-                info!(server, reason, "some watches are interrupted");
-            }
+            // On the way to one of the others, within moments; or servers take turns.
+            ProviderState::Partial if news.1.is_empty() => return,
             ProviderState::Partial => {
                 let names: Vec<_> = news.1.iter().map(|it| it.name()).collect();
                 let names = names.join(", ");

@@ -242,9 +242,7 @@ impl Pods {
             Some(&endpoint.labels)
         };
         for label in labels.into_iter().flat_map(|it| it.iter()) {
-            if let Some(cluster) = label.strip_prefix(CLUSTER_LABEL) {
-                cluster.clone_into(&mut fact.cluster);
-            } else if !label.starts_with(NAMESPACE_LABEL) {
+            if !label.starts_with(CLUSTER_LABEL) && !label.starts_with(NAMESPACE_LABEL) {
                 fact.labels.push(label.to_string());
             }
         }

@@ -11,6 +11,10 @@ use prost_types::FieldMask;
 
 use super::*;
 use crate::{
+    enrich::{
+        Directory, Inventory,
+        facts::{Change, Fact, NodeFact, Provider},
+    },
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Ip, Observation, PacketHeaders, Party, Transport,
     },
@@ -77,6 +81,7 @@ fn ring(capacity: usize, seconds: impl IntoIterator<Item = i64>) -> Arc<FlowRing
 fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
     let node = Arc::new(NodeFacts {
         name: "node-1".to_owned(),
+        directory: None,
     });
     Query::new(
         Kind::Flows,
@@ -377,4 +382,40 @@ async fn agent_events_are_counted_and_sent_apart_from_flows() {
     assert_eq!(ask(Kind::AgentEvents).await, [3]);
     assert_eq!(ask(Kind::Flows).await, [4]);
     assert!(ask(Kind::DebugEvents).await.is_empty());
+}
+
+#[tokio::test]
+async fn flows_carry_the_labels_of_their_node_and_are_found_by_them() {
+    let directory = Directory::new("node-1", Inventory::default());
+    let node = NodeFact {
+        name: "node-1".to_owned(),
+        labels: vec!["zone=a".to_owned()],
+        ..NodeFact::default()
+    };
+    let put = Change::Put("node-1".into(), Fact::Node(node));
+    directory.apply(Provider::Nodes, [put]);
+    let node = Arc::new(NodeFacts {
+        name: "node-1".to_owned(),
+        directory: Some(Arc::new(directory)),
+    });
+    for (selector, expected) in [("zone=a", Some("zone=a")), ("zone=b", None)] {
+        let request = GetFlowsRequest {
+            number: 1,
+            whitelist: vec![FlowFilter {
+                node_labels: vec![selector.to_owned()],
+                ..FlowFilter::default()
+            }],
+            ..GetFlowsRequest::default()
+        };
+        let (ring, node) = (ring(15, 1..=3), Arc::clone(&node));
+        let token = CancellationToken::new();
+        let mut query = Query::new(Kind::Flows, &request, ring, node, token).unwrap();
+        let labels = response(&mut query)
+            .await
+            .map(|it| match it.response_types {
+                Some(ResponseTypes::Flow(flow)) => flow.node_labels,
+                other => panic!("{other:?}"),
+            });
+        assert_eq!(labels, expected.map(|it| vec![it.to_owned()]));
+    }
 }

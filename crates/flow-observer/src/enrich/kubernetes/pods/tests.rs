@@ -199,7 +199,10 @@ fn ciliums_numbers_and_labels_are_believed() {
         let fact = &told.0["shop/web"];
         assert_eq!((fact.id, fact.identity), (Some(1234), Some(4306)));
         assert_eq!(fact.labels, ["k8s:app=web"]);
-        assert_eq!(fact.cluster, "east");
+        assert_eq!(
+            fact.cluster, "",
+            "this one, by the name that the agent has for it"
+        );
     }
     pods.remove(Resource::CiliumEndpoints, "shop/web");
     told.hear(&mut pods);
