@@ -11,6 +11,7 @@ use crate::{
     counters::Counters,
     encode::NodeFacts,
     enrich::{self, Directory, Inventory, InventoryError, Reports},
+    exchange,
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
@@ -43,6 +44,8 @@ pub struct Config {
     pub kubernetes: kubernetes::Settings,
     /// Where events come from.
     pub source: SourceOptions,
+    /// Which requests and responses become flows.
+    pub exchanges: exchange::Options,
     /// How many flows to keep.
     pub ring_capacity: usize,
     /// Where to serve metrics; nowhere for `None`.

@@ -22,6 +22,7 @@ use crate::{
     counters::Counters,
     decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
     enrich::{Directory, NameTable, Snapshot},
+    exchange::{self, Exchanges},
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
         Traffic,
@@ -46,6 +47,7 @@ pub struct Assembler {
     names: NameTable,
     tcp_troubles: TcpTroubles,
     cilium: Cilium,
+    exchanges: Exchanges,
     /// Size of the batch before.
     collected: usize,
 }
@@ -69,7 +71,13 @@ impl Assembler {
         devices: Arc<ArcSwap<LocalDevices>>,
         counters: Arc<Counters>,
     ) -> Self {
+        let exchanges = Exchanges::new(
+            exchange::Options::default(),
+            directory.node_name(),
+            Arc::clone(&counters),
+        );
         Self {
+            exchanges,
             facts,
             directory,
             devices,
@@ -82,6 +90,17 @@ impl Assembler {
             cilium: Cilium::default(),
             collected: 0,
         }
+    }
+
+    /// Makes flows of other requests and responses than by default, or shows other things of them.
+    #[must_use]
+    pub fn with_exchanges(mut self, options: exchange::Options) -> Self {
+        self.exchanges = Exchanges::new(
+            options,
+            self.directory.node_name(),
+            Arc::clone(&self.counters),
+        );
+        self
     }
 
     /// Waits up to `patience` for events of the source and takes at most `limit` of them, in the
@@ -105,8 +124,14 @@ impl Assembler {
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
             self.event(raw, surroundings, &mut events);
         })?;
+        self.exchanges.settle(progress, &mut events);
         self.collected = events.len();
         Ok((events, progress))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     fn look_around(&mut self, offset_ns: i64) -> Surroundings {
@@ -261,7 +286,7 @@ impl Assembler {
     }
 
     /// The flow of a packet of a capture file. `None` for what is no IP.
-    fn captured_flow<'events>(
+    fn captured_flow(
         &mut self,
         captured: CapturedPacket<'_>,
         around: &Surroundings,

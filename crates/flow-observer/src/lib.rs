@@ -16,6 +16,8 @@ pub mod counters;
 pub mod decode;
 mod encode;
 pub mod enrich;
+pub mod exchange;
+pub mod layer7;
 mod listen;
 mod metrics;
 mod namespaces;

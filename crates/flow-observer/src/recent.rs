@@ -34,13 +34,23 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get_mut(key)
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Puts an entry in the place of what the key had; tells how many others were forgotten for it.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> usize {
+        let mut forgotten = 0;
+        self.old.remove(&key);
         if self.young.len() >= self.generation && !self.young.contains_key(&key) {
             mem::swap(&mut self.young, &mut self.old);
+            forgotten = self.young.len();
             self.young.clear();
         }
-        self.old.remove(&key);
         self.young.insert(key, value);
+        forgotten
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {

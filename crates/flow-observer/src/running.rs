@@ -70,7 +70,8 @@ impl Running {
                 directory,
                 opened.devices,
                 Arc::clone(counters),
-            ),
+            )
+            .with_exchanges(config.exchanges.clone()),
             ring: Arc::clone(ring),
             namespaces: Arc::clone(namespaces),
             counters: Arc::clone(counters),

@@ -111,14 +111,15 @@ fn killed() -> Result<()> {
     before.wait_until_restored()
 }
 
-/// TCP or UDP between pods: not neighbour discovery and the like, which has no ports.
+/// A packet of TCP or UDP between pods: not neighbour discovery and the like, which has no ports, nor
+/// the requests in packets.
 fn is_of_the_scene(response: &GetFlowsResponse) -> bool {
     use flow_api::flow::layer4::Protocol;
     let Some(ResponseTypes::Flow(flow)) = &response.response_types else {
         return false;
     };
     let protocol = flow.l4.as_ref().and_then(|it| it.protocol.as_ref());
-    matches!(protocol, Some(Protocol::Tcp(_) | Protocol::Udp(_)))
+    flow.l7.is_none() && matches!(protocol, Some(Protocol::Tcp(_) | Protocol::Udp(_)))
 }
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {

@@ -5,6 +5,7 @@ use super::{Assembler, Surroundings};
 use crate::{
     decode::{Dissected, payload},
     enrich::Identities,
+    exchange::Position,
     record::FlowRecord,
     ring::Event,
 };
@@ -15,11 +16,9 @@ pub(super) struct Payload<'a> {
     /// The bytes.
     pub(super) bytes: &'a [u8],
     /// Where they begin in the sender's stream: TCP's sequence number, else 0.
-    #[expect(
-        dead_code,
-        reason = "messages that begin in one packet and end in another need it"
-    )]
     pub(super) sequence: u32,
+    /// What of the other side's stream the sender had received: TCP's acknowledgment number, else 0.
+    pub(super) acknowledgment: u32,
 }
 
 impl<'a> Payload<'a> {
@@ -28,34 +27,48 @@ impl<'a> Payload<'a> {
         Self {
             bytes: bytes.get(packet.payload.clone()).unwrap_or_default(),
             sequence: packet.sequence,
+            acknowledgment: packet.acknowledgment,
         }
     }
 }
 
 impl Assembler {
     /// Hears what is said in the packet of the flow at `at` of `events`, which is complete
-    /// otherwise, and puts names to its ends. To be called once for each flow, also for those without
-    /// a payload. A payload that looks like a protocol and is not of it is nobody's concern.
+    /// otherwise, and puts names to its ends; the requests and responses in it come behind `events`.
+    /// To be called once for each flow, also for those without a payload. A payload that looks like a
+    /// protocol and is not of it is nobody's concern.
     pub(super) fn hear(
         &mut self,
         at: usize,
         payload: Payload<'_>,
         around: &Surroundings,
-        events: &mut [Event],
+        events: &mut Vec<Event>,
     ) {
         let Some(Event::Flow(flow)) = events.get_mut(at) else {
             return;
         };
-        if let Some(transport) = flow.packet.transport
-            && let Ok(Some(application)) =
-                payload::parse(&transport, payload.bytes, &mut self.scratch)
-        {
+        let application = flow.packet.transport.and_then(|transport| {
+            let parsed = payload::parse(&transport, payload.bytes, &mut self.scratch);
+            parsed.ok().flatten()
+        });
+        if let Some(application) = &application {
             if let Some(summary) = application.summary() {
                 flow.rare.get_or_insert_default().application = Some(summary);
             }
-            self.names.hear(&application, flow);
+            self.names.hear(application, flow);
         }
         self.names.name(flow, &around.snapshot, Identities::Ours);
+        // With the names that were just put.
+        if let Some(application) = &application {
+            let position = Position {
+                sequence: payload.sequence,
+                acknowledgment: payload.acknowledgment,
+            };
+            let uuids = &mut self.uuids;
+            self.exchanges
+                .hear(flow, application, payload.bytes, position, uuids);
+            self.exchanges.tell(events);
+        }
     }
 
     /// Puts names to the ends of a flow whose source has its own identities, and no payload that

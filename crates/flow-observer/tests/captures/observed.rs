@@ -41,7 +41,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Packet>> {
     let mut packets = Vec::new();
     while let Some(batch) = offline.next_batch()? {
         for response in batch {
-            if let Some(ResponseTypes::Flow(flow)) = response.response_types {
+            // Messages in the packets have flows of their own.
+            if let Some(ResponseTypes::Flow(flow)) = response.response_types
+                && flow.l7.is_none()
+            {
                 packets.push(packet(&flow)?);
             }
         }

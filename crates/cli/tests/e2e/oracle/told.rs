@@ -45,15 +45,21 @@ impl Told {
     }
 }
 
-/// The flows; anything else, such as a report of a loss, is an error.
+/// The flows of packets; anything else but the messages in them, such as a report of a loss, is an
+/// error.
 pub(crate) fn read(responses: &[GetFlowsResponse]) -> Result<Vec<Told>> {
     responses
         .iter()
+        .filter(|response| !is_message(response))
         .map(|response| match &response.response_types {
             Some(ResponseTypes::Flow(flow)) => told(flow).with_context(|| format!("{flow:?}")),
             other => bail!("not a flow: {other:?}"),
         })
         .collect()
+}
+
+fn is_message(response: &GetFlowsResponse) -> bool {
+    matches!(&response.response_types, Some(ResponseTypes::Flow(flow)) if flow.l7.is_some())
 }
 
 fn told(flow: &Flow) -> Result<Told> {

@@ -24,10 +24,11 @@ impl Assembler {
                 }
             }
         }
-        let flow = match records::l7_flow(log, &mut self.cilium.requests) {
-            Ok(flow) => flow,
-            Err(error) => return self.undecodable(error.reason()),
-        };
+        let flow =
+            match records::l7_flow(log, &mut self.cilium.requests, self.exchanges.redaction()) {
+                Ok(flow) => flow,
+                Err(error) => return self.undecodable(error.reason()),
+            };
         let mut flow = Flow {
             time: Some(encode::timestamp(now_ns())),
             uuid: encode::uuid_text(self.uuids.next()),

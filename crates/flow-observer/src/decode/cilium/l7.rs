@@ -9,9 +9,9 @@ use prost_types::Timestamp;
 use super::{
     CiliumError, TYPE_ACCESS_LOG,
     access_log::{AccessLog, DnsRecord, HttpRecord, KafkaRecord, LoggedEndpoint},
-    l7_text,
     requests::Requests,
 };
+use crate::layer7::{self, Redaction};
 
 /// The label that names the cluster of an endpoint.
 const CLUSTER_LABEL: &str = "k8s:io.cilium.k8s.policy.cluster=";
@@ -21,28 +21,24 @@ const CLUSTER_LABEL: &str = "k8s:io.cilium.k8s.policy.cluster=";
 /// # Errors
 /// When the record's time cannot be read, as in Hubble.
 #[expect(deprecated, reason = "clients still read the deprecated fields")]
-pub(crate) fn flow(log: &AccessLog, requests: &mut Requests) -> Result<Flow, CiliumError> {
+pub(crate) fn flow(
+    log: &AccessLog,
+    requests: &mut Requests,
+    redaction: &Redaction,
+) -> Result<Flow, CiliumError> {
     let time_ns = time_ns(&log.timestamp).ok_or(CiliumError::Timestamp)?;
     let correlated = requests.correlate(log, time_ns);
-    let url = log
-        .http
-        .as_ref()
-        .map(|http| l7_text::without_password(&http.url))
-        .unwrap_or_default();
     let is_reply = log.kind == "Response";
-    let summary = match log {
-        AccessLog {
-            http: Some(http), ..
-        } => l7_text::http(&log.kind, http, &url, correlated.latency_ns),
-        AccessLog {
-            kafka: Some(kafka), ..
-        } => l7_text::kafka(&log.kind, kafka),
-        AccessLog { dns: Some(dns), .. } => l7_text::dns(&log.kind, dns),
-        AccessLog {
-            generic: Some(generic),
-            ..
-        } => l7_text::generic(generic),
-        _ => String::new(),
+    let layer7 = flow::Layer7 {
+        r#type: flow_type(&log.kind).into(),
+        latency_ns: correlated.latency_ns,
+        record: record(log, redaction),
+    };
+    let summary = match &log.generic {
+        Some(generic) if layer7.record.is_none() => {
+            layer7::generic(&generic.protocol, &generic.fields)
+        }
+        _ => layer7::summary(&layer7),
     };
     Ok(Flow {
         verdict: verdict(&log.verdict).into(),
@@ -51,11 +47,7 @@ pub(crate) fn flow(log: &AccessLog, requests: &mut Requests) -> Result<Flow, Cil
         source: Some(endpoint(&log.source)),
         destination: Some(endpoint(&log.destination)),
         r#type: flow::FlowType::L7.into(),
-        l7: Some(flow::Layer7 {
-            r#type: flow_type(&log.kind).into(),
-            latency_ns: correlated.latency_ns,
-            record: record(log, url),
-        }),
+        l7: Some(layer7),
         reply: is_reply,
         is_reply: Some(is_reply),
         event_type: Some(flow::CiliumEventType {
@@ -63,11 +55,7 @@ pub(crate) fn flow(log: &AccessLog, requests: &mut Requests) -> Result<Flow, Cil
             sub_type: 0,
         }),
         traffic_direction: direction(&log.observation_point).into(),
-        trace_context: correlated.trace_id.map(|trace_id| flow::TraceContext {
-            parent: Some(flow::TraceParent {
-                trace_id: trace_id.into(),
-            }),
-        }),
+        trace_context: correlated.trace_id.as_deref().map(layer7::trace_context),
         summary,
         ..Flow::default()
     })
@@ -176,12 +164,12 @@ fn number(number: u64) -> u32 {
 }
 
 #[expect(deprecated, reason = "agents before 1.20 log Kafka")]
-fn record(log: &AccessLog, url: String) -> Option<flow::layer7::Record> {
+fn record(log: &AccessLog, redaction: &Redaction) -> Option<flow::layer7::Record> {
     use flow::layer7::Record;
     let is_request = log.kind == "Request";
     match log {
         AccessLog { dns: Some(it), .. } => Some(Record::Dns(dns(it, is_request))),
-        AccessLog { http: Some(it), .. } => Some(Record::Http(http(it, url, is_request))),
+        AccessLog { http: Some(it), .. } => Some(Record::Http(http(it, redaction, is_request))),
         AccessLog {
             kafka: Some(it), ..
         } => Some(Record::Kafka(kafka(it, is_request))),
@@ -189,7 +177,7 @@ fn record(log: &AccessLog, url: String) -> Option<flow::layer7::Record> {
     }
 }
 
-fn http(record: &HttpRecord, url: String, is_request: bool) -> flow::Http {
+fn http(record: &HttpRecord, redaction: &Redaction, is_request: bool) -> flow::Http {
     let mut names: Vec<_> = record.headers.iter().collect();
     names.sort();
     flow::Http {
@@ -199,14 +187,14 @@ fn http(record: &HttpRecord, url: String, is_request: bool) -> flow::Http {
             u32::try_from(record.code).unwrap_or(0)
         },
         method: record.method.clone(),
-        url,
+        url: redaction.url(&record.url),
         protocol: record.protocol.clone(),
         headers: names
             .into_iter()
             .flat_map(|(key, values)| {
                 values.iter().map(|value| flow::HttpHeader {
                     key: key.clone(),
-                    value: value.clone(),
+                    value: redaction.header(key, value).to_owned(),
                 })
             })
             .collect(),
@@ -217,7 +205,7 @@ fn dns(record: &DnsRecord, is_request: bool) -> flow::Dns {
     let question = flow::Dns {
         query: record.query.clone(),
         observation_source: record.observation_source.clone(),
-        qtypes: l7_text::dns_types(&record.question_types),
+        qtypes: layer7::dns_types(record.question_types.iter().copied()),
         ..flow::Dns::default()
     };
     if is_request {
@@ -228,7 +216,7 @@ fn dns(record: &DnsRecord, is_request: bool) -> flow::Dns {
         ttl: number(record.ttl),
         cnames: record.cnames.clone(),
         rcode: u32::try_from(record.rcode).unwrap_or(0),
-        rrtypes: l7_text::dns_types(&record.answer_types),
+        rrtypes: layer7::dns_types(record.answer_types.iter().copied()),
         ..question
     }
 }
@@ -258,23 +246,34 @@ mod tests {
     };
 
     fn flow_of(record: &[u8]) -> Flow {
-        flow(&access_log(record), &mut Requests::default()).unwrap()
+        flow(
+            &access_log(record),
+            &mut Requests::default(),
+            &Redaction::default(),
+        )
+        .unwrap()
     }
 
     #[test]
     fn a_request_and_its_response_are_flows_of_one_trace() {
         let mut requests = Requests::default();
-        let request = flow(&access_log(gob!("http_request")), &mut requests).unwrap();
-        let response = flow(&access_log(gob!("http_response")), &mut requests).unwrap();
+        let redaction = Redaction::default();
+        let request = flow(&access_log(gob!("http_request")), &mut requests, &redaction).unwrap();
+        let response = flow(
+            &access_log(gob!("http_response")),
+            &mut requests,
+            &redaction,
+        )
+        .unwrap();
         #[expect(deprecated, reason = "the field is still served")]
         {
             assert_eq!(
                 request.summary,
-                "HTTP/1.1 GET http://user:HUBBLE_REDACTED@api.shop:8080/cart/7?item=3#top"
+                "HTTP/1.1 GET http://user:HUBBLE_REDACTED@api.shop:8080/cart/7?item=HUBBLE_REDACTED#HUBBLE_REDACTED"
             );
             assert_eq!(
                 response.summary,
-                "HTTP/1.1 404 7ms (GET http://user:HUBBLE_REDACTED@api.shop:8080/cart/7?item=3#top)"
+                "HTTP/1.1 404 7ms (GET http://user:HUBBLE_REDACTED@api.shop:8080/cart/7?item=HUBBLE_REDACTED#HUBBLE_REDACTED)"
             );
         }
         assert_eq!(
@@ -360,7 +359,7 @@ mod tests {
     #[test]
     fn a_record_without_a_readable_time_is_refused() {
         let log = access_log(gob!("bad_timestamp"));
-        let error = flow(&log, &mut Requests::default()).unwrap_err();
+        let error = flow(&log, &mut Requests::default(), &Redaction::default()).unwrap_err();
         assert_eq!(error.reason(), "bad_timestamp");
     }
 }

@@ -13,7 +13,6 @@ mod debug_event;
 mod dropped;
 mod header;
 mod l7;
-mod l7_text;
 mod payload;
 mod policy_verdict;
 mod requests;

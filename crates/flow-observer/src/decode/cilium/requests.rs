@@ -3,7 +3,7 @@
 //! The proxies log requests and responses apart; what joins them is the header `X-Request-Id`.
 
 use super::access_log::{AccessLog, HttpRecord};
-use crate::recent::Recent;
+use crate::{layer7::trace_id, recent::Recent};
 
 /// How many requests are remembered at least, as in Hubble. One takes some hundred bytes.
 const REMEMBERED: usize = 10_000;
@@ -87,30 +87,6 @@ fn header<'a>(http: &'a HttpRecord, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-/// The trace of a `traceparent` header: version, trace, span and flags, in hexadecimal with hyphens
-/// (W3C Trace Context). Later versions may add to it.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let is_hex = |text: &str, len: usize| {
-        text.len() == len
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0');
-    let mut parts = traceparent.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_valid = is_hex(version, 2)
-        && version != "ff"
-        && (version != "00" || parts.next().is_none())
-        && is_hex(trace, 32)
-        && !is_zero(trace)
-        && is_hex(span, 16)
-        && !is_zero(span)
-        && is_hex(flags, 2);
-    is_valid.then_some(trace)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,23 +161,5 @@ mod tests {
             Some(TRACE)
         );
         assert_eq!(trace(requests.correlate(&response, 0)), None);
-    }
-
-    #[test]
-    fn only_a_valid_traceparent_names_a_trace() {
-        let span = "00f067aa0ba902b7";
-        for (text, expected) in [
-            (format!("00-{TRACE}-{span}-01"), Some(TRACE)),
-            (format!("cc-{TRACE}-{span}-01-what-comes"), Some(TRACE)),
-            (format!("00-{TRACE}-{span}-01-more"), None),
-            (format!("ff-{TRACE}-{span}-01"), None),
-            (format!("00-{}-{span}-01", "0".repeat(32)), None),
-            (format!("00-{TRACE}-{}-01", "0".repeat(16)), None),
-            (format!("00-{}-{span}-01", TRACE.to_uppercase()), None),
-            (format!("00-{TRACE}-{span}"), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(trace_id(&text), expected, "{text}");
-        }
     }
 }

@@ -115,6 +115,9 @@ pub struct Dissected {
     pub payload: Range<usize>,
     /// Where the payload begins in the sender's stream: TCP's sequence number, else 0.
     pub sequence: u32,
+    /// The first byte that the sender has not received yet, in the other side's stream: TCP's
+    /// acknowledgment number, else 0.
+    pub acknowledgment: u32,
     /// Why [`dissect`] ended early, unless the capture simply ends there.
     pub fault: Option<PacketError>,
 }

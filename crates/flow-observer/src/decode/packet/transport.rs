@@ -61,6 +61,7 @@ impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
         // What opens a connection has a number of its own, before that of the first byte.
         let opening = u32::from(offset_and_flags & SYN != 0);
         self.dissected.sequence = u32::from_be_bytes(field(header, 4)).wrapping_add(opening);
+        self.dissected.acknowledgment = u32::from_be_bytes(field(header, 8));
         let options = usize::from(offset_and_flags >> 12)
             .checked_sub(5)
             .ok_or(PacketError::Impossible { layer: LAYER })?;

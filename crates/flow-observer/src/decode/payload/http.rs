@@ -4,8 +4,11 @@
 //! that borrows it. Of a head that the capture or the segment cut, what is complete is told. A
 //! header line that nobody should have sent is skipped: the request was made all the same.
 
+mod body;
+
 use httparse::{EMPTY_HEADER, ParserConfig};
 
+pub use body::Body;
 pub use httparse::Header;
 
 use super::{PayloadError, Protocol};
@@ -33,6 +36,8 @@ pub struct Request<'a> {
     pub host: Option<&'a str>,
     /// Whether the head goes on after the payload.
     pub is_cut: bool,
+    /// Bytes of the head as far as it is there.
+    pub head_len: usize,
     payload: &'a [u8],
 }
 
@@ -45,6 +50,8 @@ pub struct Response<'a> {
     pub version: Version,
     /// Whether the head goes on after the payload.
     pub is_cut: bool,
+    /// Bytes of the head as far as it is there.
+    pub head_len: usize,
     payload: &'a [u8],
 }
 
@@ -87,7 +94,7 @@ pub fn may_hold(payload: &[u8]) -> Option<Head> {
 /// is no request.
 pub fn request(payload: &[u8]) -> Result<Request<'_>, PayloadError> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let (request, is_cut) = read_request(payload, &mut headers)?;
+    let (request, head_len) = read_request(payload, &mut headers)?;
     Ok(Request {
         method: request.method.ok_or(CUT)?,
         target: request.path,
@@ -95,7 +102,8 @@ pub fn request(payload: &[u8]) -> Result<Request<'_>, PayloadError> {
         host: present(request.headers)
             .find(|header| header.name.eq_ignore_ascii_case("host"))
             .and_then(|header| str::from_utf8(header.value).ok()),
-        is_cut,
+        is_cut: head_len.is_none(),
+        head_len: head_len.unwrap_or(payload.len()),
         payload,
     })
 }
@@ -107,11 +115,12 @@ pub fn request(payload: &[u8]) -> Result<Request<'_>, PayloadError> {
 /// response.
 pub fn response(payload: &[u8]) -> Result<Response<'_>, PayloadError> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let (response, is_cut) = read_response(payload, &mut headers)?;
+    let (response, head_len) = read_response(payload, &mut headers)?;
     Ok(Response {
         code: response.code.ok_or(CUT)?,
         version: response.version.map(Version::from_minor).ok_or(CUT)?,
-        is_cut,
+        is_cut: head_len.is_none(),
+        head_len: head_len.unwrap_or(payload.len()),
         payload,
     })
 }
@@ -157,35 +166,36 @@ impl Version {
 fn read_request<'a, 'h>(
     payload: &'a [u8],
     headers: &'h mut [Header<'a>],
-) -> Result<(httparse::Request<'h, 'a>, bool), PayloadError> {
+) -> Result<(httparse::Request<'h, 'a>, Option<usize>), PayloadError> {
     let mut request = httparse::Request::new(headers);
     let mut config = ParserConfig::default();
     config.ignore_invalid_headers_in_requests(true);
-    let is_cut = is_cut(config.parse_request(&mut request, payload))?;
-    Ok((request, is_cut))
+    let head_len = head_len(config.parse_request(&mut request, payload))?;
+    Ok((request, head_len))
 }
 
 fn read_response<'a, 'h>(
     payload: &'a [u8],
     headers: &'h mut [Header<'a>],
-) -> Result<(httparse::Response<'h, 'a>, bool), PayloadError> {
+) -> Result<(httparse::Response<'h, 'a>, Option<usize>), PayloadError> {
     let mut response = httparse::Response::new(headers);
     let mut config = ParserConfig::default();
     config.ignore_invalid_headers_in_responses(true);
-    let is_cut = is_cut(config.parse_response(&mut response, payload))?;
-    Ok((response, is_cut))
+    let head_len = head_len(config.parse_response(&mut response, payload))?;
+    Ok((response, head_len))
 }
 
 const CUT: PayloadError = PayloadError::Cut {
     protocol: Protocol::Http,
 };
 
-fn is_cut(result: httparse::Result<usize>) -> Result<bool, PayloadError> {
+/// Bytes of the head; `None` when it is cut.
+fn head_len(result: httparse::Result<usize>) -> Result<Option<usize>, PayloadError> {
     use httparse::Error;
 
     let what = match result {
-        Ok(status) => return Ok(status.is_partial()),
-        Err(Error::TooManyHeaders) => return Ok(true),
+        Ok(httparse::Status::Complete(len)) => return Ok(Some(len)),
+        Ok(httparse::Status::Partial) | Err(Error::TooManyHeaders) => return Ok(None),
         Err(Error::HeaderName) => "header name",
         Err(Error::HeaderValue) => "header value",
         Err(Error::NewLine) => "line ending",

@@ -1,21 +1,29 @@
 //! Requests and responses in words: the summary line, and names for numbers, as Hubble has them.
 
-use super::access_log::{DnsRecord, GenericRecord, HttpRecord, KafkaRecord};
+use flow_api::flow::{self, L7FlowType, layer7::Record};
 
-/// What stands for a password in a URL.
-const REDACTED: &str = "HUBBLE_REDACTED";
+/// One line about a request or response; empty for what Hubble has no words for.
+#[expect(deprecated, reason = "agents before 1.20 log Kafka")]
+pub(crate) fn summary(layer7: &flow::Layer7) -> String {
+    match &layer7.record {
+        Some(Record::Http(record)) => http(layer7.r#type(), record, layer7.latency_ns),
+        Some(Record::Dns(record)) => dns(layer7.r#type(), record),
+        Some(Record::Kafka(record)) => kafka(layer7.r#type(), record),
+        None => String::new(),
+    }
+}
 
-/// One line about an HTTP request or response; `url` is the one that may be shown.
-pub(super) fn http(kind: &str, record: &HttpRecord, url: &str, latency_ns: u64) -> String {
-    let HttpRecord {
+fn http(kind: L7FlowType, record: &flow::Http, latency_ns: u64) -> String {
+    let flow::Http {
         code,
         method,
+        url,
         protocol,
         ..
     } = record;
     match kind {
-        "Request" => format!("{protocol} {method} {url}"),
-        "Response" => format!(
+        L7FlowType::Request => format!("{protocol} {method} {url}"),
+        L7FlowType::Response => format!(
             "{protocol} {code} {}ms ({method} {url})",
             latency_ns / 1_000_000
         ),
@@ -23,13 +31,12 @@ pub(super) fn http(kind: &str, record: &HttpRecord, url: &str, latency_ns: u64) 
     }
 }
 
-/// One line about a DNS query or answer.
-pub(super) fn dns(kind: &str, record: &DnsRecord) -> String {
-    let types = dns_types(&record.question_types).join(",");
+fn dns(kind: L7FlowType, record: &flow::Dns) -> String {
+    let types = record.qtypes.join(",");
     let query = &record.query;
     match kind {
-        "Request" => format!("DNS Query {query} {types}"),
-        "Response" => {
+        L7FlowType::Request => format!("DNS Query {query} {types}"),
+        L7FlowType::Response => {
             let source = match &*record.observation_source {
                 "proxy" => "Proxy",
                 _ => "Query",
@@ -44,14 +51,13 @@ pub(super) fn dns(kind: &str, record: &DnsRecord) -> String {
     }
 }
 
-fn dns_answer(record: &DnsRecord) -> String {
+fn dns_answer(record: &flow::Dns) -> String {
     if record.rcode != 0 {
         return format!("RCode: {}", response_code(record.rcode));
     }
     let mut parts = Vec::new();
     if !record.ips.is_empty() {
-        let ips: Vec<String> = record.ips.iter().map(ToString::to_string).collect();
-        parts.push(format!("{:?}", ips.join(",")));
+        parts.push(format!("{:?}", record.ips.join(",")));
     }
     if !record.cnames.is_empty() {
         parts.push(format!("CNAMEs: {:?}", record.cnames.join(",")));
@@ -59,9 +65,8 @@ fn dns_answer(record: &DnsRecord) -> String {
     parts.join(" ")
 }
 
-/// One line about a Kafka request or response.
-pub(super) fn kafka(kind: &str, record: &KafkaRecord) -> String {
-    let KafkaRecord {
+fn kafka(kind: L7FlowType, record: &flow::Kafka) -> String {
+    let flow::Kafka {
         error_code,
         api_key,
         correlation_id,
@@ -70,44 +75,26 @@ pub(super) fn kafka(kind: &str, record: &KafkaRecord) -> String {
     } = record;
     let common = format!("{api_key} correlation id {correlation_id} topic '{topic}'");
     match kind {
-        "Request" => format!("Kafka request {common}"),
+        L7FlowType::Request => format!("Kafka request {common}"),
         _ => format!("Kafka response {common} return code {error_code}"),
     }
 }
 
 /// One line about a request of any other protocol: its fields as Go prints a map.
-pub(super) fn generic(record: &GenericRecord) -> String {
-    let mut fields: Vec<String> = record
-        .fields
+pub(crate) fn generic(protocol: &str, fields: &[(String, String)]) -> String {
+    let mut fields: Vec<String> = fields
         .iter()
         .map(|(name, value)| format!("{name}:{value}"))
         .collect();
     fields.sort();
-    format!("{} Fields: map[{}]", record.protocol, fields.join(" "))
-}
-
-/// A URL without the password that it may hold.
-pub(super) fn without_password(url: &str) -> String {
-    let redacted = || {
-        let (before, rest) = url.split_once("//")?;
-        // Anything else with `//` in it is a path.
-        if !(before.is_empty() || before.ends_with(':')) {
-            return None;
-        }
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, after) = rest.split_at(end);
-        let (user_info, host) = authority.rsplit_once('@')?;
-        let (user, _) = user_info.split_once(':')?;
-        Some(format!("{before}//{user}:{REDACTED}@{host}{after}"))
-    };
-    redacted().unwrap_or_else(|| url.to_owned())
+    format!("{protocol} Fields: map[{}]", fields.join(" "))
 }
 
 /// The names of DNS record types; `Unknown` for those that Hubble has no name for.
-pub(super) fn dns_types(types: &[u64]) -> Vec<String> {
+pub(crate) fn dns_types(types: impl IntoIterator<Item = u64>) -> Vec<String> {
     types
-        .iter()
-        .map(|&number| {
+        .into_iter()
+        .map(|number| {
             let found = DNS_TYPES.iter().find(|(known, _)| *known == number);
             found.map_or("Unknown", |(_, name)| name).to_owned()
         })
@@ -143,7 +130,7 @@ const DNS_TYPES: &[(u64, &str)] = &[
 ];
 
 /// The blank at the end of 2 is Hubble's.
-fn response_code(code: i64) -> &'static str {
+fn response_code(code: u32) -> &'static str {
     match code {
         0 => "No Error",
         1 => "Format Error",
@@ -171,32 +158,18 @@ fn response_code(code: i64) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_password_never_leaves_and_nothing_else_changes() {
-        for (url, expected) in [
-            ("http://u:p@h/x?y=z", "http://u:HUBBLE_REDACTED@h/x?y=z"),
-            ("http://u:@h", "http://u:HUBBLE_REDACTED@h"),
-            ("http://:p@h", "http://:HUBBLE_REDACTED@h"),
-            ("//u:p:q@h:80/", "//u:HUBBLE_REDACTED@h:80/"),
-            ("http://u:p@q@h/", "http://u:HUBBLE_REDACTED@h/"),
-            ("http://u@h/a:b@c", "http://u@h/a:b@c"),
-            ("http://h:80/a//b:c@d", "http://h:80/a//b:c@d"),
-            ("/path//u:p@h", "/path//u:p@h"),
-            ("*", "*"),
-            ("", ""),
-        ] {
-            assert_eq!(without_password(url), expected, "{url}");
-        }
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
     }
 
     #[test]
     fn an_answer_is_its_code_or_its_addresses_and_names() {
         let answer = |rcode, ips: &[&str], cnames: &[&str]| {
-            dns_answer(&DnsRecord {
+            dns_answer(&flow::Dns {
                 rcode,
-                ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
-                cnames: cnames.iter().map(|&name| name.to_owned()).collect(),
-                ..DnsRecord::default()
+                ips: texts(ips),
+                cnames: texts(cnames),
+                ..flow::Dns::default()
             })
         };
         assert_eq!(answer(3, &[], &[]), "RCode: Non-Existent Domain");
@@ -211,7 +184,28 @@ mod tests {
     }
 
     #[test]
+    fn who_saw_an_answer_stands_before_its_question() {
+        let line = |source: &str| {
+            let record = flow::Dns {
+                query: "a.example.".to_owned(),
+                observation_source: source.to_owned(),
+                qtypes: texts(&["A"]),
+                ips: texts(&["1.2.3.4"]),
+                ttl: 30,
+                ..flow::Dns::default()
+            };
+            dns(L7FlowType::Response, &record)
+        };
+        for (source, word) in [("proxy", "Proxy"), ("passive", "Query")] {
+            assert_eq!(
+                line(source),
+                format!("DNS Answer \"1.2.3.4\" TTL: 30 ({word} a.example. A)")
+            );
+        }
+    }
+
+    #[test]
     fn record_types_without_a_name_are_unknown() {
-        assert_eq!(dns_types(&[1, 28, 255]), ["A", "AAAA", "Unknown"]);
+        assert_eq!(dns_types([1, 28, 255]), ["A", "AAAA", "Unknown"]);
     }
 }
