@@ -18,7 +18,7 @@ use flow_api::{
 };
 use flow_observer::{
     agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
-    enrich,
+    enrich, exchange,
     source::{SourceOptions, SourceSpec},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -109,6 +109,7 @@ pub(crate) async fn observe(
         enrich: enrich::Settings::default(),
         kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
         source,
+        exchanges: exchange::Options::default(),
         ring_capacity: DEFAULT_RING_CAPACITY,
         metrics_address: None,
     };

@@ -2,6 +2,7 @@
 
 mod identities;
 mod kubernetes;
+mod layer7;
 mod probes;
 
 pub(crate) use probes::aggregation;
@@ -78,6 +79,9 @@ pub(crate) struct Args {
     kubernetes: kubernetes::Args,
 
     #[command(flatten)]
+    layer7: layer7::Args,
+
+    #[command(flatten)]
     probes: probes::Args,
 }
 
@@ -99,6 +103,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             take_over: args.take_over,
             probes: args.probes.config(),
         },
+        exchanges: args.layer7.options(),
         ring_capacity: usize::try_from(args.ring_capacity)?,
         metrics_address: args.metrics_listen,
     };
