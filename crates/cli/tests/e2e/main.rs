@@ -16,6 +16,7 @@ mod palomar;
 mod privileges;
 mod queries;
 mod relay;
+mod requests;
 mod seen;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> Result<ExitCode> {
         drops::RULES,
         relay::RULES,
         queries::RULES,
+        requests::RULES,
         demo::RULES,
         privileges::RULES,
     ];
