@@ -73,7 +73,7 @@ impl Assembler {
     ) -> Self {
         let exchanges = Exchanges::new(
             exchange::Options::default(),
-            directory.node_name(),
+            Arc::clone(&directory),
             Arc::clone(&counters),
         );
         Self {
@@ -97,7 +97,7 @@ impl Assembler {
     pub fn with_exchanges(mut self, options: exchange::Options) -> Self {
         self.exchanges = Exchanges::new(
             options,
-            self.directory.node_name(),
+            Arc::clone(&self.directory),
             Arc::clone(&self.counters),
         );
         self

@@ -27,6 +27,7 @@ use crate::{
     counters::Counters,
     decode::payload::Application,
     encode::{self, NodeFacts},
+    enrich::Directory,
     layer7::{self, Redaction},
     record::FlowRecord,
     ring::{Event, Message},
@@ -107,11 +108,16 @@ struct Telling<'a> {
 }
 
 impl Exchanges {
-    pub(crate) fn new(options: Options, node_name: &str, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        directory: Arc<Directory>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             options,
             node: NodeFacts {
-                name: node_name.to_owned(),
+                name: directory.node_name().to_owned(),
+                directory: Some(directory),
             },
             counters,
             hasher: RandomState::new(),
