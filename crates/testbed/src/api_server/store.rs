@@ -8,8 +8,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Changes that are kept for watches that come back; more than any test makes within a moment.
-const MAX_HISTORY: usize = 100_000;
+/// Changes that are kept for watches that come back; more than any test makes within a moment, and
+/// less than a hundred megabytes.
+const MAX_HISTORY: usize = 10_000;
 /// The first version; a server is never new.
 const FIRST_VERSION: u64 = 1000;
 

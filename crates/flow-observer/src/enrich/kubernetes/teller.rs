@@ -114,3 +114,58 @@ impl Cluster {
         self.pods.len(resource) + self.nodes.len(resource) + self.services.len(resource)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::enrich::Inventory;
+
+    fn resident_bytes() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    /// Deployments of ten pods, on nodes of a hundred.
+    fn pod(number: u32) -> Update {
+        let name = format!("web-{}-5d78c9869d-{number:05x}", number / 10);
+        let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
+        let pod = json!({
+            "metadata": {
+                "name": name, "namespace": format!("shop-{}", number / 1000),
+                "generateName": format!("web-{}-5d78c9869d-", number / 10),
+                "labels": {
+                    "app": format!("web-{}", number / 10), "pod-template-hash": "5d78c9869d",
+                    "app.kubernetes.io/managed-by": "Helm",
+                },
+                "ownerReferences": [{
+                    "kind": "ReplicaSet", "name": format!("web-{}-5d78c9869d", number / 10),
+                    "controller": true,
+                }],
+            },
+            "spec": {"nodeName": format!("node-{}", number / 100), "serviceAccountName": "web"},
+            "status": {"phase": "Running", "podIP": ip, "startTime": "2026-01-01T00:00:00Z"},
+        });
+        let pod: crate::enrich::kubernetes::objects::Pod = serde_json::from_value(pod).unwrap();
+        let key = pod.metadata.key().into();
+        Update::Put(key, Box::new(Object::Pod(pod)))
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture a_hundred_thousand"]
+    fn a_hundred_thousand_pods_take_a_few_hundred_bytes_each() {
+        const PODS: u32 = 100_000;
+        let directory = Directory::new("node-0", Inventory::default());
+        let before = resident_bytes();
+        let mut cluster = Cluster::default();
+        for number in 0..PODS {
+            cluster.hear(pod(number));
+        }
+        let tables = (resident_bytes() - before) / PODS as usize;
+        cluster.tell(&directory);
+        let all = (resident_bytes() - before) / PODS as usize;
+        println!("{tables} bytes a pod in the tables, {all} with the directory");
+        assert!(tables < 700, "{tables} bytes");
+    }
+}
