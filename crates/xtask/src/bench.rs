@@ -20,6 +20,8 @@ pub(crate) struct Options {
 enum Bench {
     /// From records to headers
     Decode,
+    /// Who is who among 100,000 endpoints
+    Enrich,
     /// From records to flows in the ring
     Pipeline,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
@@ -40,6 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for bench in chosen {
         let (package, name) = match bench {
             Bench::Decode => ("flow-observer", "decode"),
+            Bench::Enrich => ("flow-observer", "enrich"),
             Bench::Pipeline => ("flow-observer", "pipeline"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
