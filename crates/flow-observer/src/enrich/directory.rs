@@ -15,7 +15,8 @@ use super::{
     Inventory, Settings, Snapshot,
     describe::{Described, Describer},
     facts::{Change, Fact, Key, Provider},
-    state::{State, Touched},
+    index::Touched,
+    state::State,
 };
 
 /// Takes what providers say, and hands out who is who. Shared by all of them; look-ups take a

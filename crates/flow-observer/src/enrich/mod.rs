@@ -10,6 +10,7 @@ mod describe;
 mod directory;
 pub mod facts;
 mod identity;
+mod index;
 pub mod inventory;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -19,6 +20,7 @@ mod local_numbers;
 mod names;
 mod prefixes;
 mod provider;
+mod resolve;
 mod settings;
 mod shards;
 mod snapshot;

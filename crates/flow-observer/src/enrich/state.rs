@@ -1,90 +1,34 @@
-//! Everything that was said and not taken back, and what it comes to: in go facts, out come changes
-//! of the snapshot.
+//! What facts come to, put together: in go facts, out come changes of the snapshot.
 //!
 //! What is touched by a change is noted, and looked at once when all changes are in.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 
 use super::{
     Settings, Snapshot,
-    claims::{ByKey, Claim, Claimants, Said, Workload},
+    claims::{Claim, Said, Workload},
     describe::{self, Described},
-    facts::{Key, Port, Provider},
-    identity,
-    label_sets::{LabelSets, Renumbered},
+    facts::{Key, Provider},
+    index::{Index, Touched},
+    label_sets::LabelSets,
     local_numbers::LocalNumbers,
-    prefixes::{Prefix, Prefixes},
+    resolve::{Reserved, services},
     settings::DualStack,
-    snapshot::Address,
 };
-use crate::record::{Endpoint, Name, Names, Service};
+use crate::record::Endpoint;
 
 /// Everything that was said.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    by_provider: BTreeMap<Provider, HashSet<ByKey>>,
-    owners: Claimants<IpAddr>,
-    names: Claimants<IpAddr>,
-    frontends: Claimants<Port>,
-    backends: Claimants<Port>,
-    /// Frontends and backends by address.
-    ports: HashMap<IpAddr, [usize; 2]>,
-    prefixes: Claimants<Prefix>,
-    own_nodes: Claimants<()>,
-    /// Pods that have addresses of both families.
-    dual_pods: usize,
+    index: Index,
     own_addresses: HashSet<IpAddr>,
     label_sets: LabelSets,
     /// Names of clusters and namespaces, each once.
     texts: HashSet<Arc<str>>,
     local_numbers: LocalNumbers,
     reserved: Reserved,
-}
-
-/// Who has the identities that are the same everywhere.
-#[derive(Debug)]
-struct Reserved {
-    host: Arc<Endpoint>,
-    remote_node: Arc<Endpoint>,
-    kube_apiserver: Arc<Endpoint>,
-}
-
-impl Default for Reserved {
-    fn default() -> Self {
-        Self {
-            host: identity::reserved(identity::HOST),
-            remote_node: identity::reserved(identity::REMOTE_NODE),
-            kube_apiserver: identity::reserved(identity::KUBE_APISERVER),
-        }
-    }
-}
-
-/// What has to be looked at anew.
-#[derive(Debug, Default)]
-pub(super) struct Touched {
-    addresses: Vec<IpAddr>,
-    frontends: Vec<Port>,
-    backends: Vec<Port>,
-    prefixes: bool,
-    pub(super) own_node: bool,
-    own_addresses: Option<Arc<[IpAddr]>>,
-    renumbered: Renumbered,
-    /// What is so no longer. Kept until nobody waits any more: much may be freed with it.
-    gone: Vec<Arc<Claim>>,
-}
-
-impl Touched {
-    pub(super) fn is_nothing(&self) -> bool {
-        // Everything else is noted together with a claim that comes or goes.
-        self.gone.is_empty()
-            && self.addresses.is_empty()
-            && self.frontends.is_empty()
-            && self.backends.is_empty()
-            && self.own_addresses.is_none()
-            && !(self.prefixes || self.own_node)
-    }
 }
 
 impl State {
@@ -109,7 +53,7 @@ impl State {
         described: Described,
         touched: &mut Touched,
     ) {
-        let before = self.claim(provider, &key);
+        let before = self.index.claim(provider, &key);
         let said = match described {
             Described::Endpoint(workload) => {
                 let before = before.as_deref().and_then(|claim| match &claim.said {
@@ -128,21 +72,21 @@ impl State {
                 return;
             }
             self.release(before, touched);
-            self.detach(before, touched);
+            self.index.detach(before, touched);
         }
         let claim = Arc::new(Claim {
             provider,
             key,
             said,
         });
-        self.attach(&claim, touched);
+        self.index.attach(&claim, touched);
     }
 
     /// A provider takes back what it said.
     pub(super) fn remove(&mut self, provider: Provider, key: &str, touched: &mut Touched) {
-        if let Some(before) = self.claim(provider, key) {
+        if let Some(before) = self.index.claim(provider, key) {
             self.release(&before, touched);
-            self.detach(&before, touched);
+            self.index.detach(&before, touched);
         }
     }
 
@@ -152,11 +96,7 @@ impl State {
         provider: Provider,
         kept: &BTreeMap<Key, Described>,
     ) -> Vec<Key> {
-        let claims = self.by_provider.get(&provider).into_iter().flatten();
-        let keys = claims.map(|claim| &claim.0.key);
-        keys.filter(|key| !kept.contains_key(*key))
-            .cloned()
-            .collect()
+        self.index.keys_beyond(provider, kept)
     }
 
     /// This host's own addresses, as they are now.
@@ -166,11 +106,6 @@ impl State {
         let changed = addresses.symmetric_difference(&self.own_addresses);
         touched.addresses.extend(changed);
         self.own_addresses = addresses;
-    }
-
-    fn claim(&self, provider: Provider, key: &str) -> Option<Arc<Claim>> {
-        let claim = self.by_provider.get(&provider)?.get(key)?;
-        Some(Arc::clone(&claim.0))
     }
 
     /// Gives a workload its identity and its number.
@@ -253,122 +188,15 @@ impl State {
         }
     }
 
-    fn attach(&mut self, claim: &Arc<Claim>, touched: &mut Touched) {
-        match &claim.said {
-            Said::Endpoint(workload) => {
-                for &ip in &workload.ips {
-                    self.owners.add(ip, claim);
-                    touched.addresses.push(ip);
-                }
-                self.dual_pods += usize::from(is_dual_pod(claim.provider, workload));
-            }
-            Said::Node(node) => {
-                for &ip in &node.ips {
-                    self.owners.add(ip, claim);
-                    touched.addresses.push(ip);
-                }
-                if node.is_own {
-                    self.own_nodes.add((), claim);
-                    touched.own_node = true;
-                }
-            }
-            Said::Service(service) => {
-                for &port in &service.frontends {
-                    self.frontends.add(port, claim);
-                    self.ports.entry(port.ip).or_default()[0] += 1;
-                    touched.frontends.push(port);
-                    touched.addresses.push(port.ip);
-                }
-                for &port in &service.backends {
-                    self.backends.add(port, claim);
-                    self.ports.entry(port.ip).or_default()[1] += 1;
-                    touched.backends.push(port);
-                    touched.addresses.push(port.ip);
-                }
-            }
-            Said::Prefix(range) => {
-                self.prefixes.add(range.prefix, claim);
-                touched.prefixes = true;
-            }
-            Said::Names(names) => {
-                for &ip in &names.ips {
-                    self.names.add(ip, claim);
-                    touched.addresses.push(ip);
-                }
-            }
-        }
-        let of_provider = self.by_provider.entry(claim.provider).or_default();
-        of_provider.insert(ByKey(Arc::clone(claim)));
-    }
-
-    fn detach(&mut self, claim: &Arc<Claim>, touched: &mut Touched) {
-        match &claim.said {
-            Said::Endpoint(workload) => {
-                for &ip in &workload.ips {
-                    self.owners.remove(ip, claim);
-                    touched.addresses.push(ip);
-                }
-                self.dual_pods -= usize::from(is_dual_pod(claim.provider, workload));
-            }
-            Said::Node(node) => {
-                for &ip in &node.ips {
-                    self.owners.remove(ip, claim);
-                    touched.addresses.push(ip);
-                }
-                if node.is_own {
-                    self.own_nodes.remove((), claim);
-                    touched.own_node = true;
-                }
-            }
-            Said::Service(service) => {
-                for &port in &service.frontends {
-                    self.frontends.remove(port, claim);
-                    self.forget_port(port.ip, 0);
-                    touched.frontends.push(port);
-                    touched.addresses.push(port.ip);
-                }
-                for &port in &service.backends {
-                    self.backends.remove(port, claim);
-                    self.forget_port(port.ip, 1);
-                    touched.backends.push(port);
-                    touched.addresses.push(port.ip);
-                }
-            }
-            Said::Prefix(range) => {
-                self.prefixes.remove(range.prefix, claim);
-                touched.prefixes = true;
-            }
-            Said::Names(names) => {
-                for &ip in &names.ips {
-                    self.names.remove(ip, claim);
-                    touched.addresses.push(ip);
-                }
-            }
-        }
-        if let Some(of_provider) = self.by_provider.get_mut(&claim.provider) {
-            of_provider.remove(&*claim.key);
-        }
-        touched.gone.push(Arc::clone(claim));
-    }
-
-    fn forget_port(&mut self, ip: IpAddr, side: usize) {
-        if let Some(ports) = self.ports.get_mut(&ip) {
-            ports[side] -= 1;
-            if *ports == [0, 0] {
-                self.ports.remove(&ip);
-            }
-        }
-    }
-
     /// Describes anew those whose identity has changed because of others.
     pub(super) fn renumber(&mut self, touched: &mut Touched) {
         if touched.renumbered.is_empty() {
             return;
         }
         let sets: HashSet<_> = touched.renumbered.drain(..).collect();
-        let claims = self.by_provider.values().flatten();
+        let claims = self.index.claims();
         let stale: Vec<_> = claims
-            .filter_map(|ByKey(claim)| match &claim.said {
+            .filter_map(|claim| match &claim.said {
                 Said::Endpoint(it) if it.told_identity.is_none() => {
                     let endpoint = &it.endpoint;
                     let number = sets
@@ -384,7 +212,7 @@ impl State {
             let Said::Endpoint(before) = &claim.said else {
                 continue;
             };
-            self.detach(&claim, touched);
+            self.index.detach(&claim, touched);
             let workload = Workload {
                 ips: before.ips.clone(),
                 endpoint: Arc::new(Endpoint {
@@ -398,7 +226,7 @@ impl State {
                 key: claim.key.clone(),
                 said: Said::Endpoint(workload),
             });
-            self.attach(&renumbered, touched);
+            self.index.attach(&renumbered, touched);
         }
     }
 
@@ -409,124 +237,34 @@ impl State {
         settings: &Settings,
         touched: &Touched,
     ) -> Snapshot {
-        let addresses = once_each(&touched.addresses).map(|ip| (ip, self.address(ip)));
-        let frontends = once_each(&touched.frontends).map(|it| (it, services(&self.frontends, it)));
-        let backends = once_each(&touched.backends).map(|it| (it, services(&self.backends, it)));
+        let addresses = once_each(&touched.addresses).map(|ip| {
+            let is_own = self.own_addresses.contains(&ip);
+            (ip, self.index.address(ip, is_own, &self.reserved))
+        });
+        let frontends =
+            once_each(&touched.frontends).map(|it| (it, services(&self.index.frontends, it)));
+        let backends =
+            once_each(&touched.backends).map(|it| (it, services(&self.index.backends, it)));
         let mut snapshot = before
             .with_addresses(addresses)
             .with_ports(frontends, backends);
         let is_dual_stack = match settings.dual_stack {
-            DualStack::Auto => self.dual_pods > 0,
+            DualStack::Auto => self.index.dual_pods > 0,
             DualStack::On => true,
             DualStack::Off => false,
         };
         let has_turned = snapshot.set_dual_stack(is_dual_stack);
         if has_turned || touched.prefixes {
-            snapshot.prefixes = Arc::new(self.prefixes(is_dual_stack));
+            snapshot.prefixes = Arc::new(self.index.prefixes(is_dual_stack));
         }
         if touched.own_node {
-            snapshot.own_labels = self.own_labels();
+            snapshot.own_labels = self.index.own_labels();
         }
         if let Some(addresses) = &touched.own_addresses {
             snapshot.own_addresses = Arc::clone(addresses);
         }
         snapshot
     }
-
-    /// All that is known of an address.
-    fn address(&self, ip: IpAddr) -> Option<Address> {
-        let [frontends, backends] = self.ports.get(&ip).copied().unwrap_or_default();
-        let address = Address {
-            endpoint: self.owner(ip).cloned(),
-            names: self.names(ip),
-            has_frontends: frontends > 0,
-            has_backends: backends > 0,
-        };
-        let is_known = address.endpoint.is_some()
-            || address.names.is_some()
-            || address.has_frontends
-            || address.has_backends;
-        is_known.then_some(address)
-    }
-
-    /// Who has an address. That it is this host's is believed before everything else.
-    fn owner(&self, ip: IpAddr) -> Option<&Arc<Endpoint>> {
-        let mut nodes = self.owners.of(ip).filter_map(|claim| match &claim.said {
-            Said::Node(node) => Some(node),
-            _ => None,
-        });
-        if self.own_addresses.contains(&ip) || nodes.any(|node| node.is_own) {
-            return Some(&self.reserved.host);
-        }
-        match &self.owners.of(ip).next()?.said {
-            Said::Endpoint(workload) => Some(&workload.endpoint),
-            // Whoever knows that the API server is there, knows more than the others.
-            _ if self.owners.of(ip).any(|claim| is_api_server(claim)) => {
-                Some(&self.reserved.kube_apiserver)
-            }
-            _ => Some(&self.reserved.remote_node),
-        }
-    }
-
-    /// What an address is always called: everything that anybody calls it.
-    fn names(&self, ip: IpAddr) -> Option<Arc<Names>> {
-        let mut said = self.names.of(ip).filter_map(|claim| match &claim.said {
-            Said::Names(said) => Some(&said.names),
-            _ => None,
-        });
-        let first = said.next()?;
-        let mut names = Arc::clone(first);
-        for more in said {
-            let is_new = |name: &&Name| !first.all.iter().any(|it| it.text == name.text);
-            let new: Vec<Name> = more.all.iter().filter(is_new).cloned().collect();
-            Arc::make_mut(&mut names).all.extend(new);
-        }
-        Some(names)
-    }
-
-    fn prefixes(&self, is_dual_stack: bool) -> Prefixes {
-        let owner = |prefix: Prefix, claim: &Claim| {
-            let Said::Prefix(range) = &claim.said else {
-                return None;
-            };
-            let world = identity::world(is_dual_stack, prefix.first);
-            Some((prefix, Arc::new(prefix.describe(&range.labels, world))))
-        };
-        let all = self.prefixes.all();
-        Prefixes::new(all.filter_map(|(prefix, claim)| owner(prefix, claim)))
-    }
-
-    fn own_labels(&self) -> Arc<[String]> {
-        let nodes = self.own_nodes.of(());
-        let labels = nodes.filter_map(|claim| match &claim.said {
-            Said::Node(node) if !node.labels.is_empty() => Some(&node.labels),
-            _ => None,
-        });
-        labels.into_iter().next().cloned().unwrap_or_default()
-    }
-}
-
-/// The services that a port belongs to, each once.
-fn services(claimants: &Claimants<Port>, port: Port) -> Option<Arc<[Arc<Service>]>> {
-    let mut said = claimants.of(port).filter_map(|claim| match &claim.said {
-        Said::Service(said) => Some(&said.service),
-        _ => None,
-    });
-    let first = said.next()?;
-    let mut all = first.to_vec();
-    for service in said.flat_map(|it| it.iter()) {
-        if !all.contains(service) {
-            all.push(Arc::clone(service));
-        }
-    }
-    Some(match all.len() {
-        1 => Arc::clone(first),
-        _ => all.into(),
-    })
-}
-
-fn is_api_server(claim: &Claim) -> bool {
-    matches!(&claim.said, Said::Node(node) if node.is_api_server)
 }
 
 /// Whether a workload is still what it was, but for what it takes from others.
@@ -546,13 +284,6 @@ fn is_same_said(before: &Said, said: &Said) -> bool {
         (Said::Names(one), Said::Names(other)) => one == other,
         _ => false,
     }
-}
-
-/// Whether a workload shows that pods have addresses of both families.
-fn is_dual_pod(provider: Provider, workload: &Workload) -> bool {
-    provider == Provider::Pods
-        && workload.ips.iter().any(IpAddr::is_ipv4)
-        && workload.ips.iter().any(IpAddr::is_ipv6)
 }
 
 /// By what the number of a local endpoint goes: two providers that know the same pod agree. What has
