@@ -46,6 +46,7 @@ pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
         for (given, flag) in [
             (!args.aggregation.is_empty(), "aggregation"),
             (!args.source.is_empty(), "source"),
+            (!args.inventory.is_empty(), "inventory"),
             (args.realtime, "realtime"),
             (args.take_over, "take-over"),
         ] {
@@ -77,6 +78,11 @@ pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
     Ok(Some(options))
 }
 
+/// The inventory file for the embedded agent, if one was given.
+pub(crate) fn inventory(args: &Args) -> Option<PathBuf> {
+    (!args.inventory.is_empty()).then(|| PathBuf::from(&args.inventory))
+}
+
 /// Shows what the source sees from now on, until a signal comes or the agent breaks; of a source
 /// that has an end, everything.
 ///
@@ -84,12 +90,13 @@ pub(crate) fn source(args: &Args) -> anyhow::Result<Option<SourceOptions>> {
 /// The agent cannot run here, or breaks later.
 pub(crate) async fn observe(
     source: SourceOptions,
+    inventory: Option<PathBuf>,
     request: GetFlowsRequest,
     display: Display,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     if source.spec.is_finite() {
-        let flows = offline::flows(&source, &request)?;
+        let flows = offline::flows(&source, inventory.as_deref(), &request)?;
         return show(flows, display, shutdown, |printer, response, page| {
             printer.flows(response, page);
             Ok(())
@@ -105,9 +112,9 @@ pub(crate) async fn observe(
     let config = Config {
         node_name: host_name(),
         socket: socket.clone(),
-        inventory: None,
         enrich: enrich::Settings::default(),
         kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
+        inventory,
         source,
         exchanges: exchange::Options::default(),
         ring_capacity: DEFAULT_RING_CAPACITY,

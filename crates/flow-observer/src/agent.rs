@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -10,7 +11,7 @@ use crate::enrich::kubernetes::{self, Kubernetes};
 use crate::{
     counters::Counters,
     encode::NodeFacts,
-    enrich::{self, Directory, Inventory, InventoryError, Reports},
+    enrich::{self, Directory, Inventory, InventoryError, Reports, WatchedFile},
     exchange,
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
@@ -95,16 +96,19 @@ pub enum AgentError {
 /// # Errors
 /// When something it needs cannot be had, or breaks later.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AgentError> {
-    let inventory = match &config.inventory {
-        Some(path) => Inventory::read(path)?,
-        None => Inventory::default(),
+    let (inventory_file, inventory) = match &config.inventory {
+        Some(path) => {
+            let (file, inventory) = WatchedFile::open(path)?;
+            (Some(file), inventory)
+        }
+        None => (None, Inventory::default()),
     };
     // The socket before the probes: a second agent should fail before it attaches anything.
     let (listener, _socket) = listen::unix(&config.socket).await?;
 
     let ring = Arc::new(FlowRing::new(config.ring_capacity));
     let counters = Arc::new(Counters::default());
-    let nodes = serve::peer_nodes(&config, &inventory);
+    let (announce, nodes) = watch::channel(serve::peer_nodes(&config, &inventory));
     let namespaces = Arc::new(SeenNamespaces::default());
     let directory = Arc::new(Directory::with_settings(
         &config.node_name,
@@ -116,9 +120,23 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         name: config.node_name.clone(),
         directory: Some(Arc::clone(&directory)),
     });
-    let mut running = Running::start(&config, directory, &ring, &counters, &namespaces)?;
+    let mut running = Running::start(
+        &config,
+        Arc::clone(&directory),
+        &ring,
+        &counters,
+        &namespaces,
+    )?;
 
     let closing = CancellationToken::new();
+    if let Some(file) = inventory_file {
+        let config = config.clone();
+        let take = move |inventory| {
+            announce.send_replace(serve::peer_nodes(&config, &inventory));
+            directory.set_inventory(inventory);
+        };
+        tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
+    }
     if let Some(address) = config.metrics_address {
         let numbers = Numbers {
             counters: Arc::clone(&counters),

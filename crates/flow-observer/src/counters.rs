@@ -23,6 +23,8 @@ pub struct Counters {
     received_copies: AtomicU64,
     sockets_elsewhere: AtomicU64,
     identity_collisions: AtomicU64,
+    inventories_taken: AtomicU64,
+    inventories_refused: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
@@ -90,6 +92,8 @@ impl Default for Counters {
             received_copies: AtomicU64::new(0),
             sockets_elsewhere: AtomicU64::new(0),
             identity_collisions: AtomicU64::new(0),
+            inventories_taken: AtomicU64::new(0),
+            inventories_refused: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             forgotten_names: Mutex::default(),
@@ -171,6 +175,8 @@ impl Counters {
             ("received_copies", &self.received_copies),
             ("sockets_elsewhere", &self.sockets_elsewhere),
             ("identity_collisions", &self.identity_collisions),
+            ("inventories_taken", &self.inventories_taken),
+            ("inventories_refused", &self.inventories_refused),
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
@@ -255,6 +261,16 @@ impl Counters {
         *lock(&self.provider_errors)
             .entry((about, kind))
             .or_default() += 1;
+    }
+
+    /// A changed inventory is in use.
+    pub(crate) fn inventory_taken(&self) {
+        self.inventories_taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A changed inventory is broken, or gone; the one before holds.
+    pub(crate) fn inventory_refused(&self) {
+        self.inventories_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn undecodable(&self, reason: &'static str) {

@@ -35,7 +35,8 @@ pub(crate) async fn flows(
     {
         let source = crate::embedded::source(&args)?;
         if let Some(source) = source {
-            return crate::embedded::observe(source, request, display, shutdown).await;
+            let inventory = crate::embedded::inventory(&args);
+            return crate::embedded::observe(source, inventory, request, display, shutdown).await;
         }
     }
     let responses: Flows = if args.input_file.is_empty() {

@@ -140,6 +140,11 @@ const EMBEDDED: Section = Section {
             "embedded",
             "Watch this machine with an agent inside this process; needs root, asks no server",
         ),
+        Flag::value(
+            "inventory",
+            "FILE",
+            "YAML file that tells --embedded who is behind which address",
+        ),
         Flag::switch(
             "realtime",
             "Play a capture or exported flows at the pace at which they were recorded",
@@ -223,6 +228,8 @@ pub(crate) struct Args {
     #[cfg(feature = "node")]
     pub(crate) embedded: bool,
     #[cfg(feature = "node")]
+    pub(crate) inventory: String,
+    #[cfg(feature = "node")]
     pub(crate) realtime: bool,
     #[cfg(feature = "node")]
     pub(crate) source: String,
@@ -260,6 +267,8 @@ impl Default for Args {
             aggregation: String::new(),
             #[cfg(feature = "node")]
             embedded: false,
+            #[cfg(feature = "node")]
+            inventory: String::new(),
             #[cfg(feature = "node")]
             realtime: false,
             #[cfg(feature = "node")]
@@ -311,6 +320,8 @@ impl Accept for Args {
             "aggregation" => text.clone_into(&mut self.aggregation),
             #[cfg(feature = "node")]
             "embedded" => self.embedded = value::switch(text)?,
+            #[cfg(feature = "node")]
+            "inventory" => text.clone_into(&mut self.inventory),
             #[cfg(feature = "node")]
             "realtime" => self.realtime = value::switch(text)?,
             #[cfg(feature = "node")]

@@ -1,5 +1,7 @@
 //! Flows of a finite source, such as a capture file: read by this process, in full.
 
+use std::path::Path;
+
 use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest};
 use flow_observer::{enrich::Inventory, offline::Offline, source::SourceOptions};
 use tracing::warn;
@@ -15,10 +17,18 @@ use crate::embedded::host_name;
 ///
 /// # Errors
 /// The source cannot be used, a filter means nothing, or too many flows are to be kept.
-pub(crate) fn flows(source: &SourceOptions, request: &GetFlowsRequest) -> anyhow::Result<Flows> {
+pub(crate) fn flows(
+    source: &SourceOptions,
+    inventory: Option<&Path>,
+    request: &GetFlowsRequest,
+) -> anyhow::Result<Flows> {
+    let inventory = match inventory {
+        Some(path) => Inventory::read(path)?,
+        None => Inventory::default(),
+    };
     let selection = Selection::new(request)?;
     let with_detail = asks_for_flow_detail(request.extensions.as_ref());
-    let offline = Offline::open(source, &host_name(), Inventory::default(), with_detail)?;
+    let offline = Offline::open(source, &host_name(), inventory, with_detail)?;
     let (batches, flows) = batches::channel();
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read(offline, selection, &batches) {

@@ -71,6 +71,11 @@ impl Directory {
         &self.node_name
     }
 
+    /// The inventory is another now.
+    pub fn set_inventory(&self, inventory: Inventory) {
+        self.replace(Provider::Inventory, inventory.into_facts());
+    }
+
     /// What is known now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
