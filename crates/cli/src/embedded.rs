@@ -18,7 +18,8 @@ use flow_api::{
 };
 use flow_observer::{
     agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
-    enrich, exchange,
+    enrich::{self, ContainerMode},
+    exchange,
     source::{SourceOptions, SourceSpec},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -115,6 +116,7 @@ pub(crate) async fn observe(
         enrich: enrich::Settings::default(),
         kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
         inventory,
+        containers: ContainerMode::Auto,
         source,
         exchanges: exchange::Options::default(),
         ring_capacity: DEFAULT_RING_CAPACITY,

@@ -11,7 +11,9 @@ use crate::enrich::kubernetes::{self, Kubernetes};
 use crate::{
     counters::Counters,
     encode::NodeFacts,
-    enrich::{self, Directory, Inventory, InventoryError, Reports, WatchedFile},
+    enrich::{
+        self, ContainerMode, Containers, Directory, Inventory, InventoryError, Reports, WatchedFile,
+    },
     exchange,
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
@@ -43,6 +45,8 @@ pub struct Config {
     /// Who is behind which address, by a Kubernetes API server.
     #[cfg(feature = "kubernetes")]
     pub kubernetes: kubernetes::Settings,
+    /// Whether to look for containers and units on this host.
+    pub containers: ContainerMode,
     /// Where events come from.
     pub source: SourceOptions,
     /// Which requests and responses become flows.
@@ -128,6 +132,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         &namespaces,
     )?;
 
+    let looks_for_containers = config
+        .containers
+        .is_on(&config.source.spec, !providers.is_empty());
+    let containers = looks_for_containers
+        .then(|| Containers::start(Arc::clone(&directory), Arc::clone(&running.devices)))
+        .transpose()
+        .map_err(AgentError::Thread)?;
+
     let closing = CancellationToken::new();
     if let Some(file) = inventory_file {
         let config = config.clone();
@@ -180,6 +192,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     // look for the end ten times a second.
     drop(tokio::task::spawn_blocking(move || drop(running)).await);
     closing.cancel();
+    drop(containers);
     let served = match served {
         Some(served) => served,
         None => server.await,

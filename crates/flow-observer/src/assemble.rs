@@ -21,7 +21,7 @@ use probe_events::{DropDetail, EventHeader};
 use crate::{
     counters::Counters,
     decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
-    enrich::{Directory, NameTable, Snapshot},
+    enrich::{Directory, HostUnits, NameTable, Snapshot},
     exchange::{self, Exchanges},
     record::{
         Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
@@ -48,6 +48,7 @@ pub struct Assembler {
     tcp_troubles: TcpTroubles,
     cilium: Cilium,
     exchanges: Exchanges,
+    units: HostUnits,
     /// Size of the batch before.
     collected: usize,
 }
@@ -88,6 +89,7 @@ impl Assembler {
             scratch: payload::Scratch::default(),
             tcp_troubles: TcpTroubles::default(),
             cilium: Cilium::default(),
+            units: HostUnits::default(),
             collected: 0,
         }
     }

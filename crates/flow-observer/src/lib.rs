@@ -12,6 +12,8 @@
 
 pub mod agent;
 pub mod assemble;
+mod bounded;
+pub mod cgroup;
 pub mod counters;
 pub mod decode;
 mod encode;

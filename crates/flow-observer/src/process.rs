@@ -1,6 +1,10 @@
 //! Processes of this node, as far as flows tell of them.
 
+use std::sync::Arc;
+
 use probe_events::ProcessInfo;
+
+use crate::cgroup::Owner;
 
 /// Who is behind a socket, as it was when it bound or connected that socket.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -11,6 +15,8 @@ pub struct Process {
     pub name: Box<str>,
     /// The inode number of its cgroup v2 directory.
     pub cgroup_id: u64,
+    /// Whose that cgroup is; `None` when nobody's, or not known.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl From<&ProcessInfo> for Process {
@@ -22,6 +28,7 @@ impl From<&ProcessInfo> for Process {
             // Any bytes can be a name.
             name: String::from_utf8_lossy(name).into(),
             cgroup_id: info.cgroup_id,
+            owner: None,
         }
     }
 }

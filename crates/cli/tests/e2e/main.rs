@@ -8,6 +8,7 @@ mod demo;
 mod drops;
 mod errors;
 mod exact;
+mod hosts;
 mod kubernetes;
 mod left;
 mod observed;
@@ -41,6 +42,7 @@ fn main() -> Result<ExitCode> {
         requests::RULES,
         demo::RULES,
         privileges::RULES,
+        hosts::RULES,
     ];
     let all = [
         (in_clusters.concat(), cluster),

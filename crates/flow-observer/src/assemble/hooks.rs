@@ -49,6 +49,7 @@ impl Assembler {
         } else {
             self.receiver(&flow.packet)
         };
+        self.units.name(flow);
     }
 
     /// Who waits for a packet that comes from elsewhere: it belongs to no socket yet.

@@ -8,7 +8,11 @@ use flow_api::{
 use prost::Message as _;
 
 use super::timestamp;
-use crate::record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic};
+use crate::{
+    cgroup::Owner,
+    process::Process,
+    record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic},
+};
 
 /// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
 pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
@@ -32,6 +36,8 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
             pid: process.pid,
             name: process.name.to_string(),
             cgroup_id: process.cgroup_id,
+            unit: owner(process, |owner| owner.unit.as_deref()),
+            container: owner(process, |owner| Some(&*owner.container.as_ref()?.id)),
         }),
         drop: match &record.observation {
             Observation::Drop(Dropped {
@@ -75,6 +81,12 @@ fn names(party: &Party) -> Vec<palomar::NameDetail> {
         told: (name.told_ns != 0).then(|| timestamp(name.told_ns)),
     };
     names.map(detail).collect()
+}
+
+/// What is known of the owner of a process's cgroup; empty when it is not.
+fn owner(process: &Process, what: impl Fn(&Owner) -> Option<&str>) -> String {
+    let owner = process.owner.as_deref();
+    owner.and_then(what).unwrap_or_default().to_owned()
 }
 
 /// Absent where nobody counts: a packet that was seen counts at least itself.

@@ -6,6 +6,7 @@
 
 mod cilium;
 mod claims;
+mod containers;
 mod describe;
 mod directory;
 pub mod facts;
@@ -28,8 +29,11 @@ mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub(crate) use cilium::{CiliumEndpoints, End, Told};
+pub use containers::ContainerMode;
+pub(crate) use containers::Containers;
 pub use directory::Directory;
 pub use inventory::{Inventory, InventoryError};
 pub use labels::{LabelFilter, LabelFilterError};
@@ -38,3 +42,4 @@ pub use provider::{ProviderState, ProviderStatus, Reports};
 pub(crate) use reload::WatchedFile;
 pub use settings::{DualStack, Settings};
 pub use snapshot::{Known, Snapshot};
+pub(crate) use units::HostUnits;

@@ -5,10 +5,11 @@ use std::{
     mem::MaybeUninit,
     net::{TcpStream, UdpSocket},
     os::{fd::AsRawFd, unix::fs::MetadataExt as _},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
-use flow_observer::process::Process;
+use flow_observer::{cgroup::Owner, process::Process};
 use nix::libc;
 use testbed::Pod;
 
@@ -92,5 +93,6 @@ pub(crate) fn this_process() -> Result<Process> {
         pid: std::process::id(),
         name: name.trim_end().into(),
         cgroup_id: fs::metadata(format!("{root}{group}"))?.ino(),
+        owner: Owner::of_path(group).map(Arc::new),
     })
 }

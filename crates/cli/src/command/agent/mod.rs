@@ -12,6 +12,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::Context as _;
 use flow_observer::{
     agent::{self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY},
+    enrich::ContainerMode,
     source::{SourceOptions, SourceSpec},
 };
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,11 @@ pub(crate) struct Args {
     /// YAML file that tells who is behind which address
     #[arg(long, value_name = "FILE")]
     inventory: Option<PathBuf>,
+
+    /// Name the containers and units of this host that have a network of their own, by their
+    /// cgroups: `auto` does so where the probes are the source and nobody else names workloads
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Containers::Auto)]
+    containers: Containers,
 
     /// Where events come from: `probes` (this kernel; needs root), `cilium[:SOCKET]` (the monitor
     /// socket of Cilium's agent), `cilium-map:PATH` (its event map), `pcap:FILE` (a capture),
@@ -85,6 +91,23 @@ pub(crate) struct Args {
     probes: probes::Args,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Containers {
+    Auto,
+    On,
+    Off,
+}
+
+impl From<Containers> for ContainerMode {
+    fn from(containers: Containers) -> Self {
+        match containers {
+            Containers::Auto => Self::Auto,
+            Containers::On => Self::On,
+            Containers::Off => Self::Off,
+        }
+    }
+}
+
 /// Runs until `shutdown`.
 pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let node_name = match args.node_name.filter(|name| !name.is_empty()) {
@@ -97,6 +120,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         inventory: args.inventory,
         enrich: args.identities.settings()?,
         kubernetes: args.kubernetes.settings(),
+        containers: args.containers.into(),
         source: SourceOptions {
             spec: args.source,
             realtime: args.realtime,

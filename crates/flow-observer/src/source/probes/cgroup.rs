@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    path::PathBuf,
 };
 
 use nix::libc;
@@ -46,14 +47,19 @@ impl Place {
 
 /// Opens the root of cgroup v2, wherever it is mounted.
 pub(super) fn open_root() -> io::Result<File> {
+    File::open(mounted_at()?)
+}
+
+/// Where cgroup v2 is mounted.
+pub(super) fn mounted_at() -> io::Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let Some(path) = mount_point(&mounts) else {
-        return Err(io::Error::new(
+    match mount_point(&mounts) {
+        Some(path) => Ok(path.into()),
+        None => Err(io::Error::new(
             io::ErrorKind::NotFound,
             "cgroup2 is not mounted anywhere: mount it on /sys/fs/cgroup",
-        ));
-    };
-    File::open(path)
+        )),
+    }
 }
 
 /// Where a file system of type `cgroup2` is mounted: `device path type options 0 0`.

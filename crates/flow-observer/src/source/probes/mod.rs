@@ -23,6 +23,7 @@ mod memory;
 mod names;
 mod namespaces;
 mod netlink;
+mod owners;
 mod ownership;
 mod privilege;
 mod processes;

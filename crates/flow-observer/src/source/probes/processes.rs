@@ -8,6 +8,7 @@ use std::{
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use probe_events::{BoundPort, COMM_BYTES, ProcessInfo};
 
+use super::owners::Owners;
 use crate::{process::Process, recent::Recent};
 
 /// Answers that are remembered, half of them: connections that are busy at the same time.
@@ -28,6 +29,7 @@ pub struct ProcessTable {
     sockets: BpfHashMap<MapData, u64, ProcessBytes>,
     listeners: BpfHashMap<MapData, PortBytes, ProcessBytes>,
     known: Recent<Asked, Answer>,
+    owners: Owners,
 }
 
 /// What was asked for.
@@ -51,6 +53,7 @@ impl ProcessTable {
             sockets,
             listeners,
             known: Recent::with_generation(GENERATION),
+            owners: Owners::new(),
         }
     }
 
@@ -90,7 +93,11 @@ impl ProcessTable {
             Asked::Socket(cookie) => self.sockets.get(&cookie, 0),
             Asked::Listener(port) => self.listeners.get(&port, 0),
         };
-        let process = found.ok().map(|bytes| Arc::new(process(&bytes)));
+        let process = found.ok().map(|bytes| {
+            let mut process = process(&bytes);
+            process.owner = self.owners.of(process.cgroup_id, process.pid);
+            Arc::new(process)
+        });
         let answer = Answer {
             process: process.clone(),
             at: now,
@@ -153,6 +160,7 @@ mod tests {
             pid: 77,
             name: "curl".into(),
             cgroup_id: 5,
+            owner: None,
         };
         assert_eq!(process(&bytes), expected);
 

@@ -1,0 +1,239 @@
+//! One look at the processes of this host.
+//!
+//! A host has thousands of processes, and few are new at each look. Of those that were seen before
+//! only the names are read again, and a fifteenth of them at a time is looked at anew: processes
+//! move between cgroups and namespaces, mostly when they are young.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    net::IpAddr,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{addresses, state};
+use crate::{
+    bounded,
+    cgroup::Owner,
+    enrich::facts::{EndpointFact, Fact, Key},
+    record::Workload,
+};
+
+/// Processes that are looked at; a large host has some ten thousand.
+const MAX_PROCESSES: usize = 262_144;
+/// Network namespaces that become endpoints: identifiers of local endpoints have 16 bits.
+const MAX_NAMESPACES: usize = 16_384;
+/// `/proc/PID/cgroup` has a line for each hierarchy.
+const MAX_LINES: u64 = 64 << 10;
+/// A process is young for so many looks.
+const YOUNG: u32 = 4;
+/// After so many looks everything was looked at again.
+const REVIEW: u32 = 15;
+
+/// What earlier looks found.
+pub(super) struct Scanner {
+    /// Where everything is below; `/` but in tests.
+    root: PathBuf,
+    processes: HashMap<u32, Seen>,
+    namespaces: HashMap<u64, Network>,
+    looks: u32,
+}
+
+/// A process.
+struct Seen {
+    /// The inode number of its network namespace.
+    network: u64,
+    /// Whose its cgroup is. Not asked where the network is the host's.
+    owner: Option<Arc<Owner>>,
+    looks: u32,
+}
+
+/// A network namespace with somebody in it.
+struct Network {
+    owner: Arc<Owner>,
+    told: state::Told,
+    ips: Vec<IpAddr>,
+    looks: u32,
+}
+
+impl Scanner {
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            processes: HashMap::new(),
+            namespaces: HashMap::new(),
+            looks: 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.namespaces.is_empty() && self.processes.len() <= 1
+    }
+
+    /// Everybody who has a network, and an address in it.
+    pub(super) fn scan(&mut self) -> BTreeMap<Key, Fact> {
+        self.looks = self.looks.wrapping_add(1);
+        self.look_at_processes();
+        let owners = self.owners();
+        self.namespaces
+            .retain(|network, _| owners.contains_key(network));
+        let mut facts = BTreeMap::new();
+        for (&network, (pid, owner)) in &owners {
+            let known = self.network(network, *pid, owner);
+            if !known.ips.is_empty() {
+                let key = format!("netns/{network}").into();
+                facts.insert(key, Fact::Endpoint(endpoint(known)));
+            }
+        }
+        facts
+    }
+
+    fn look_at_processes(&mut self) {
+        let proc = self.root.join("proc");
+        let hosts: HashSet<u64> = ["1", "self"]
+            .iter()
+            .filter_map(|who| network_of(&proc.join(who)))
+            .collect();
+        let mut processes = HashMap::with_capacity(self.processes.len());
+        let pids = fs::read_dir(&proc)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        for pid in pids.take(MAX_PROCESSES) {
+            let before = self.processes.remove(&pid);
+            let is_settled = before.as_ref().is_some_and(|seen| seen.looks >= YOUNG)
+                && !(pid.wrapping_add(self.looks)).is_multiple_of(REVIEW);
+            let seen = match before {
+                Some(seen) if is_settled => seen,
+                before => {
+                    let looks = before.map_or(0, |seen| seen.looks);
+                    // It may end at any time.
+                    let Some(network) = network_of(&proc.join(pid.to_string())) else {
+                        continue;
+                    };
+                    Seen {
+                        network,
+                        owner: (!hosts.contains(&network))
+                            .then(|| owner_of(&proc.join(pid.to_string())))
+                            .flatten(),
+                        looks: looks.saturating_add(1),
+                    }
+                }
+            };
+            processes.insert(pid, seen);
+        }
+        self.processes = processes;
+    }
+
+    /// Who a network belongs to: the oldest container in it, else the oldest unit. Kubernetes'
+    /// pods begin with a container that holds the network for the others.
+    fn owners(&self) -> BTreeMap<u64, (u32, Arc<Owner>)> {
+        let mut owners: BTreeMap<u64, (u32, Arc<Owner>)> = BTreeMap::new();
+        for (&pid, seen) in &self.processes {
+            let Some(owner) = &seen.owner else { continue };
+            let rank = |pid: u32, owner: &Owner| (owner.container.is_none(), pid);
+            let is_better = owners
+                .get(&seen.network)
+                .is_none_or(|(best, of)| rank(pid, owner) < rank(*best, of));
+            if is_better && (owners.len() < MAX_NAMESPACES || owners.contains_key(&seen.network)) {
+                owners.insert(seen.network, (pid, Arc::clone(owner)));
+            }
+        }
+        owners
+    }
+
+    /// A network as it is now. A new one is still being set up, and looked into each time.
+    fn network(&mut self, network: u64, pid: u32, owner: &Arc<Owner>) -> &Network {
+        let new = || Network {
+            owner: Arc::clone(owner),
+            told: state::Told::default(),
+            ips: Vec::new(),
+            looks: 0,
+        };
+        let known = self.namespaces.entry(network).or_insert_with(new);
+        if known.owner != *owner {
+            *known = new();
+        }
+        let is_due = (network as u32)
+            .wrapping_add(self.looks)
+            .is_multiple_of(YOUNG);
+        if known.looks < YOUNG || is_due {
+            known.looks = known.looks.saturating_add(1);
+            known.ips = addresses::of(&self.root.join("proc").join(pid.to_string()));
+            if let Some(container) = &owner.container {
+                known.told = state::of(&self.root, container);
+            }
+        }
+        known
+    }
+}
+
+/// The inode number of the network namespace of a process's folder.
+fn network_of(process: &Path) -> Option<u64> {
+    Some(fs::metadata(process.join("ns/net")).ok()?.ino())
+}
+
+/// Whose a process is, of those that have names of their own: what a person starts in a terminal is
+/// no unit that anybody knows.
+fn owner_of(process: &Path) -> Option<Arc<Owner>> {
+    let lines = bounded::read_text(&process.join("cgroup"), MAX_LINES)?;
+    // `number:controllers:path`. The hierarchies of a host tell the same, where they tell anything.
+    let owners = lines
+        .lines()
+        .filter_map(|line| Owner::of_path(line.splitn(3, ':').nth(2)?));
+    let is_session = |unit: &str| unit.starts_with("session-") || unit == "init.scope";
+    owners
+        .filter(|owner| {
+            owner.container.is_some() || owner.unit.as_deref().is_some_and(|it| !is_session(it))
+        })
+        .min_by_key(|owner| owner.container.is_none())
+        .map(Arc::new)
+}
+
+fn endpoint(network: &Network) -> EndpointFact {
+    let Network {
+        owner, told, ips, ..
+    } = network;
+    let mut labels = Vec::new();
+    let mut label = |key: &str, value: &str| {
+        if !value.is_empty() {
+            labels.push(format!("{key}={value}"));
+        }
+    };
+    let workload = match &owner.container {
+        Some(container) => {
+            label("container:id", &container.id);
+            label("container:runtime", container.runtime);
+            label("container:name", &told.name);
+            label("container:image", &told.image);
+            let name = [told.name.as_str(), container.short()];
+            ("Container", first(name))
+        }
+        None => ("Unit", owner.unit.as_deref().unwrap_or_default()),
+    };
+    label("systemd:unit", owner.unit.as_deref().unwrap_or_default());
+    let (kind, name) = workload;
+    EndpointFact {
+        ips: ips.clone(),
+        namespace: told.namespace.clone(),
+        pod: first([told.pod.as_str(), name]).to_owned(),
+        labels,
+        workload: Some(Workload {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        }),
+        ..EndpointFact::default()
+    }
+}
+
+/// The first that is something.
+fn first<const N: usize>(names: [&str; N]) -> &str {
+    names
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or_default()
+}
