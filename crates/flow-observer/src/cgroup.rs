@@ -154,8 +154,8 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_unit(name: &str) -> bool {
-    let has_kind = |kind: &&str| name.len() > kind.len() && name.ends_with(*kind);
-    UNITS.iter().any(|kind| has_kind(kind)) && is_name(name)
+    let has_kind = |kind: &&str| name.strip_suffix(*kind).is_some_and(|it| !it.is_empty());
+    UNITS.iter().any(has_kind) && is_name(name)
 }
 
 /// What the service manager does to letters that it uses itself: `\x2d` is a hyphen.

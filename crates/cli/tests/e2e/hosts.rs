@@ -51,7 +51,7 @@ fn container() -> Result<()> {
     let agent = Agent::start(&cluster, "")?;
     let flow = wait::until("a flow of the container", WITHIN, || {
         exchange::udp(web, cart, Family::V4, PORT, 1)?;
-        Ok(agent.flows(&["--from-pod", "0123456789ab"])?.pop())
+        Ok(agent.flows(&["--from-workload", "0123456789ab"])?.pop())
     })?;
     let source = flow.source.context("no source")?;
     for label in [
@@ -61,9 +61,10 @@ fn container() -> Result<()> {
         ensure!(source.labels.contains(&label), "{:?}", source.labels);
     }
     ensure!(workload(&source) == "Container 0123456789ab", "{source:?}");
+    ensure!(source.pod_name == "0123456789ab", "{source:?}");
     let flows = agent.flows(&["--label", "container:runtime=docker"])?;
     ensure!(!flows.is_empty(), "no flow by the label");
-    let others = agent.flows(&["--to-pod", "0123456789ab"])?;
+    let others = agent.flows(&["--to-workload", "0123456789ab"])?;
     ensure!(others.iter().all(|flow| is_to(flow, web)), "{others:?}");
     Ok(())
 }
