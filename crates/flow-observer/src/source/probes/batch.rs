@@ -13,8 +13,9 @@ use probe_events::{FlowKey, FlowState};
 
 /// `BPF_MAP_LOOKUP_BATCH` (include/uapi/linux/bpf.h, Linux 5.6).
 const LOOKUP_BATCH: libc::c_int = 24;
-/// Entries per call. A bucket of the map must fit whole; they hold a few entries each.
-const BATCH: usize = 4096;
+/// Entries per call, for which memory is kept: 200 KiB. A bucket of the map must fit whole; they hold
+/// a few entries each.
+const BATCH: usize = 1024;
 
 /// The part of `union bpf_attr` that belongs to the call.
 #[repr(C)]

@@ -1,7 +1,8 @@
-//! Memory that starting took and running does not.
+//! Memory that was needed once.
 
 /// Gives back what was freed. Reading the kernel's own types takes some forty megabytes for a
-/// moment, which the allocator would keep for an agent that never needs as much again.
+/// moment, and the names of its functions several, which the allocator would keep for an agent that
+/// never needs as much again.
 #[expect(
     unsafe_code,
     reason = "no library wraps this function of the allocator"

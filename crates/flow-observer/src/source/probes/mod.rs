@@ -180,10 +180,15 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
     };
     drops.load("kfree_skb", &kernel_types).map_err(failed)?;
 
+    let hooks = hooks::start(config, &types, &kernel_types);
+    // Before there are more threads: what one of them freed may become a part of what is large here,
+    // in that thread's share of memory, whose end cannot be given back.
+    drop((types, kernel_types));
+    memory::give_back();
+
     let statistics = Arc::new(ProbeStatistics::default());
     // Devices and namespaces first, so that the first drop finds its namespace known.
     let attacher = Attacher::start(ebpf, config, attacher_maps, Arc::clone(&statistics))?;
-    let hooks = hooks::start(config, &types, &kernel_types);
     let reader = Reader::new(
         reader_maps,
         hooks.rings,
@@ -191,8 +196,6 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
         Arc::clone(&reasons),
         Arc::clone(&statistics),
     );
-    drop((types, kernel_types));
-    memory::give_back();
     let names = KernelNames::new(reasons, attacher.namespaces(), hooks.processes);
     Ok(Probes {
         reader,

@@ -16,7 +16,7 @@ pub struct KernelNames {
     reasons: Arc<DropReasons>,
     /// Names that were asked for: as many as the kernel has reasons.
     known: HashMap<u32, Arc<str>>,
-    /// Read at the first drop: some seven megabytes that an agent without drops does not need.
+    /// Read at the first drop: some megabytes that an agent without drops does not need.
     symbols: Option<KernelSymbols>,
     functions: HashMap<u64, Option<Arc<str>>>,
     namespaces: Arc<Namespaces>,

@@ -1,6 +1,16 @@
 //! Which kernel function an address lies in.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    sync::Arc,
+};
+
+use super::memory;
+
+/// What the names of the gaps before functions begin with, which some kernels list beside them.
+/// There is nothing to run in a gap, and the names are as many as those of functions.
+const GAP: &str = "__pfx_";
 
 /// The kernel's functions by address, read from `/proc/kallsyms`.
 ///
@@ -14,31 +24,33 @@ pub(super) struct KernelSymbols {
 impl KernelSymbols {
     /// Reads the running kernel's symbols.
     pub(super) fn of_running_kernel() -> Self {
-        Self::parse(&fs::read_to_string("/proc/kallsyms").unwrap_or_default())
+        let symbols = File::open("/proc/kallsyms")
+            .and_then(|file| Self::read(BufReader::new(file)))
+            // A file that cannot be read names nothing.
+            .unwrap_or_else(|_| Self {
+                functions: Vec::new(),
+                names: String::new(),
+            });
+        memory::give_back();
+        symbols
     }
 
-    /// Reads lines of `address type name [module]`.
-    fn parse(text: &str) -> Self {
+    /// Reads lines of `address type name [module]`, one at a time: the file is several megabytes.
+    fn read(mut lines: impl BufRead) -> io::Result<Self> {
         let mut functions = Vec::new();
         let mut names = String::new();
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(kind), Some(name)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let Ok(address) = u64::from_str_radix(address, 16) else {
-                continue;
-            };
-            if address != 0 && matches!(kind, "t" | "T" | "w" | "W") {
+        let mut line = String::new();
+        while lines.read_line(&mut line)? > 0 {
+            if let Some((address, name)) = function(&line) {
                 functions.push((address, names.len() as u32, name.len() as u32));
                 names.push_str(name);
             }
+            line.clear();
         }
         functions.sort_unstable();
+        functions.shrink_to_fit();
         names.shrink_to_fit();
-        Self { functions, names }
+        Ok(Self { functions, names })
     }
 
     /// The function that holds this address.
@@ -53,16 +65,29 @@ impl KernelSymbols {
     }
 }
 
+/// Address and name, if the line is about a function whose address is shown.
+fn function(line: &str) -> Option<(u64, &str)> {
+    let mut words = line.split_ascii_whitespace();
+    let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
+    let address = u64::from_str_radix(address, 16).ok()?;
+    let is_function = matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with(GAP);
+    (address != 0 && is_function).then_some((address, name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str =
-        "ffff0000 T first\nffff0100 t second\nffff0080 d data\nffff0200 T third [m]\n";
+    const TEXT: &str = "ffff0000 T first\nffff00f0 t __pfx_second\nffff0100 t second\nffff0080 d data\n\
+         ffff0200 T third [m]\n";
+
+    fn symbols(text: &str) -> KernelSymbols {
+        KernelSymbols::read(text.as_bytes()).unwrap()
+    }
 
     #[test]
     fn an_address_belongs_to_the_function_that_starts_before_it() {
-        let symbols = KernelSymbols::parse(TEXT);
+        let symbols = symbols(TEXT);
         assert_eq!(symbols.function_at(0xffff_00ff).as_deref(), Some("first"));
         assert_eq!(symbols.function_at(0xffff_0100).as_deref(), Some("second"));
         assert_eq!(symbols.function_at(0xffff_0fff).as_deref(), Some("third"));
@@ -70,11 +95,8 @@ mod tests {
 
     #[test]
     fn hidden_addresses_and_addresses_before_the_first_find_nothing() {
-        assert_eq!(KernelSymbols::parse(TEXT).function_at(0x10), None);
-        assert_eq!(
-            KernelSymbols::parse("0000 T hidden\n").function_at(0x10),
-            None
-        );
-        assert_eq!(KernelSymbols::parse("garbage").function_at(u64::MAX), None);
+        assert_eq!(symbols(TEXT).function_at(0x10), None);
+        assert_eq!(symbols("0000 T hidden\n").function_at(0x10), None);
+        assert_eq!(symbols("garbage").function_at(u64::MAX), None);
     }
 }
