@@ -6,6 +6,7 @@
 mod application;
 mod cilium;
 mod hooks;
+mod services;
 
 use std::{
     sync::Arc,
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 use cilium::Cilium;
 use flow_api::flow::{Flow, TrafficDirection};
 use probe_events::{DropDetail, EventHeader};
+use services::SocketTranslations;
 
 use crate::{
     counters::Counters,
@@ -49,6 +51,7 @@ pub struct Assembler {
     cilium: Cilium,
     exchanges: Exchanges,
     units: HostUnits,
+    sockets: SocketTranslations,
     /// Size of the batch before.
     collected: usize,
 }
@@ -90,6 +93,7 @@ impl Assembler {
             tcp_troubles: TcpTroubles::default(),
             cilium: Cilium::default(),
             units: HostUnits::default(),
+            sockets: SocketTranslations::default(),
             collected: 0,
         }
     }
@@ -117,6 +121,7 @@ impl Assembler {
         limit: usize,
     ) -> Result<(Vec<Event>, Progress), SourceError> {
         let offset_ns = source.wall_clock_offset_ns();
+        self.facts.refresh();
         let mut surroundings = None;
         // Growing from nothing would copy each event several times. Batches follow each other in
         // size: full ones when there is much to read, small ones when there is not.
@@ -162,6 +167,7 @@ impl Assembler {
             return;
         };
         self.add_hooks(flow);
+        self.add_services(flow, around);
         let payload = Payload::of(bytes, &packet);
         self.hear(events.len() - 1, payload, around, events);
     }
@@ -311,6 +317,7 @@ impl Assembler {
             index,
             name: Arc::clone(name),
         });
+        self.add_services(flow, around);
         let payload = Payload::of(captured.bytes, &dissected);
         self.hear(events.len() - 1, payload, around, events);
     }
@@ -346,6 +353,7 @@ impl Assembler {
             socket_cookie: 0,
             counts: Counts::default(),
             process: None,
+            translation: None,
             rare: None,
         }));
         let Event::Flow(flow) = event else {

@@ -34,6 +34,7 @@ mod running;
 mod serve;
 pub mod source;
 mod tcp_troubles;
+pub mod translation;
 mod uuid;
 mod view;
 

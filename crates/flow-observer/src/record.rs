@@ -12,7 +12,7 @@ use flow_api::flow;
 use flow_filter::TcpFlags;
 use probe_events::{TracePoint, TraceReason};
 
-use crate::{decode::payload::ApplicationSummary, process::Process};
+use crate::{decode::payload::ApplicationSummary, process::Process, translation::Translation};
 
 /// One observed packet, or what is left to say of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub struct FlowRecord {
     pub counts: Counts,
     /// Who on this node is behind the connection.
     pub process: Option<Arc<Process>>,
+    /// What became of the addresses on the way of the connection.
+    pub translation: Option<Arc<Translation>>,
     /// What few flows have; on its own so that the others stay small.
     pub rare: Option<Box<Rare>>,
 }

@@ -1,6 +1,6 @@
 //! How filters look at the observer's events.
 
-use std::{cell::OnceCell, net::IpAddr, sync::Arc};
+use std::{cell::OnceCell, sync::Arc};
 
 use flow_filter::{
     EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol,
@@ -40,12 +40,6 @@ impl RecordView<'_> {
             Side::Source => &self.flow.source,
             Side::Destination => &self.flow.destination,
         }
-    }
-
-    fn original_source(&self) -> Option<IpAddr> {
-        let rare = self.flow.rare.as_ref()?;
-        rare.original_source
-            .filter(|original| self.flow.packet.ip.is_some_and(|ip| ip.source != *original))
     }
 }
 
@@ -92,13 +86,13 @@ impl FlowView for RecordView<'_> {
     fn ip(&self, side: Side) -> Option<IpView<'_>> {
         let ip = self.flow.packet.ip?;
         Some(IpView::Address(match side {
-            Side::Source => self.original_source().unwrap_or(ip.source),
+            Side::Source => self.flow.original_source().unwrap_or(ip.source),
             Side::Destination => ip.destination,
         }))
     }
 
     fn source_ip_translated(&self) -> Option<IpView<'_>> {
-        let translated = self.original_source().and(self.flow.packet.ip)?.source;
+        let translated = self.flow.original_source().and(self.flow.packet.ip)?.source;
         Some(IpView::Address(translated))
     }
 

@@ -72,6 +72,7 @@ impl Assembler {
             }
         };
         if let Some(flow) = flow {
+            self.add_services(flow, around);
             self.put_names(flow, around);
         }
     }

@@ -25,7 +25,8 @@ impl Assembler {
     pub(super) fn hook(&mut self, bytes: &[u8], around: &Surroundings, events: &mut Vec<Event>) {
         match decode::decode_hook(bytes) {
             Ok(Hook::Socket(event)) => {
-                if self.socket_flow(&event, around, events).is_some() {
+                if let Some(flow) = self.socket_flow(&event, around, events) {
+                    self.add_services(flow, around);
                     self.hear(events.len() - 1, Payload::default(), around, events);
                 }
             }

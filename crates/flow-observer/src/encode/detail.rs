@@ -12,6 +12,7 @@ use crate::{
     cgroup::Owner,
     process::Process,
     record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic},
+    translation::Ends,
 };
 
 /// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
@@ -70,6 +71,22 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
             }),
         source_names: names(&record.source),
         destination_names: names(&record.destination),
+        translation: record
+            .translation
+            .as_ref()
+            .map(|translation| palomar::Translation {
+                original: Some(ends(&translation.original)),
+                translated: Some(ends(&translation.translated)),
+            }),
+    }
+}
+
+fn ends(ends: &Ends) -> palomar::Ends {
+    palomar::Ends {
+        source_ip: ends.source.ip.to_string(),
+        source_port: ends.source.port.into(),
+        destination_ip: ends.destination.ip.to_string(),
+        destination_port: ends.destination.port.into(),
     }
 }
 

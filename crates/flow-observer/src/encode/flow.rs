@@ -156,14 +156,8 @@ fn ip(ip: Ip) -> flow::Ip {
 /// whether the packet was encrypted on its way.
 fn translated_ip(addresses: Ip, record: &FlowRecord) -> flow::Ip {
     let packet = ip(addresses);
-    let original = record
-        .rare
-        .as_ref()
-        .and_then(|rare| rare.original_source)
-        .map(|original| original.to_string())
-        .filter(|original| *original != packet.source);
-    let (source, source_xlated) = match original {
-        Some(original) => (original, packet.source),
+    let (source, source_xlated) = match record.original_source() {
+        Some(original) => (original.to_string(), packet.source),
         None => (packet.source, String::new()),
     };
     flow::Ip {

@@ -8,7 +8,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use flow_api::flow::Flow;
 use foldhash::HashMap;
 
-use crate::{counters::StageCount, decode::Start, process::Process};
+use crate::{
+    counters::StageCount,
+    decode::Start,
+    process::Process,
+    translation::{Ends, Translation},
+};
 
 pub mod cilium;
 mod input;
@@ -146,6 +151,31 @@ pub trait HostFacts: Send {
     ) -> Option<Arc<Process>> {
         None
     }
+
+    /// The connection of a packet with these ends, if the host translates it.
+    fn translation(
+        &mut self,
+        _protocol: u8,
+        _ends: &Ends,
+        _moment: Moment,
+    ) -> Option<Arc<Translation>> {
+        None
+    }
+
+    /// Takes note of what happened. Called before each batch, and at least ten times a second.
+    fn refresh(&mut self) {}
+}
+
+/// When in the life of its connection a packet was seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// It opens the connection, and whoever translates has done so: it is worth a look whether that
+    /// was told in the meantime.
+    First,
+    /// It does not, or was not translated yet.
+    Later,
+    /// The connection may have ended.
+    Over,
 }
 
 /// A network namespace of this node.

@@ -66,6 +66,7 @@ fn flow(second: i64) -> Event {
         socket_cookie: 0,
         counts: Counts::default(),
         process: None,
+        translation: None,
         rare: None,
     })
 }

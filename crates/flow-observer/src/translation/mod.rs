@@ -1,0 +1,166 @@
+//! Connections whose addresses somebody replaces on their way: a service's by one of its backends',
+//! a pod's by its node's.
+
+mod table;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub(crate) use table::Translations;
+
+use crate::record::{FlowRecord, Observation, PacketHeaders, Transport};
+
+/// Number of the IP protocol.
+pub(crate) const TCP: u8 = 6;
+/// Number of the IP protocol.
+pub(crate) const UDP: u8 = 17;
+/// Number of the IP protocol.
+pub(crate) const SCTP: u8 = 132;
+
+/// A port at an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct End {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for End {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            ip: address.ip(),
+            port: address.port(),
+        }
+    }
+}
+
+/// Where a packet comes from and where it goes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Ends {
+    /// Sender.
+    pub source: End,
+    /// Receiver.
+    pub destination: End,
+}
+
+impl Ends {
+    /// The ends of a packet, with the number of its protocol; `None` for protocols without ports.
+    pub(crate) fn of(packet: &PacketHeaders) -> Option<(u8, Self)> {
+        let ip = packet.ip?;
+        let (protocol, source, destination) = match packet.transport? {
+            Transport::Tcp {
+                source_port,
+                destination_port,
+                ..
+            } => (TCP, source_port, destination_port),
+            Transport::Udp {
+                source_port,
+                destination_port,
+            } => (UDP, source_port, destination_port),
+            Transport::Sctp {
+                source_port,
+                destination_port,
+            } => (SCTP, source_port, destination_port),
+            _ => return None,
+        };
+        let ends = Self {
+            source: End {
+                ip: ip.source,
+                port: source,
+            },
+            destination: End {
+                ip: ip.destination,
+                port: destination,
+            },
+        };
+        Some((protocol, ends))
+    }
+
+    /// The ends of an answer.
+    pub(crate) fn reversed(self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+        }
+    }
+}
+
+/// A connection, and what became of its addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Translation {
+    /// Number of the IP protocol.
+    pub protocol: u8,
+    /// As whoever opened the connection has them.
+    pub original: Ends,
+    /// As whoever answers has them; opener first, too.
+    pub translated: Ends,
+    /// The socket at which the address is replaced; 0 where it is replaced in packets.
+    pub socket_cookie: u64,
+}
+
+/// Where on the way of a translated connection a packet is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// Behind the translation, seen from whoever opened the connection.
+    pub(crate) is_translated: bool,
+    /// On its way back to whoever opened the connection.
+    pub(crate) is_reply: bool,
+}
+
+impl Translation {
+    /// Where a packet with these ends is; `None` when it is of another connection.
+    pub(crate) fn place(&self, ends: &Ends) -> Option<Place> {
+        let back = ends.reversed();
+        [
+            (&self.translated, true, ends, false),
+            (&self.translated, true, &back, true),
+            (&self.original, false, ends, false),
+            (&self.original, false, &back, true),
+        ]
+        .into_iter()
+        .find(|(own, _, seen, _)| own == seen)
+        .map(|(_, is_translated, _, is_reply)| Place {
+            is_translated,
+            is_reply,
+        })
+    }
+}
+
+/// Both ends of a connection, the smaller first: the same for both directions.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Connection {
+    protocol: u8,
+    ends: [End; 2],
+}
+
+impl Connection {
+    pub(crate) fn between(protocol: u8, ends: &Ends) -> Self {
+        let mut ends = [ends.source, ends.destination];
+        ends.sort_unstable();
+        Self { protocol, ends }
+    }
+}
+
+impl FlowRecord {
+    /// Who sent the packet, where its own source is somebody who masquerades it. Only of packets
+    /// that passed: as in Hubble, drops have what the packet has.
+    pub(crate) fn original_source(&self) -> Option<IpAddr> {
+        let source = self.packet.ip?.source;
+        let told = self.rare.as_ref().and_then(|rare| rare.original_source);
+        let original = told.or_else(|| self.masqueraded())?;
+        (original != source).then_some(original)
+    }
+
+    fn masqueraded(&self) -> Option<IpAddr> {
+        let translation = self.translation.as_ref()?;
+        if !matches!(
+            self.observation,
+            Observation::Trace { .. } | Observation::Closing { .. }
+        ) {
+            return None;
+        }
+        let (_, ends) = Ends::of(&self.packet)?;
+        let place = translation.place(&ends)?;
+        (place.is_translated && !place.is_reply).then_some(translation.original.source.ip)
+    }
+}
