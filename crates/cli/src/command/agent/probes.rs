@@ -116,6 +116,8 @@ enum Part {
     Translations,
     /// Retransmissions and resets
     Tcp,
+    /// Services that are translated in packets, as the host's connection tracking tells
+    Conntrack,
 }
 
 impl Args {
@@ -131,6 +133,7 @@ impl Args {
             sockets: with(Part::Processes),
             translations: with(Part::Processes) && with(Part::Translations),
             tcp: with(Part::Tcp),
+            conntrack: with(Part::Conntrack),
             watch_loopback: self.watch_loopback,
             force_clsact: self.force_clsact,
         }

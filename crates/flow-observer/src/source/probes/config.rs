@@ -28,6 +28,8 @@ pub struct ProbeConfig {
     pub translations: bool,
     /// The optional programs in TCP: retransmissions and resets.
     pub tcp: bool,
+    /// Hear of the connections whose addresses the host translates.
+    pub conntrack: bool,
     /// Watch the loopback device too.
     pub watch_loopback: bool,
     /// Attach as on a kernel before 6.6, by filters of a `clsact` discipline: for tests.
@@ -46,6 +48,7 @@ impl Default for ProbeConfig {
             sockets: true,
             translations: true,
             tcp: true,
+            conntrack: true,
             watch_loopback: false,
             force_clsact: false,
         }

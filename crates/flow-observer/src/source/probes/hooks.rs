@@ -1,6 +1,6 @@
 //! The optional programs: loaded each on its own, and what is missing is told, not fatal.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use aya::{
     Btf, Ebpf,
@@ -11,10 +11,13 @@ use super::{
     ProbeConfig,
     attacher::chain,
     btf::KernelTypes,
+    conntrack::{self, Conntrack},
     hook_rings::{HookRing, HookRings},
     processes::ProcessTable,
     ring_buffer::RingBuffer,
-    sockets, tcp,
+    sockets,
+    statistics::ProbeStatistics,
+    tcp,
 };
 use crate::source::Hook;
 
@@ -78,12 +81,19 @@ pub(super) struct Hooks {
     pub(super) rings: HookRings,
     /// Who is behind a socket.
     pub(super) processes: Option<ProcessTable>,
+    /// Which connections are translated.
+    pub(super) conntrack: Option<Conntrack>,
     /// What is on and what is off.
     pub(super) states: Vec<Hook>,
 }
 
 /// Loads and attaches what `config` wants and the kernel has.
-pub(super) fn start(config: &ProbeConfig, types: &KernelTypes, kernel: &Btf) -> Hooks {
+pub(super) fn start(
+    config: &ProbeConfig,
+    types: &KernelTypes,
+    kernel: &Btf,
+    statistics: &Arc<ProbeStatistics>,
+) -> Hooks {
     let mut hooks = Hooks::default();
     if config.sockets {
         sockets::start(&mut hooks, config.translations);
@@ -98,6 +108,13 @@ pub(super) fn start(config: &ProbeConfig, types: &KernelTypes, kernel: &Btf) -> 
         for name in [tcp::RETRANSMITS, tcp::RESETS] {
             hooks.states.push(off(name, NOT_ASKED_FOR));
         }
+    }
+    if config.conntrack {
+        let started = Conntrack::start(Arc::clone(statistics));
+        hooks.states.push(hook(conntrack::NAME, &started));
+        hooks.conntrack = started.ok();
+    } else {
+        hooks.states.push(off(conntrack::NAME, NOT_ASKED_FOR));
     }
     hooks
 }

@@ -13,6 +13,7 @@ mod btf;
 mod cgroup;
 mod clock;
 mod config;
+mod conntrack;
 mod devices;
 mod hook_rings;
 mod hooks;
@@ -56,7 +57,7 @@ pub use self::{
     privilege::{PrivilegeError, drop_others},
     processes::ProcessTable,
     reader::Reader,
-    statistics::{ProbeStatistics, Snapshot},
+    statistics::{ProbeStatistics, Snapshot, TranslationCounts},
 };
 use self::{attacher::AttacherMaps, reader::ReaderMaps, ring_buffer::RingBuffer};
 use crate::source::Hook;
@@ -180,13 +181,13 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
     };
     drops.load("kfree_skb", &kernel_types).map_err(failed)?;
 
-    let hooks = hooks::start(config, &types, &kernel_types);
+    let statistics = Arc::new(ProbeStatistics::default());
+    let hooks = hooks::start(config, &types, &kernel_types, &statistics);
     // Before there are more threads: what one of them freed may become a part of what is large here,
     // in that thread's share of memory, whose end cannot be given back.
     drop((types, kernel_types));
     memory::give_back();
 
-    let statistics = Arc::new(ProbeStatistics::default());
     // Devices and namespaces first, so that the first drop finds its namespace known.
     let attacher = Attacher::start(ebpf, config, attacher_maps, Arc::clone(&statistics))?;
     let reader = Reader::new(
@@ -196,7 +197,12 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
         Arc::clone(&reasons),
         Arc::clone(&statistics),
     );
-    let names = KernelNames::new(reasons, attacher.namespaces(), hooks.processes);
+    let names = KernelNames::new(
+        reasons,
+        attacher.namespaces(),
+        hooks.processes,
+        hooks.conntrack,
+    );
     Ok(Probes {
         reader,
         attacher,

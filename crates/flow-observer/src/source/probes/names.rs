@@ -1,14 +1,16 @@
 //! What drop reasons and kernel addresses are called, each looked up once, whose a network
-//! namespace is, and who is behind a socket.
+//! namespace is, who is behind a socket, and which connections are translated.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
-    ownership::Namespaces, processes::ProcessTable, reasons::DropReasons, symbols::KernelSymbols,
+    conntrack::Conntrack, ownership::Namespaces, processes::ProcessTable, reasons::DropReasons,
+    symbols::KernelSymbols,
 };
 use crate::{
     process::Process,
-    source::{HostFacts, Namespace},
+    source::{HostFacts, Moment, Namespace},
+    translation::{Ends, Translation},
 };
 
 /// Names read from the running kernel.
@@ -22,6 +24,8 @@ pub struct KernelNames {
     namespaces: Arc<Namespaces>,
     /// None where the programs at the sockets are off.
     processes: Option<ProcessTable>,
+    /// None where connection tracking cannot be heard.
+    conntrack: Option<Conntrack>,
 }
 
 impl KernelNames {
@@ -29,6 +33,7 @@ impl KernelNames {
         reasons: Arc<DropReasons>,
         namespaces: Arc<Namespaces>,
         processes: Option<ProcessTable>,
+        conntrack: Option<Conntrack>,
     ) -> Self {
         Self {
             reasons,
@@ -37,6 +42,7 @@ impl KernelNames {
             functions: HashMap::new(),
             namespaces,
             processes,
+            conntrack,
         }
     }
 }
@@ -80,5 +86,20 @@ impl HostFacts for KernelNames {
     ) -> Option<Arc<Process>> {
         let processes = self.processes.as_mut()?;
         processes.of_listener(self.namespaces.at(address)?, protocol, port)
+    }
+
+    fn translation(
+        &mut self,
+        protocol: u8,
+        ends: &Ends,
+        moment: Moment,
+    ) -> Option<Arc<Translation>> {
+        self.conntrack.as_mut()?.find(protocol, ends, moment)
+    }
+
+    fn refresh(&mut self) {
+        if let Some(conntrack) = &mut self.conntrack {
+            conntrack.refresh();
+        }
     }
 }

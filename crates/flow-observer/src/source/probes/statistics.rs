@@ -27,6 +27,21 @@ pub struct Snapshot {
     pub rate_limited: BTreeMap<Arc<str>, u64>,
     /// Connections in the flow table.
     pub flow_table_entries: u64,
+    /// Connections that this host translates.
+    pub translations: TranslationCounts,
+}
+
+/// Connections that this host translates: how many are known, and what went wrong.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TranslationCounts {
+    /// How many are known.
+    pub connections: u64,
+    /// How many had to make room for others.
+    pub evicted: u64,
+    /// How often the kernel's news of them were more than there was room for.
+    pub overruns: u64,
+    /// Messages about them that could not be read.
+    pub unreadable: u64,
 }
 
 impl Snapshot {
@@ -71,6 +86,16 @@ impl Snapshot {
             self.flow_table_entries,
             false,
         ));
+        let translations = &self.translations;
+        let rest = [
+            ("translated_connections", translations.connections, false),
+            ("translated_evicted", translations.evicted, true),
+            ("conntrack_overruns", translations.overruns, true),
+            ("conntrack_unreadable", translations.unreadable, true),
+        ];
+        // Hosts that translate nothing need not read of it.
+        let rest = rest.into_iter().filter(|(_, number, _)| *number > 0);
+        counts.extend(rest.map(|(what, number, is_loss)| count(what, "", number, is_loss)));
         counts
     }
 }
