@@ -8,7 +8,7 @@ mod sockets;
 
 use std::sync::Arc;
 
-use probe_events::{TracePoint, TraceReason};
+use probe_events::TraceReason;
 
 pub(super) use self::sockets::SocketTranslations;
 use super::{Assembler, Surroundings};
@@ -98,14 +98,7 @@ impl Assembler {
 /// When in the life of its connection a packet was seen.
 fn moment(observation: &Observation) -> Moment {
     match observation {
-        // Firewalls translate between these points and the others.
         Observation::Trace {
-            point:
-                TracePoint::ToEndpoint
-                | TracePoint::ToNetwork
-                | TracePoint::ToOverlay
-                | TracePoint::FromStack
-                | TracePoint::FromHost,
             reason: TraceReason::New | TraceReason::Reopened,
             ..
         }

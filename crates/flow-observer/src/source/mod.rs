@@ -169,10 +169,9 @@ pub trait HostFacts: Send {
 /// When in the life of its connection a packet was seen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Moment {
-    /// It opens the connection, and whoever translates has done so: it is worth a look whether that
-    /// was told in the meantime.
+    /// It opens the connection: it is worth a look whether something was told of that since.
     First,
-    /// It does not, or was not translated yet.
+    /// It does not.
     Later,
     /// The connection may have ended.
     Over,

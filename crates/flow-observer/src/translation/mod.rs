@@ -101,28 +101,40 @@ pub struct Translation {
 /// Where on the way of a translated connection a packet is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
-    /// Behind the translation, seen from whoever opened the connection.
-    pub(crate) is_translated: bool,
+    /// Where whoever opened the connection has its translated address.
+    pub(crate) is_masqueraded: bool,
     /// On its way back to whoever opened the connection.
     pub(crate) is_reply: bool,
 }
 
 impl Translation {
+    /// The ends before the translation, behind it, and between: a firewall replaces destinations
+    /// when a packet comes in and sources when it goes out, and a bridge can be in the middle.
+    fn stages(&self) -> [Ends; 3] {
+        let between = Ends {
+            source: self.original.source,
+            destination: self.translated.destination,
+        };
+        [self.original, self.translated, between]
+    }
+
     /// Where a packet with these ends is; `None` when it is of another connection.
     pub(crate) fn place(&self, ends: &Ends) -> Option<Place> {
         let back = ends.reversed();
-        [
-            (&self.translated, true, ends, false),
-            (&self.translated, true, &back, true),
-            (&self.original, false, ends, false),
-            (&self.original, false, &back, true),
-        ]
-        .into_iter()
-        .find(|(own, _, seen, _)| own == seen)
-        .map(|(_, is_translated, _, is_reply)| Place {
-            is_translated,
+        let stage = |ends: &Ends| self.stages().iter().position(|stage| stage == ends);
+        let (stage, is_reply) = stage(ends)
+            .map(|stage| (stage, false))
+            .or_else(|| stage(&back).map(|stage| (stage, true)))?;
+        Some(Place {
+            is_masqueraded: stage == 1,
             is_reply,
         })
+    }
+
+    /// By what its packets are found.
+    pub(crate) fn keys(&self) -> [Connection; 3] {
+        self.stages()
+            .map(|ends| Connection::between(self.protocol, &ends))
     }
 }
 
@@ -161,6 +173,6 @@ impl FlowRecord {
         }
         let (_, ends) = Ends::of(&self.packet)?;
         let place = translation.place(&ends)?;
-        (place.is_translated && !place.is_reply).then_some(translation.original.source.ip)
+        (place.is_masqueraded && !place.is_reply).then_some(translation.original.source.ip)
     }
 }

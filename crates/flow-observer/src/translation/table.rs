@@ -11,7 +11,7 @@ use super::{Connection, Ends, Translation};
 #[derive(Debug)]
 pub(crate) struct Translations {
     capacity: usize,
-    /// Two keys for each connection: before and behind the translation.
+    /// Two keys for each connection, or three where both its addresses are translated.
     index: HashMap<Connection, u32>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -42,29 +42,19 @@ impl Translations {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
-
     /// How many connections there are.
-    #[cfg_attr(
-        not(feature = "probes"),
-        expect(dead_code, reason = "for those who count")
-    )]
+    #[cfg(any(feature = "probes", test))]
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// How many had to make room.
-    #[cfg_attr(
-        not(feature = "probes"),
-        expect(dead_code, reason = "for those who count")
-    )]
+    #[cfg(any(feature = "probes", test))]
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// The connection of a packet with these ends, before or behind the translation.
+    /// The connection of a packet with these ends, on either side of the translation or between.
     pub(crate) fn find(&mut self, protocol: u8, ends: &Ends) -> Option<&Arc<Translation>> {
         if self.index.is_empty() {
             return None;
@@ -78,7 +68,7 @@ impl Translations {
     /// Adds a connection, or notes that it is still there. One that had the same ends is over.
     /// Tells whether it was added.
     pub(crate) fn insert(&mut self, translation: Translation, round: u32) -> bool {
-        let keys = keys(&translation);
+        let keys = translation.keys();
         if let Some(&at) = self.index.get(&keys[0])
             && let Some(slot) = self.slots.get_mut(at as usize)
             && slot.translation.as_deref() == Some(&translation)
@@ -114,7 +104,7 @@ impl Translations {
     }
 
     /// Takes out what was not confirmed since before `round`.
-    #[cfg_attr(not(feature = "probes"), expect(dead_code, reason = "for conntrack"))]
+    #[cfg(any(feature = "probes", test))]
     pub(crate) fn remove_unless(&mut self, round: u32) {
         for at in 0..self.slots.len() {
             if self.slots[at].round != round {
@@ -148,18 +138,12 @@ impl Translations {
     fn vacate(&mut self, at: u32) -> Option<Arc<Translation>> {
         let slot = self.slots.get_mut(at as usize)?;
         let translation = slot.translation.take()?;
-        for key in keys(&translation) {
+        for key in translation.keys() {
             self.index.remove(&key);
         }
         self.free.push(at);
         Some(translation)
     }
-}
-
-/// By what a connection is found: its ends before and behind the translation.
-fn keys(translation: &Translation) -> [Connection; 2] {
-    [&translation.original, &translation.translated]
-        .map(|ends| Connection::between(translation.protocol, ends))
 }
 
 #[cfg(test)]
@@ -209,7 +193,7 @@ mod tests {
         assert!(knows(&mut table, 1) && !knows(&mut table, 2));
         let taken = table.remove(TCP, &translation(1).original).unwrap();
         assert_eq!(*taken, translation(1));
-        assert!(!knows(&mut table, 1) && table.is_empty());
+        assert!(!knows(&mut table, 1) && table.len() == 0);
     }
 
     #[test]

@@ -213,7 +213,7 @@ fn flows_of(
 }
 
 /// Source and destination, of what has ports.
-fn ends(flow: &FlowRecord) -> Option<(SocketAddr, SocketAddr)> {
+pub(crate) fn ends(flow: &FlowRecord) -> Option<(SocketAddr, SocketAddr)> {
     let ip = flow.packet.ip?;
     match flow.packet.transport? {
         Transport::Tcp {

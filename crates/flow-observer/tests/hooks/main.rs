@@ -8,6 +8,7 @@ mod flows;
 mod left;
 mod observed;
 mod processes;
+mod services;
 mod socket;
 mod tcp;
 mod translation;
@@ -37,6 +38,7 @@ fn main() -> Result<ExitCode> {
         translation::RULES,
         tcp::RULES,
         flows::RULES,
+        services::RULES,
         left::RULES,
     ]
     .concat()

@@ -146,6 +146,11 @@ pub(crate) fn drop_first(node: &Node, flag: &str) -> Result<()> {
          add rule inet drops forward tcp dport {PORT} tcp flags & {flag} == {flag} \
          numgen inc mod 1000000 0 drop\n"
     );
+    nft(node, &rules)
+}
+
+/// Loads nftables rules in a node.
+pub(crate) fn nft(node: &Node, rules: &str) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("nft");
     command

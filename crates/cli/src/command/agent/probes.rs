@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::ValueEnum as _;
 use flow_observer::source::probes::{
-    ALL_TCP_FLAGS, Aggregation, DEFAULT_FLOW_TABLE_ENTRIES, ProbeConfig,
+    ALL_TCP_FLAGS, Aggregation, DEFAULT_CONNTRACK_QUEUE_BYTES, DEFAULT_FLOW_TABLE_ENTRIES,
+    ProbeConfig,
 };
 
 use crate::command::duration;
@@ -134,6 +135,7 @@ impl Args {
             translations: with(Part::Processes) && with(Part::Translations),
             tcp: with(Part::Tcp),
             conntrack: with(Part::Conntrack),
+            conntrack_queue_bytes: DEFAULT_CONNTRACK_QUEUE_BYTES,
             watch_loopback: self.watch_loopback,
             force_clsact: self.force_clsact,
         }

@@ -1,4 +1,5 @@
 use flow_filter::TcpFlags;
+use probe_events::TracePoint;
 
 use super::*;
 use crate::{
@@ -214,6 +215,11 @@ fn a_masqueraded_source_is_whoever_is_behind_it() {
     assert_eq!(flow.source.identity, flow.source.endpoint.identity);
     let ip = flow_message(&flow, &node).ip.unwrap();
     assert_eq!((&*ip.source, &*ip.source_xlated), ("10.0.0.1", "192.0.2.1"));
+
+    // A bridge may see it between the two translations.
+    let between = assembler.seen(TRACE, tcp(between(client(), backend())), 0);
+    assert_eq!(names(&between), named("", "shop/web"));
+    assert_eq!(between.original_source(), None);
 
     // The answer goes to the mask, and who is told of its drop sees what the packet has.
     let answer = assembler.seen(TRACE, tcp(translation.translated.reversed()), 0);

@@ -30,6 +30,8 @@ pub struct ProbeConfig {
     pub tcp: bool,
     /// Hear of the connections whose addresses the host translates.
     pub conntrack: bool,
+    /// What news of them may take until they are read.
+    pub conntrack_queue_bytes: usize,
     /// Watch the loopback device too.
     pub watch_loopback: bool,
     /// Attach as on a kernel before 6.6, by filters of a `clsact` discipline: for tests.
@@ -49,6 +51,7 @@ impl Default for ProbeConfig {
             translations: true,
             tcp: true,
             conntrack: true,
+            conntrack_queue_bytes: DEFAULT_CONNTRACK_QUEUE_BYTES,
             watch_loopback: false,
             force_clsact: false,
         }
@@ -63,6 +66,9 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 pub const ALL_TCP_FLAGS: u8 = 0xff;
 /// Enough for a busy node at some 16 MiB.
 pub const DEFAULT_FLOW_TABLE_ENTRIES: u32 = 65_536;
+/// Some five thousand connections, as many as begin in 100 ms on a node with 50,000 a second: the
+/// agent looks that often, and mostly every few milliseconds.
+pub const DEFAULT_CONNTRACK_QUEUE_BYTES: usize = 4 << 20;
 
 impl ProbeConfig {
     /// The same in the probes' terms.

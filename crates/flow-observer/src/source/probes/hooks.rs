@@ -110,7 +110,7 @@ pub(super) fn start(
         }
     }
     if config.conntrack {
-        let started = Conntrack::start(Arc::clone(statistics));
+        let started = Conntrack::start(config.conntrack_queue_bytes, Arc::clone(statistics));
         hooks.states.push(hook(conntrack::NAME, &started));
         hooks.conntrack = started.ok();
     } else {

@@ -50,8 +50,8 @@ pub use self::{
     attacher::Attacher,
     btf::BtfError,
     config::{
-        ALL_TCP_FLAGS, Aggregation, DEFAULT_AGGREGATION, DEFAULT_FLOW_TABLE_ENTRIES,
-        DEFAULT_INTERVAL, ProbeConfig,
+        ALL_TCP_FLAGS, Aggregation, DEFAULT_AGGREGATION, DEFAULT_CONNTRACK_QUEUE_BYTES,
+        DEFAULT_FLOW_TABLE_ENTRIES, DEFAULT_INTERVAL, ProbeConfig,
     },
     names::KernelNames,
     privilege::{PrivilegeError, drop_others},

@@ -38,9 +38,6 @@ pub(super) const NAME: &str = "conntrack";
 const CONNECTIONS: usize = 65_536;
 /// Those that ended lately, half of them: what is left to say of a connection may come later.
 const ENDED: usize = 4_096;
-/// News that wait to be read: some five thousand, as many as begin within the longest time between
-/// two batches on a node with 50,000 new connections a second.
-const QUEUE_BYTES: usize = 4 << 20;
 /// The kernel hands out its table in pieces of up to 32 KiB.
 const DATAGRAM_BYTES: usize = 32 << 10;
 /// News that are read before the next batch is turned to.
@@ -92,19 +89,19 @@ pub(super) struct Conntrack {
 }
 
 impl Conntrack {
-    /// Listens from now on, and reads what there is already.
-    pub(super) fn start(statistics: Arc<ProbeStatistics>) -> Result<Self, ConntrackError> {
-        Self::with_queue(QUEUE_BYTES, statistics)
-    }
-
-    fn with_queue(bytes: usize, statistics: Arc<ProbeStatistics>) -> Result<Self, ConntrackError> {
+    /// Listens from now on, and reads what there is already. News that wait to be read take at most
+    /// `queue_bytes`.
+    pub(super) fn start(
+        queue_bytes: usize,
+        statistics: Arc<ProbeStatistics>,
+    ) -> Result<Self, ConntrackError> {
         // There is no such file before somebody tracks connections.
         let events = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_events");
         if events.is_ok_and(|events| events.trim() == "0") {
             return Err(ConntrackError::NoEvents);
         }
         let mut conntrack = Self {
-            news: socket::news(bytes).map_err(cannot_ask)?,
+            news: socket::news(queue_bytes).map_err(cannot_ask)?,
             questions: socket::questions().map_err(cannot_ask)?,
             buffer: vec![0; DATAGRAM_BYTES],
             connections: Translations::with_capacity(CONNECTIONS),
@@ -134,7 +131,8 @@ impl Conntrack {
         }
         match moment {
             Moment::Later => None,
-            // The kernel tells of a connection before its first packet goes on.
+            // The kernel tells of a connection before its first packet leaves, or gets to a socket. At
+            // points before that it may have done so by now.
             Moment::First => {
                 self.listen();
                 self.connections.find(protocol, ends).cloned()
@@ -209,7 +207,7 @@ impl Conntrack {
     /// The table was read.
     fn finish(&mut self) {
         self.is_reading = false;
-        self.has_older &= !self.connections.is_empty();
+        self.has_older &= self.connections.len() > 0;
         let now = Instant::now();
         // What was lost in the meantime has a time of its own, which is to come.
         let lost = self.due.filter(|due| *due > now);
@@ -244,13 +242,13 @@ impl Conntrack {
     }
 
     fn end(&mut self, translation: &Translation) {
-        let protocol = translation.protocol;
-        let Some(known) = self.connections.remove(protocol, &translation.original) else {
-            return;
-        };
-        for ends in [&known.original, &known.translated] {
-            let connection = Connection::between(protocol, ends);
-            self.ended.insert(connection, Arc::clone(&known));
+        let known = self
+            .connections
+            .remove(translation.protocol, &translation.original);
+        if let Some(known) = known {
+            for connection in known.keys() {
+                self.ended.insert(connection, Arc::clone(&known));
+            }
         }
     }
 
