@@ -328,7 +328,7 @@ fn masqueraded() -> Result<()> {
         for flow in &flows {
             if ends(flow) == Some((mask, backend)) {
                 let pod = &flow.source.endpoint.pod_name;
-                ensure!(pod == "web-0", "from {pod:?}: {flow:?}");
+                ensure!(&**pod == "web-0", "from {pod:?}: {flow:?}");
             }
         }
     }

@@ -1,4 +1,5 @@
-use flow_filter::TcpFlags;
+use flow_api::flow::FlowFilter;
+use flow_filter::{Filter, TcpFlags};
 use probe_events::TracePoint;
 
 use super::*;
@@ -9,7 +10,9 @@ use crate::{
         facts::{Change, EndpointFact, Fact, Provider, ServiceFact},
     },
     record::{Ip, PacketHeaders, Transport},
+    ring::Event,
     source::HostFacts,
+    view,
 };
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
@@ -203,6 +206,36 @@ fn both_sides_of_a_translation_have_the_same_service_in_both_directions() {
 }
 
 #[test]
+fn filters_select_the_flows_of_a_service_on_both_sides_of_its_translation() {
+    let translation = translation(client());
+    let mut assembler = assembler(Some(translation), true);
+    let node = NodeFacts {
+        name: "node".to_owned(),
+    };
+    let named = || vec!["shop/web".to_owned()];
+    let to = FlowFilter {
+        destination_service: named(),
+        ..FlowFilter::default()
+    };
+    let from = FlowFilter {
+        source_service: named(),
+        ..FlowFilter::default()
+    };
+    // As the command line says `--service`.
+    let either = [to.clone(), from.clone()];
+    let [to, from, either] =
+        [&[to][..], &[from], &either].map(|allow| Filter::compile(allow, &[]).unwrap());
+    for ends in [translation.original, translation.translated] {
+        let mut selected = |ends| {
+            let flow = Event::Flow(assembler.seen(TRACE, tcp(ends), 0));
+            [&to, &from, &either].map(|filter| view::matches(filter, &flow, &node))
+        };
+        assert_eq!(selected(ends), [true, false, true], "{ends:?}");
+        assert_eq!(selected(ends.reversed()), [false, true, true], "{ends:?}");
+    }
+}
+
+#[test]
 fn a_masqueraded_source_is_whoever_is_behind_it() {
     let translation = translation(end(NODE, 50_000));
     let mut assembler = assembler(Some(translation), true);
@@ -211,7 +244,7 @@ fn a_masqueraded_source_is_whoever_is_behind_it() {
     };
     let flow = assembler.seen(TRACE, tcp(translation.translated), 0);
     assert_eq!(names(&flow), named("", "shop/web"));
-    assert_eq!(flow.source.endpoint.pod_name, "client");
+    assert_eq!(&*flow.source.endpoint.pod_name, "client");
     assert_eq!(flow.source.identity, flow.source.endpoint.identity);
     let ip = flow_message(&flow, &node).ip.unwrap();
     assert_eq!((&*ip.source, &*ip.source_xlated), ("10.0.0.1", "192.0.2.1"));
@@ -228,7 +261,7 @@ fn a_masqueraded_source_is_whoever_is_behind_it() {
     let dropped = assembler.seen(dropped, tcp(translation.translated), 0);
     for flow in [answer, dropped] {
         assert_eq!(flow.original_source(), None);
-        assert_eq!(flow.source.endpoint.pod_name, "");
+        assert_eq!(&*flow.source.endpoint.pod_name, "");
     }
 }
 

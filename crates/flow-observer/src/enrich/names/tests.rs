@@ -55,6 +55,7 @@ impl Wire {
             socket_cookie: 0,
             counts: Counts::default(),
             process: None,
+            translation: None,
             rare: None,
         }
     }
