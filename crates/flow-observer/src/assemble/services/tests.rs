@@ -211,6 +211,7 @@ fn filters_select_the_flows_of_a_service_on_both_sides_of_its_translation() {
     let mut assembler = assembler(Some(translation), true);
     let node = NodeFacts {
         name: "node".to_owned(),
+        directory: None,
     };
     let named = || vec!["shop/web".to_owned()];
     let to = FlowFilter {
@@ -241,6 +242,7 @@ fn a_masqueraded_source_is_whoever_is_behind_it() {
     let mut assembler = assembler(Some(translation), true);
     let node = NodeFacts {
         name: "node".to_owned(),
+        directory: None,
     };
     let flow = assembler.seen(TRACE, tcp(translation.translated), 0);
     assert_eq!(names(&flow), named("", "shop/web"));
