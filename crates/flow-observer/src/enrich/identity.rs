@@ -86,7 +86,7 @@ pub(super) fn of_labels<L: AsRef<str>>(sorted_labels: &[L], salt: u8) -> u32 {
 /// labels alone, so that every node comes to the same one and it survives a restart.
 ///
 /// Labels are those of a range, as in `cidr:10.0.0.0/8` and `reserved:world`, or of a name, as in
-/// `fqdn:api.github.com` and `reserved:world`. Two sets of labels may come to one number: with 4,000
+/// `fqdn:api.github.com` and `reserved:world`. Two sets of labels may come to one number: with 6,000
 /// of them one such pair is to be expected. The labels tell them apart.
 pub(super) fn local_scope<L: AsRef<str>>(sorted_labels: &[L]) -> u32 {
     within(LOCAL_FIRST, LOCAL_END, hash(sorted_labels, 0))
