@@ -207,6 +207,7 @@ mod tests {
             destination: Party::of(snapshot.endpoint(destination)),
             direction: TrafficDirection::Unknown,
             interface: None,
+            translation: None,
             socket_cookie: cookie,
             counts: Counts::default(),
             process,

@@ -181,7 +181,7 @@ fn closed_tcp(cluster: &Cluster, family: Family) -> Result<Kind> {
 fn no_route(cluster: &Cluster, family: Family) -> Result<Kind> {
     let (web, _) = ends(cluster)?;
     let nowhere: IpAddr = match family {
-        Family::V4 => "203.0.113.7".parse()?,
+        Family::V4 => "198.51.100.7".parse()?,
         Family::V6 => "2001:db8::7".parse()?,
     };
     Ok(Kind {
