@@ -193,3 +193,18 @@ async fn an_endpoint_of_cilium_names_a_pod_that_nobody_may_list() {
     .await;
     assert_eq!(cluster.endpoint("10.0.1.17").identity, 4306);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_is_known_on_a_node_and_beside_them() {
+    let cluster = Cluster::connected().await;
+    let slice = |ips: &[&str]| {
+        let mut slice = objects::endpoint_slice("default", "kubernetes", ips);
+        slice["metadata"]["name"] = json!("kubernetes");
+        cluster.server.put(slice);
+    };
+    let identities = || ["192.0.2.12", "203.0.113.5"].map(|ip| cluster.endpoint(ip).identity);
+    slice(&["192.0.2.12", "203.0.113.5"]);
+    until("both are the API server", || identities() == [7, 7]).await;
+    slice(&["192.0.2.12"]);
+    until("the other is nobody any more", || identities() == [7, 2]).await;
+}

@@ -1,18 +1,23 @@
 //! Objects with everything in them that real servers send, and that nobody here reads.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 macro_rules! template {
-    ($name:literal) => {
-        serde_json::from_str(include_str!(concat!("objects/", $name, ".json")))
-            .unwrap_or_else(|error| panic!("{}: {error}", $name))
-    };
+    ($name:literal) => {{
+        static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
+            serde_json::from_str(include_str!(concat!("objects/", $name, ".json")))
+                .unwrap_or_else(|error| panic!("{}: {error}", $name))
+        });
+        TEMPLATE.clone()
+    }};
 }
 
 /// A running pod of a deployment.
 #[must_use]
 pub fn pod(namespace: &str, name: &str, ip: &str, node: &str) -> Value {
-    let mut pod: Value = template!("pod");
+    let mut pod = template!("pod");
     pod["metadata"]["namespace"] = namespace.into();
     pod["metadata"]["name"] = name.into();
     pod["metadata"]["uid"] = uid(namespace, name).into();
@@ -25,7 +30,7 @@ pub fn pod(namespace: &str, name: &str, ip: &str, node: &str) -> Value {
 /// A namespace.
 #[must_use]
 pub fn namespace(name: &str, labels: &[(&str, &str)]) -> Value {
-    let mut namespace: Value = template!("namespace");
+    let mut namespace = template!("namespace");
     namespace["metadata"]["name"] = name.into();
     namespace["metadata"]["uid"] = uid("", name).into();
     namespace["metadata"]["labels"]["kubernetes.io/metadata.name"] = name.into();
@@ -38,7 +43,7 @@ pub fn namespace(name: &str, labels: &[(&str, &str)]) -> Value {
 /// A node.
 #[must_use]
 pub fn node(name: &str, ip: &str) -> Value {
-    let mut node: Value = template!("node");
+    let mut node = template!("node");
     node["metadata"]["name"] = name.into();
     node["metadata"]["uid"] = uid("", name).into();
     node["metadata"]["labels"]["kubernetes.io/hostname"] = name.into();
@@ -52,7 +57,7 @@ pub fn node(name: &str, ip: &str) -> Value {
 /// A service with a cluster address, port 80 over 8080.
 #[must_use]
 pub fn service(namespace: &str, name: &str, ip: &str) -> Value {
-    let mut service: Value = template!("service");
+    let mut service = template!("service");
     service["metadata"]["namespace"] = namespace.into();
     service["metadata"]["name"] = name.into();
     service["metadata"]["uid"] = uid(namespace, name).into();
@@ -64,7 +69,7 @@ pub fn service(namespace: &str, name: &str, ip: &str) -> Value {
 /// What is behind a service.
 #[must_use]
 pub fn endpoint_slice(namespace: &str, service: &str, ips: &[&str]) -> Value {
-    let mut slice: Value = template!("endpointslice");
+    let mut slice = template!("endpointslice");
     let name = format!("{service}-7xk2p");
     slice["metadata"]["namespace"] = namespace.into();
     slice["metadata"]["name"] = name.clone().into();
@@ -85,7 +90,7 @@ pub fn endpoint_slice(namespace: &str, service: &str, ips: &[&str]) -> Value {
 /// Cilium's endpoint of a pod.
 #[must_use]
 pub fn cilium_endpoint(namespace: &str, pod: &str, ip: &str, id: u16, identity: u32) -> Value {
-    let mut endpoint: Value = template!("ciliumendpoint");
+    let mut endpoint = template!("ciliumendpoint");
     endpoint["metadata"]["namespace"] = namespace.into();
     endpoint["metadata"]["name"] = pod.into();
     endpoint["metadata"]["uid"] = uid(namespace, pod).into();
