@@ -119,7 +119,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         inventory,
         config.enrich.clone(),
     ));
+    #[cfg(feature = "kubernetes")]
     let providers = providers(&config, &directory, &counters).await?;
+    #[cfg(not(feature = "kubernetes"))]
+    let providers: Vec<Arc<dyn Reports>> = Vec::new();
     let node = Arc::new(NodeFacts {
         name: config.node_name.clone(),
         directory: Some(Arc::clone(&directory)),
@@ -202,23 +205,18 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
 }
 
 /// Those who tell who is who for as long as the agent runs.
-#[cfg_attr(
-    not(feature = "kubernetes"),
-    expect(clippy::unused_async, unused_variables, reason = "there is none")
-)]
+#[cfg(feature = "kubernetes")]
 async fn providers(
     config: &Config,
     directory: &Arc<Directory>,
     counters: &Arc<Counters>,
 ) -> Result<Vec<Arc<dyn Reports>>, AgentError> {
-    let mut providers: Vec<Arc<dyn Reports>> = Vec::new();
-    #[cfg(feature = "kubernetes")]
-    {
-        let (directory, counters) = (Arc::clone(directory), Arc::clone(counters));
-        let started = Kubernetes::start(&config.kubernetes, directory, counters).await?;
-        providers.extend(started.map(|it| Arc::new(it) as Arc<dyn Reports>));
-    }
-    Ok(providers)
+    let (directory, counters) = (Arc::clone(directory), Arc::clone(counters));
+    let started = Kubernetes::start(&config.kubernetes, directory, counters).await?;
+    Ok(started
+        .into_iter()
+        .map(|it| Arc::new(it) as Arc<dyn Reports>)
+        .collect())
 }
 
 /// What was counted, for whoever reads the log after the fact.

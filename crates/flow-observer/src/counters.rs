@@ -257,6 +257,7 @@ impl Counters {
     }
 
     /// Somebody who was asked who is who did not answer as hoped: about what, and why.
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn provider_error(&self, about: &'static str, kind: &'static str) {
         *lock(&self.provider_errors)
             .entry((about, kind))
