@@ -80,10 +80,10 @@ impl Index {
         });
         let first = said.next()?;
         let mut names = Arc::clone(first);
-        for more in said {
-            let is_new = |name: &&Name| !first.all.iter().any(|it| it.text == name.text);
-            let new: Vec<Name> = more.all.iter().filter(is_new).cloned().collect();
-            Arc::make_mut(&mut names).all.extend(new);
+        for name in said.flat_map(|more| &more.all) {
+            if !names.all.iter().any(|it| it.text == name.text) {
+                Arc::make_mut(&mut names).all.push(name.clone());
+            }
         }
         Some(names)
     }
