@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     }
     for (what, figures) in [
         ("resident in all", &mut resident),
-        ("of it the kernel's ring, mapped twice in a row", &mut ring),
+        ("of it the kernel's rings", &mut ring),
         ("of it the agent's own data", &mut own),
     ] {
         figures.sort_unstable();
