@@ -11,7 +11,7 @@ use super::{
     prefixes::{Prefix, Prefixes},
     snapshot::Address,
 };
-use crate::record::{Endpoint, Name, Names, Service};
+use crate::record::{Endpoint, Names, Service};
 
 /// Who has the identities that are the same everywhere.
 #[derive(Debug)]
