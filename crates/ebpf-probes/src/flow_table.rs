@@ -32,8 +32,12 @@ pub(crate) struct Passing {
     pub(crate) now_ns: u64,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Bytes of the application's.
+    pub(crate) payload: u32,
     /// Is worth a record whatever the table says.
     pub(crate) must_report: bool,
+    /// A message begins here, and so many bytes of it are still to come; 0 for any other packet.
+    pub(crate) awaits: u16,
     /// Is never worth one here.
     pub(crate) must_not_report: bool,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Passing {
 pub(crate) struct Verdict {
     pub(crate) reason: TraceReason,
     pub(crate) report: bool,
+    /// The packet carries what an earlier one awaits.
+    pub(crate) is_awaited: bool,
     pub(crate) counts: Counts,
     /// The packet's side of its entry. The point is set there by [`Self::at`].
     side: Option<*mut Side>,
@@ -67,6 +73,7 @@ impl Verdict {
         Self {
             reason,
             report: !passing.must_not_report,
+            is_awaited: false,
             counts: Counts {
                 packets: passing.packets,
                 bytes: passing.bytes,
@@ -158,10 +165,13 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         }
         new
     };
+    // SAFETY: as above.
+    let is_awaited = unsafe { is_awaited(side, passing) };
     if is_leaving || aggregation == Aggregation::None as u32 {
         return Verdict {
             side: Some(side),
             has_point,
+            is_awaited,
             ..Verdict::alone(reason, passing)
         };
     }
@@ -172,6 +182,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         || reported_ns == 0
         || u32::from(new_flags) & tcp_flags != 0
         || passing.must_report
+        || is_awaited
         || (aggregation == Aggregation::Medium as u32
             && passing.now_ns.wrapping_sub(reported_ns) >= interval_ns);
     if !is_due || passing.must_not_report {
@@ -200,6 +211,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
     Verdict {
         reason,
         report: true,
+        is_awaited,
         counts,
         side: Some(side),
         has_point,
@@ -274,7 +286,34 @@ unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
     }
     for side in sides {
         side.tcp_flags = 0;
+        side.awaited = 0;
         side.reported_ns = 0;
+    }
+}
+
+/// Whether a packet carries what an earlier one of its direction awaits; and what it awaits itself.
+/// Two CPUs that race here capture a packet too many or too few.
+///
+/// # Safety
+/// `side` lies in a live entry.
+#[inline(always)]
+unsafe fn is_awaited(side: *mut Side, passing: &Passing) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        let awaited = (*side).awaited;
+        if passing.awaits != 0 {
+            (*side).awaited = passing.awaits;
+            return false;
+        }
+        if awaited == 0 || passing.payload == 0 {
+            return false;
+        }
+        (*side).awaited = if passing.payload < u32::from(awaited) {
+            awaited - passing.payload as u16
+        } else {
+            0
+        };
+        true
     }
 }
 
@@ -291,7 +330,8 @@ fn insert(key: &FlowKey) -> Option<*mut FlowState> {
             reported_ns: 0,
             tcp_flags: 0,
             point: 0,
-            reserved: [0; 6],
+            awaited: 0,
+            reserved: [0; 4],
         }; 4],
     };
     // Another CPU may have been faster; both then use its entry.

@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use probe_events::{
-    Counter, DropRate, EventHeader, FlowKey, FlowState, KernelLayout, PAYLOAD_CAPTURE_BYTES,
+    Counter, DropRate, EventHeader, FlowKey, FlowState, HELLO_CAPTURE_BYTES, KernelLayout,
     REASON_TABLE_ENTRIES, ReaderState, Settings, WAKE_AT_BYTES, WAKE_EVERY_NS,
 };
 
@@ -137,7 +137,7 @@ pub(crate) fn count(counter: Counter) {
 
 /// A record under construction: too large for the stack, unless in the ring itself.
 #[repr(C)]
-pub(crate) struct Record<Detail, const BYTES: usize = PAYLOAD_CAPTURE_BYTES> {
+pub(crate) struct Record<Detail, const BYTES: usize = HELLO_CAPTURE_BYTES> {
     pub(crate) header: EventHeader,
     pub(crate) detail: Detail,
     pub(crate) packet: [u8; BYTES],
@@ -149,7 +149,7 @@ pub(crate) struct Record<Detail, const BYTES: usize = PAYLOAD_CAPTURE_BYTES> {
 pub(crate) fn emit<Detail>(record: &Record<Detail>, captured: usize) -> bool {
     let fixed = size_of::<EventHeader>() + size_of::<Detail>();
     // For the verifier, which may have lost sight of it.
-    let captured = forget(captured).min(PAYLOAD_CAPTURE_BYTES);
+    let captured = forget(captured).min(HELLO_CAPTURE_BYTES);
     let bytes = core::ptr::from_ref(record).cast();
     output(bytes, (fixed + captured) as u64, record.header.time_ns)
 }

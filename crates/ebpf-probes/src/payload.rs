@@ -1,5 +1,7 @@
 //! Which packets hold the beginning of a message that user space can read.
 
+use probe_events::MAX_AWAITED_BYTES;
+
 use crate::{
     tuple::Tuple,
     walk::{TCP, UDP},
@@ -7,6 +9,7 @@ use crate::{
 
 const DNS_PORT: u16 = 53;
 const DNS_HEADER: u32 = 12;
+const TLS_RECORD_HEADER: u32 = 5;
 /// So many bytes of a message tell what it is.
 pub(crate) const TELLING_BYTES: usize = 6;
 
@@ -17,33 +20,77 @@ pub(crate) enum Hint {
     None,
     /// DNS, by its port.
     Message,
-    /// What [`begins_message`] says of the first bytes.
+    /// What [`begun`] says of the first bytes.
     AskBytes,
 }
 
 #[inline(always)]
-pub(crate) fn hint(tuple: &Tuple, packet_len: u32) -> Hint {
+pub(crate) fn hint(tuple: &Tuple, protocol: u8, packet_len: u32) -> Hint {
     let at = tuple.payload;
-    if at == 0 || packet_len < at + TELLING_BYTES as u32 {
+    if at == 0 || packet_len <= at {
         return Hint::None;
     }
     if tuple.source_port != DNS_PORT && tuple.destination_port != DNS_PORT {
-        return Hint::AskBytes;
+        return if packet_len < at + TELLING_BYTES as u32 {
+            Hint::None
+        } else {
+            Hint::AskBytes
+        };
     }
-    if packet_len > at + DNS_HEADER {
+    // Over TCP a message may come in any pieces, its length alone among them.
+    if protocol == TCP || packet_len > at + DNS_HEADER {
         Hint::Message
     } else {
         Hint::None
     }
 }
 
-/// Whether this is the head of an HTTP/1 message, a TLS ClientHello or a QUIC Initial.
+/// What a packet begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    /// A message that user space can read.
+    pub(crate) is_message: bool,
+    /// Of these, a ClientHello, which is captured further.
+    pub(crate) is_hello: bool,
+    /// Bytes of it that are not in the packet.
+    pub(crate) awaits: u16,
+}
+
+impl Begun {
+    pub(crate) const NOTHING: Self = Self {
+        is_message: false,
+        is_hello: false,
+        awaits: 0,
+    };
+    /// A message that is read as far as it is in the packet.
+    pub(crate) const MESSAGE: Self = Self {
+        is_message: true,
+        is_hello: false,
+        awaits: 0,
+    };
+}
+
+/// Whether this is the head of an HTTP/1 message, a TLS ClientHello or a QUIC Initial, given the
+/// first bytes of a payload and how long it is.
 #[inline(always)]
-pub(crate) fn begins_message(first: [u8; TELLING_BYTES], protocol: u8) -> bool {
+pub(crate) fn begun(first: [u8; TELLING_BYTES], protocol: u8, len: u32) -> Begun {
     match protocol {
-        TCP => is_http(first) || is_client_hello(first),
-        UDP => is_quic_initial(first),
-        _ => false,
+        TCP if is_client_hello(first) => {
+            let record = u32::from(u16::from_be_bytes([first[3], first[4]])) + TLS_RECORD_HEADER;
+            let rest = record.saturating_sub(len).min(u32::from(MAX_AWAITED_BYTES));
+            Begun {
+                is_message: true,
+                is_hello: true,
+                awaits: rest as u16,
+            }
+        }
+        TCP if is_http(first) => Begun::MESSAGE,
+        // What a hello has no room for here is in another Initial, which tells of itself.
+        UDP if is_quic_initial(first) => Begun {
+            is_hello: true,
+            ..Begun::MESSAGE
+        },
+        _ => Begun::NOTHING,
     }
 }
 

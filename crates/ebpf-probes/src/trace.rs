@@ -7,14 +7,14 @@ use aya_ebpf::{
 };
 use probe_events::{
     Aggregation, CAPTURE_BYTES, Counter, EventHeader, FLAG_FRAGMENT, FLAG_PAYLOAD,
-    FLAG_STARTS_AT_IP, FLAG_VLAN, KIND_TRACE, Place, RECORD_VERSION, TUNNEL_CAPTURE_BYTES,
-    TraceDetail, TracePoint, TraceReason,
+    FLAG_STARTS_AT_IP, FLAG_VLAN, HELLO_CAPTURE_BYTES, KIND_TRACE, PAYLOAD_CAPTURE_BYTES, Place,
+    RECORD_VERSION, TUNNEL_CAPTURE_BYTES, TraceDetail, TracePoint, TraceReason,
 };
 
 use crate::{
     flow_table::{self, Passing, Verdict},
     maps::{LOCAL_ADDRESSES, count, settings},
-    payload,
+    payload::{self, Begun},
     tuple::{self, Role, Tuple},
     walk::{Headers, InPlace, read_back},
     work::{Known, SHORT_BYTES, WORK, emit_in_place},
@@ -92,9 +92,11 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     }
     let known = read_back(&work.known);
     let tuple = read_back(&work.tuple);
-    let has_payload = settings.payload_bytes != 0
-        && known as u8 == Known::Tuple as u8
-        && has_payload(ctx, packet_len, &work.headers, &tuple);
+    let begun = if settings.payload_bytes != 0 && known as u8 == Known::Tuple as u8 {
+        begun(ctx, packet_len, &work.headers, &tuple)
+    } else {
+        Begun::NOTHING
+    };
 
     let skb = ctx.skb.skb;
     // SAFETY: the context is a valid __sk_buff for as long as the program runs.
@@ -107,7 +109,12 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         now_ns,
         packets: segments,
         bytes: u64::from(packet_len) + u64::from(tuple.payload) * (segments - 1),
-        must_report: has_payload,
+        payload: match tuple.payload {
+            0 => 0,
+            at => packet_len.saturating_sub(at),
+        },
+        must_report: begun.is_message,
+        awaits: begun.awaits,
         must_not_report: settings.aggregation == Aggregation::Low as u32
             && !is_last(hook, known, &work.headers),
     };
@@ -138,6 +145,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     } else {
         0
     };
+    let has_payload = begun.is_message || verdict.is_awaited;
     if has_payload {
         flags |= FLAG_PAYLOAD;
     }
@@ -178,10 +186,15 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         other_bytes: verdict.counts.other_bytes,
     };
     let sent = if has_payload || read_back(&work.copied) != 0 {
-        let wanted = if has_payload {
-            settings.payload_bytes
-        } else {
+        let wanted = if !has_payload {
             0
+        } else if settings.payload_bytes < PAYLOAD_CAPTURE_BYTES as u32 {
+            // Somebody wants less of everything.
+            settings.payload_bytes
+        } else if begun.is_hello || verdict.is_awaited {
+            HELLO_CAPTURE_BYTES as u32
+        } else {
+            PAYLOAD_CAPTURE_BYTES as u32
         };
         work.emit_copy(ctx, wanted, header, detail)
     } else if hook.place as u8 == Place::Network as u8 && read_back(&work.captured) > CAPTURE_BYTES
@@ -199,19 +212,20 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     Some(())
 }
 
-/// Whether the packet holds the beginning of a message, which may lie in another piece of it than
-/// its headers.
+/// The message whose beginning the packet holds, if any. It may lie in another piece of the packet
+/// than its headers.
 #[inline(always)]
-fn has_payload(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tuple) -> bool {
-    match payload::hint(tuple, packet_len) {
-        payload::Hint::None => false,
-        payload::Hint::Message => true,
+fn begun(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tuple) -> Begun {
+    match payload::hint(tuple, headers.protocol, packet_len) {
+        payload::Hint::None => Begun::NOTHING,
+        payload::Hint::Message => Begun::MESSAGE,
         payload::Hint::AskBytes => {
             let at = tuple.payload as usize;
-            InPlace::new(ctx)
-                .at_any(at)
-                .or_else(|| ctx.load(at).ok())
-                .is_some_and(|first| payload::begins_message(first, headers.protocol))
+            let first = InPlace::new(ctx).at_any(at).or_else(|| ctx.load(at).ok());
+            match first {
+                Some(first) => payload::begun(first, headers.protocol, packet_len - tuple.payload),
+                None => Begun::NOTHING,
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::PerCpuArray, programs::TcContext,
 };
 use probe_events::{
-    CAPTURE_BYTES, EventHeader, FlowKey, PAYLOAD_CAPTURE_BYTES, Place, TUNNEL_CAPTURE_BYTES,
+    CAPTURE_BYTES, EventHeader, FlowKey, HELLO_CAPTURE_BYTES, Place, TUNNEL_CAPTURE_BYTES,
     TraceDetail,
 };
 
@@ -143,7 +143,7 @@ impl Work {
         let wanted = wanted.max(usual as u32).min(header.packet_len);
         let mut captured = copied.min(usual);
         if wanted as usize > copied {
-            let Some(more) = copy::<PAYLOAD_CAPTURE_BYTES>(ctx, wanted, &mut self.record) else {
+            let Some(more) = copy::<HELLO_CAPTURE_BYTES>(ctx, wanted, &mut self.record) else {
                 return false;
             };
             captured = more;
@@ -195,7 +195,7 @@ fn copy<const MAX: usize>(
     available: u32,
     into: &mut Record<TraceDetail>,
 ) -> Option<usize> {
-    const { assert!(MAX <= PAYLOAD_CAPTURE_BYTES) };
+    const { assert!(MAX <= HELLO_CAPTURE_BYTES) };
     let length = bounded::<MAX>(u64::from(available))?;
     // SAFETY: `length` is between 1 and the size of the buffer, and at most the packet's length.
     let result = unsafe {

@@ -71,8 +71,11 @@ pub struct Side {
     /// One more than the [`TracePoint`](crate::TracePoint) where the last packet was seen; 0 when
     /// there was no packet.
     pub point: u8,
+    /// Bytes of the sender's stream that are still to be captured: the rest of a message that began
+    /// in an earlier packet.
+    pub awaited: u16,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 4],
 }
 
 /// Where a [`Side`] lies in [`FlowState::sides`]: bit 1 tells the path, bit 0 the sender.

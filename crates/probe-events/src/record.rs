@@ -17,7 +17,8 @@ pub const KIND_EXPIRED: u8 = 3;
 /// [`EventHeader::flags`] bit: the packet bytes begin with the IP header, not with Ethernet.
 pub const FLAG_STARTS_AT_IP: u8 = 1;
 /// [`EventHeader::flags`] bit: the packet carries the beginning of an application's message (DNS,
-/// HTTP/1, TLS, QUIC), and was captured to [`PAYLOAD_CAPTURE_BYTES`].
+/// HTTP/1, TLS, QUIC), and was captured to [`PAYLOAD_CAPTURE_BYTES`]; or it carries a ClientHello, or
+/// the rest of one, and was captured to [`HELLO_CAPTURE_BYTES`].
 pub const FLAG_PAYLOAD: u8 = 2;
 /// [`EventHeader::flags`] bit: a later fragment, whose ports stand in the detail because the
 /// packet has none.
@@ -35,10 +36,15 @@ pub const TUNNEL_CAPTURE_BYTES: usize = 192;
 /// At most this many bytes of a packet with [`FLAG_PAYLOAD`]: a full frame of 1,500 with the
 /// headers of a tunnel. User space may ask for fewer.
 pub const PAYLOAD_CAPTURE_BYTES: usize = 1600;
+/// The same of a packet with a ClientHello. Those are longer than a frame since there are
+/// post-quantum keys, and the sender's card is often left to cut them.
+pub const HELLO_CAPTURE_BYTES: usize = 4096;
+/// The rest of a ClientHello is waited for up to this many bytes: what a TLS record may hold.
+pub const MAX_AWAITED_BYTES: u16 = 1 << 14;
 
 /// The longest record: header, the largest detail, and a full capture.
 pub const MAX_RECORD_BYTES: usize =
-    size_of::<EventHeader>() + size_of::<TraceDetail>() + PAYLOAD_CAPTURE_BYTES;
+    size_of::<EventHeader>() + size_of::<TraceDetail>() + HELLO_CAPTURE_BYTES;
 
 /// What every record begins with, 24 bytes.
 #[repr(C)]
@@ -58,7 +64,7 @@ pub struct EventHeader {
     pub time_ns: u64,
     /// Length of the packet from the first captured byte on. A GSO packet counts whole.
     pub packet_len: u32,
-    /// Packet bytes after the detail, at most [`PAYLOAD_CAPTURE_BYTES`]. What the record holds
+    /// Packet bytes after the detail, at most [`HELLO_CAPTURE_BYTES`]. What the record holds
     /// beyond them means nothing.
     pub captured_len: u16,
     /// The tag control information, priority and VLAN number, with [`FLAG_VLAN`]; else 0.

@@ -3,10 +3,13 @@
 
 use super::{Assembler, Surroundings};
 use crate::{
-    decode::{Dissected, payload},
+    decode::{
+        Dissected,
+        payload::{Piece, Stream},
+    },
     enrich::Identities,
     exchange::Position,
-    record::FlowRecord,
+    record::{FlowRecord, Transport},
     ring::Event,
 };
 
@@ -47,10 +50,8 @@ impl Assembler {
         let Some(Event::Flow(flow)) = events.get_mut(at) else {
             return;
         };
-        let application = flow.packet.transport.and_then(|transport| {
-            let parsed = payload::parse(&transport, payload.bytes, &mut self.scratch);
-            parsed.ok().flatten()
-        });
+        let application =
+            piece(flow, payload).and_then(|piece| self.beginnings.hear(piece, &mut self.scratch));
         if let Some(application) = &application {
             if let Some(summary) = application.summary() {
                 flow.rare.get_or_insert_default().application = Some(summary);
@@ -76,4 +77,37 @@ impl Assembler {
     pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
         self.names.name(flow, &around.snapshot, Identities::Theirs);
     }
+}
+
+/// The payload of a flow's packet and where it belongs; `None` where there is none.
+fn piece<'a>(flow: &FlowRecord, payload: Payload<'a>) -> Option<Piece<'a>> {
+    let transport = flow
+        .packet
+        .transport
+        .filter(|_| !payload.bytes.is_empty())?;
+    let ip = flow.packet.ip?;
+    let ports = match transport {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        }
+        | Transport::Udp {
+            source_port,
+            destination_port,
+        } => (source_port, destination_port),
+        _ => return None,
+    };
+    Some(Piece {
+        stream: Stream {
+            source: ip.source,
+            destination: ip.destination,
+            ports,
+            device: flow.interface.as_ref().map_or(0, |device| device.index),
+        },
+        transport,
+        bytes: payload.bytes,
+        sequence: payload.sequence,
+        time_ns: flow.time_ns,
+    })
 }

@@ -22,6 +22,11 @@ pub(crate) const RULES: &[Rule] = &[
         "what_begins_a_message_is_captured_and_never_aggregated",
         begins,
     ),
+    (
+        "the_rest_of_a_client_hello_is_captured_up_to_its_end",
+        continues,
+    ),
+    ("a_long_client_hello_is_captured_whole", long),
     ("what_does_not_is_aggregated", ordinary),
     ("capturing_payload_can_be_turned_off", off),
 ];
@@ -59,8 +64,13 @@ fn datagrams(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<
     })
 }
 
-/// Each message on its own way, answered by a byte, so that each is a packet.
 fn segments(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<SocketAddr> {
+    let messages = vec![message(beginning); ROUNDS];
+    conversation(client, server, port, &messages)
+}
+
+/// Each message on its own way, answered by a byte, so that each is a packet.
+fn conversation(client: &Pod, server: &Pod, port: u16, messages: &[Vec<u8>]) -> Result<SocketAddr> {
     let to = SocketAddr::from((server.ipv4(), port));
     thread::scope(|scope| {
         let (bound, wait) = sync_channel(1);
@@ -69,8 +79,8 @@ fn segments(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<S
                 let listener = TcpListener::bind(to)?;
                 bound.send(()).ok();
                 let (mut stream, _) = listener.accept()?;
-                let mut buffer = [0; 900];
-                while stream.read_exact(&mut buffer).is_ok() {
+                for message in messages {
+                    stream.read_exact(&mut vec![0; message.len()])?;
                     stream.write_all(b"!")?;
                 }
                 Ok(())
@@ -79,8 +89,8 @@ fn segments(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<S
         wait.recv().context("the server did not begin")?;
         client.run(|| {
             let mut stream = TcpStream::connect(to)?;
-            for _ in 0..ROUNDS {
-                stream.write_all(&message(beginning))?;
+            for message in messages {
+                stream.write_all(message)?;
                 stream.read_exact(&mut [0])?;
             }
             Ok(stream.local_addr()?)
@@ -128,6 +138,33 @@ fn begins() -> Result<()> {
             let (packets, _) = watch.counted(TracePoint::FromEndpoint, from.ip(), from.port());
             ensure!(packets >= ROUNDS as u64, "case {index}: {packets} counted");
         }
+        Ok(())
+    })
+}
+
+fn continues() -> Result<()> {
+    on_node(&config(), |watch, client, server| {
+        // A record of 2,000 bytes: two segments and a bit.
+        let hello = b"\x16\x03\x01\x07\xd0\x01";
+        let rest = message(b"rest");
+        let messages = [message(hello), rest.clone(), rest.clone(), rest];
+        let from = conversation(client, server, 443, &messages)?;
+        watch.end()?;
+        let counts = captured(watch, from)?;
+        ensure!(counts == [3; 2], "{counts:?}");
+        Ok(())
+    })
+}
+
+fn long() -> Result<()> {
+    on_node(&config(), |watch, client, server| {
+        // Longer than a frame: what is to cut it into frames is not in a cluster of namespaces.
+        let mut hello = b"\x16\x03\x01\x0b\xb8\x01".to_vec();
+        hello.resize(3_005, 0xaa);
+        let from = conversation(client, server, 443, &[hello])?;
+        watch.end()?;
+        let counts = captured(watch, from)?;
+        ensure!(counts.iter().all(|&count| count > 0), "{counts:?}");
         Ok(())
     })
 }

@@ -63,6 +63,19 @@ pub enum Protocol {
     Tls,
 }
 
+impl Protocol {
+    /// A short name for counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Http => "http",
+            Self::Quic => "quic",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,10 +1,12 @@
 //! What an application says in a packet: which name is asked for, which server is meant.
 //!
 //! In: the transport header, and the bytes after it as far as they were captured. Out: an
-//! [`Application`], which borrows them; [`ApplicationSummary`] is what can be kept of it. Each
-//! packet stands alone, no stream is put together: what is looked for stands in the first packet of
-//! its kind. Nothing here allocates per packet, but for what a [`Scratch`] grows to.
+//! [`Application`], which borrows them; [`ApplicationSummary`] is what can be kept of it. To
+//! [`parse`], each packet stands alone; [`Beginnings`] puts together what begins in one and ends in
+//! another. Nothing here allocates per packet, but for what a [`Scratch`] grows to and for what waits
+//! for its end.
 
+mod beginnings;
 pub mod dns;
 mod error;
 pub mod http;
@@ -13,6 +15,7 @@ mod reader;
 mod summary;
 pub mod tls;
 
+pub use beginnings::{Beginnings, Piece, Stream};
 pub use error::{PayloadError, Protocol};
 pub use summary::ApplicationSummary;
 

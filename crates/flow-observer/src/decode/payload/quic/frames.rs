@@ -53,6 +53,9 @@ pub fn join<'a>(fragments: impl Iterator<Item = Fragment<'a>> + Clone, handshake
 pub struct Frames<'a>(&'a [u8]);
 
 impl<'a> Frames<'a> {
+    /// Those of a packet without any.
+    pub(super) const NONE: Self = Self(&[]);
+
     /// Checks the frames of an Initial packet.
     ///
     /// # Errors

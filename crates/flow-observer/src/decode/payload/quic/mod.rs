@@ -6,8 +6,8 @@
 //! packet that the capture cut is therefore of no use.
 //!
 //! Of packets that share a datagram the first is read: a client's first Initial is never behind
-//! another packet. A ClientHello that takes several packets is told in [`Fragment`]s, which
-//! [`join`] can put together.
+//! another kind of packet. [`Initial::len`] tells where the next one begins. A ClientHello that takes
+//! several packets is told in [`Fragment`]s, which [`join`] can put together.
 
 mod frames;
 mod protection;
@@ -82,10 +82,23 @@ pub struct Initial<'a> {
     /// The ClientHello, cut where it goes on in another packet; `None` when its beginning is in
     /// another packet, or when this one carries none.
     pub client_hello: Option<ClientHello<'a>>,
+    /// Bytes of the payload that it takes.
+    pub len: usize,
     frames: Frames<'a>,
 }
 
 impl<'a> Initial<'a> {
+    /// What several packets carried, as if one had: only the handshake is known of it.
+    pub(super) fn of_handshake(handshake: &'a [u8]) -> Result<Self, PayloadError> {
+        Ok(Self {
+            version: Version::V1,
+            destination_id: &[],
+            client_hello: Some(tls::client_hello(handshake)?),
+            len: 0,
+            frames: Frames::NONE,
+        })
+    }
+
     /// The pieces of the handshake that this packet carries, in the packet's order.
     pub fn fragments(&self) -> impl Iterator<Item = Fragment<'a>> + use<'a> {
         self.frames.fragments()
@@ -131,6 +144,7 @@ pub fn parse<'a>(payload: &'a [u8], room: &'a mut Room) -> Result<Initial<'a>, P
         version: header.version,
         destination_id: header.destination_id,
         client_hello,
+        len: packet.len(),
         frames,
     })
 }
@@ -176,4 +190,4 @@ fn skip(reader: &mut Reader<'_>, len: u64) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
