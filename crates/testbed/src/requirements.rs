@@ -85,6 +85,19 @@ pub fn for_captures() -> Vec<Missing> {
         .collect()
 }
 
+/// What is missing for tests with real clients and servers of DNS and TLS.
+pub fn for_names() -> Vec<Missing> {
+    [
+        ("curl", "curl"),
+        ("dnsmasq", "dnsmasq-base"),
+        ("openssl", "openssl"),
+    ]
+    .into_iter()
+    .filter(|(program, _)| !tools::is_installed(program))
+    .map(|(program, package)| Missing::Program { program, package })
+    .collect()
+}
+
 /// Refuses to start `what` while something is missing.
 ///
 /// # Errors

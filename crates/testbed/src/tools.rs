@@ -30,10 +30,10 @@ pub(crate) fn nft(namespace: &Namespace, script: &str) -> Result<()> {
 
 /// Whether `program` answers at all.
 pub(crate) fn is_installed(program: &str) -> bool {
-    let version = if program == "ip" {
-        "-Version"
-    } else {
-        "--version"
+    let version = match program {
+        "ip" => "-Version",
+        "openssl" => "version",
+        _ => "--version",
     };
     tool(program)
         .arg(version)

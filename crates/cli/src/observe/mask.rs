@@ -6,8 +6,8 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// What the text formats show.
-pub(super) const SHOWN: [&str; 20] = [
+/// What the text formats show. Hubble's client leaves the names out, and so cannot show them.
+pub(super) const SHOWN: [&str; 22] = [
     "time",
     "verdict",
     "ethernet",
@@ -25,6 +25,8 @@ pub(super) const SHOWN: [&str; 20] = [
     "event_type",
     "source_service",
     "destination_service",
+    "source_names",
+    "destination_names",
     "is_reply",
     "Summary",
     "ip_trace_id",

@@ -11,6 +11,7 @@ mod exact;
 mod hosts;
 mod kubernetes;
 mod left;
+mod names;
 mod observed;
 mod oracle;
 mod palomar;
@@ -34,6 +35,7 @@ fn main() -> Result<ExitCode> {
 
     let cluster = requirements::for_observed_cluster();
     let captures = [cluster.clone(), requirements::for_captures()].concat();
+    let programs = [cluster.clone(), requirements::for_names()].concat();
     let in_clusters = [
         exact::RULES,
         drops::RULES,
@@ -47,6 +49,7 @@ fn main() -> Result<ExitCode> {
     let all = [
         (in_clusters.concat(), cluster),
         (oracle::RULES.to_vec(), captures),
+        (names::RULES.to_vec(), programs),
         // What goes wrong before anything privileged is tried can be seen by everyone.
         (errors::RULES.to_vec(), Vec::new()),
         (kubernetes::RULES.to_vec(), Vec::new()),

@@ -141,36 +141,45 @@ impl NameTable {
         else {
             return;
         };
-        let now_ns = flow.time_ns;
-        self.side(
-            &mut flow.source,
-            (destination, source),
+        // Most who talk to this node's workloads are told nothing that is heard here.
+        let told = (
+            is_told(&flow.source, flow),
+            is_told(&flow.destination, flow),
+        );
+        let asked = |is_told: bool, asker| is_told.then_some(asker);
+        let look_up = LookUp {
             snapshot,
             identities,
-            now_ns,
+            now_ns: flow.time_ns,
+        };
+        self.side(
+            &mut flow.source,
+            asked(told.1, destination),
+            source,
+            &look_up,
         );
         self.side(
             &mut flow.destination,
-            (source, destination),
-            snapshot,
-            identities,
-            now_ns,
+            asked(told.0, source),
+            destination,
+            &look_up,
         );
     }
 
+    /// Puts names to one side, as the other, if it was told any, calls its address.
     #[inline]
     fn side(
         &mut self,
         party: &mut Party,
-        (asker, address): (IpAddr, IpAddr),
-        snapshot: &Snapshot,
-        identities: Identities,
-        now_ns: i64,
+        asker: Option<IpAddr>,
+        address: IpAddr,
+        look_up: &LookUp<'_>,
     ) {
-        let fixed = snapshot.names(address);
-        let world = (identities == Identities::Ours && peers::is_world(&party.endpoint))
-            .then(|| &*party.endpoint);
-        let Some((names, peer)) = self.table.find(asker, address, now_ns, fixed, world) else {
+        let fixed = look_up.snapshot.names(address);
+        let is_peer = look_up.identities == Identities::Ours && peers::is_world(&party.endpoint);
+        let world = is_peer.then(|| &*party.endpoint);
+        let known = asker.and_then(|it| self.table.find(it, address, look_up.now_ns, fixed, world));
+        let Some((names, peer)) = known else {
             party.names = fixed.cloned();
             return;
         };
@@ -180,6 +189,13 @@ impl NameTable {
             party.endpoint = peer;
         }
     }
+}
+
+/// What both look-ups of a flow have in common.
+struct LookUp<'a> {
+    snapshot: &'a Snapshot,
+    identities: Identities,
+    now_ns: i64,
 }
 
 /// Whether what somebody is told is remembered: workloads of this node and the node itself, by whose

@@ -84,6 +84,8 @@ pub(super) struct Known {
     names: Arc<Names>,
     /// The peer that it is by name, once it was asked for.
     peer: Option<Arc<Endpoint>>,
+    /// It was asked for, whether there is one or not.
+    has_peer: bool,
     until_ns: i64,
     age: u32,
     /// A flow used it since it became the newest.
@@ -165,6 +167,7 @@ impl Table {
             Known {
                 names: Arc::new(Names { all: vec![name] }),
                 peer: None,
+                has_peer: false,
                 until_ns,
                 age,
                 is_used: false,
@@ -204,6 +207,7 @@ impl Table {
         });
         known.has_fixed = false;
         known.peer = None;
+        known.has_peer = false;
         known.is_used = false;
         let age = known.age;
         self.renew(pair.0, age);
@@ -244,16 +248,14 @@ impl Table {
         if known.has_fixed || fixed.is_some() {
             known.put_fixed(fixed.map_or(&[], |names| &names.all));
         }
-        let peer = match (world, &known.peer) {
-            (None, _) => None,
-            (Some(_), Some(peer)) => Some(Arc::clone(peer)),
-            (Some(world), None) => {
-                known.peer = known
-                    .peer_name()
-                    .and_then(|name| self.peers.peer(name, world));
-                known.peer.clone()
-            }
-        };
+        if let Some(world) = world
+            && !known.has_peer
+        {
+            let name = known.peer_name();
+            known.peer = name.and_then(|name| self.peers.peer(name, world));
+            known.has_peer = true;
+        }
+        let peer = world.and_then(|_| known.peer.clone());
         Some((Arc::clone(&known.names), peer))
     }
 
