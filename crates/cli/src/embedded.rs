@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use flow_api::{
     connect::{ConnectOptions, Target, connect},
+    extension,
     observer::{GetFlowsRequest, observer_client::ObserverClient},
 };
 use flow_observer::{
@@ -170,6 +171,8 @@ async fn flows(socket: PathBuf, request: GetFlowsRequest) -> anyhow::Result<Flow
         follow: true,
         ..request
     };
+    let mut request = tonic::Request::new(request);
+    extension::ask_for_names(&mut request);
     let responses = ObserverClient::new(channel)
         .get_flows(request)
         .await

@@ -6,7 +6,16 @@
 use prost::{Message, Name};
 use prost_types::Any;
 
-use crate::palomar::{FlowDetail, FlowDetailRequest};
+use crate::{
+    observer::GetFlowsRequest,
+    palomar::{FlowDetail, FlowDetailRequest},
+};
+
+/// In the metadata of a `GetFlows` call: its field mask is that of what text shows, in which
+/// Hubble's clients leave out the names that an address is known by, and names are welcome.
+const NAMES: &str = "palomar-names";
+/// What the mask is then understood to hold, too.
+const NAME_FIELDS: [&str; 2] = ["source_names", "destination_names"];
 
 const PREFIX: &str = "type.googleapis.com/";
 
@@ -30,6 +39,28 @@ pub fn ask_for_flow_detail() -> Any {
 #[must_use]
 pub fn asks_for_flow_detail(extensions: Option<&Any>) -> bool {
     extensions.is_some_and(holds::<FlowDetailRequest>)
+}
+
+/// Asks for the names of a flow's ends beside the fields of the mask. Servers that do not know of it
+/// send what the mask says.
+pub fn ask_for_names(request: &mut tonic::Request<GetFlowsRequest>) {
+    let yes = tonic::metadata::AsciiMetadataValue::from_static("1");
+    request.metadata_mut().insert(NAMES, yes);
+}
+
+/// What a call asks for, with the names in its mask where it wants them.
+#[must_use]
+pub fn asked(call: tonic::Request<GetFlowsRequest>) -> GetFlowsRequest {
+    let with_names = call.metadata().contains_key(NAMES);
+    let mut request = call.into_inner();
+    // Without a mask, everything is asked for.
+    if with_names
+        && let Some(mask) = &mut request.field_mask
+        && !mask.paths.is_empty()
+    {
+        mask.paths.extend(NAME_FIELDS.map(str::to_owned));
+    }
+    request
 }
 
 /// The message for `Flow.extensions`.
@@ -77,5 +108,26 @@ mod tests {
         };
         assert_eq!(flow_detail(Some(&pack(&detail))), Some(detail));
         assert_eq!(flow_detail(Some(&ask_for_flow_detail())), None);
+    }
+
+    #[test]
+    fn names_are_added_to_a_mask_and_only_when_asked_for() {
+        let call = |paths: &[&str]| {
+            let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+            let field_mask = Some(prost_types::FieldMask { paths });
+            tonic::Request::new(GetFlowsRequest {
+                field_mask,
+                ..GetFlowsRequest::default()
+            })
+        };
+        let paths = |call| asked(call).field_mask.map(|mask| mask.paths);
+        assert_eq!(paths(call(&["time"])), Some(vec!["time".to_owned()]));
+        let mut wanted = call(&["time"]);
+        ask_for_names(&mut wanted);
+        let expected = ["time", "source_names", "destination_names"].map(str::to_owned);
+        assert_eq!(paths(wanted), Some(expected.to_vec()));
+        let mut everything = call(&[]);
+        ask_for_names(&mut everything);
+        assert_eq!(paths(everything), Some(Vec::new()));
     }
 }

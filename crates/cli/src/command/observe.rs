@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use flow_api::json;
+use flow_api::{extension, json};
 use futures::{FutureExt as _, StreamExt as _, future, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -47,7 +47,12 @@ pub(crate) async fn flows(
                 "Sending GetFlows request"
             );
             let mut observer = server.observer();
-            let call = async |request| observer.get_flows(request).await;
+            let call = async |mut request: tonic::Request<_>| {
+                if display.shows_names() {
+                    extension::ask_for_names(&mut request);
+                }
+                observer.get_flows(request).await
+            };
             Ok(server.streaming(request, call).await?)
         })
         .await

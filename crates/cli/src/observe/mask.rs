@@ -6,8 +6,9 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// What the text formats show. Hubble's client leaves the names out, and so cannot show them.
-pub(super) const SHOWN: [&str; 22] = [
+/// What the text formats show, as Hubble's client asks for it: without names. Servers that know of
+/// them are asked for those by the by, see `extension::ask_for_names`.
+pub(super) const SHOWN: [&str; 20] = [
     "time",
     "verdict",
     "ethernet",
@@ -25,8 +26,6 @@ pub(super) const SHOWN: [&str; 22] = [
     "event_type",
     "source_service",
     "destination_service",
-    "source_names",
-    "destination_names",
     "is_reply",
     "Summary",
     "ip_trace_id",

@@ -34,6 +34,13 @@ pub(crate) struct Display {
     pub(crate) silent: bool,
 }
 
+impl Display {
+    /// Whether addresses are shown by the names that they are known by.
+    pub(crate) fn shows_names(&self) -> bool {
+        self.format != Format::Json
+    }
+}
+
 /// A request for flows. Checks everything that can be checked without a server.
 ///
 /// # Errors

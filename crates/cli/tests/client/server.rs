@@ -195,7 +195,7 @@ fn observe_asks_for_what_it_shows() {
     assert_eq!(asked[0].whitelist[0].destination_port, ["5432"]);
     assert_eq!(asked[0].blacklist.len(), 2);
     let mask = asked[0].field_mask.as_ref().unwrap();
-    assert_eq!(mask.paths.len(), 22);
+    assert_eq!(mask.paths.len(), 20);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flow_api::{
+    extension,
     observer::{
         GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
         GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
@@ -46,8 +47,8 @@ impl Observer for ObserverService {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let request = request.get_ref();
-        self.answer(Kind::of_flows(request), request)
+        let request = extension::asked(request);
+        self.answer(Kind::of_flows(&request), &request)
     }
 
     async fn get_agent_events(
