@@ -3,6 +3,7 @@
 //! ```text
 //! fabric   192.168.50.0/24    fd00:50::/64      node n: .10+n, ::10+n (hexadecimal)
 //! pods     10.1.n.0/24        fd00:1:n::/64     bridge: .1, ::1; pod k (from 0): .10+k, ::10+k
+//! services 10.96.0.0/16       fd00:96::/64      service k (from 0): .10+k, ::10+k; on no device
 //! outside  203.0.113.0/24     2001:db8:50::/64  host k (from 0): .10+k, ::10+k; on the fabric's wire
 //! ```
 //! Clusters run in network namespaces, so that two of them may use the same addresses at once.
@@ -46,6 +47,14 @@ pub(crate) fn pod(number: u8, index: u8) -> Pair {
 /// Host `index` (from 0) outside the cluster.
 pub(crate) fn outside(index: u8) -> Pair {
     outside_host(10 + index, 0x10 + u16::from(index))
+}
+
+/// Service `index` (from 0).
+pub(crate) fn service(index: u8) -> Pair {
+    Pair {
+        v4: Ipv4Addr::new(10, 96, 0, 10 + index),
+        v6: Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 0x10 + u16::from(index)),
+    }
 }
 
 /// The network of everything outside.

@@ -14,6 +14,7 @@ use crate::{
     network,
     node::{Node, Outside, Place as _, Pod},
     requirements,
+    service::Service,
     spawn::Spawner,
     spec::Spec,
     sweep::{self, ClusterId},
@@ -28,6 +29,7 @@ pub struct Cluster {
     id: ClusterId,
     nodes: Vec<Node>,
     outside: Vec<Outside>,
+    services: Vec<Service>,
     directory: PathBuf,
     pub(crate) spawner: Arc<Spawner>,
 }
@@ -58,16 +60,24 @@ impl Cluster {
             .collect();
         let fabric = Namespace::named(id.namespace_name(".fabric"));
         // Owned from here on, so that an error below removes what there is.
-        let cluster = Self {
+        let mut cluster = Self {
             agents: Agents::default(),
             id,
             nodes,
             outside,
+            services: Vec::new(),
             directory,
             spawner,
         };
         network::lay(&fabric, &cluster.nodes, &cluster.outside)
             .context("cannot lay the cluster's network")?;
+        for (index, service) in (0..).zip(&spec.services) {
+            let service = Service::new(index, service, cluster.pod(&service.pod)?);
+            for node in &cluster.nodes {
+                service.translate_on(node)?;
+            }
+            cluster.services.push(service);
+        }
         Ok(cluster)
     }
 
@@ -103,6 +113,11 @@ impl Cluster {
     /// When there is none; the error lists those there are.
     pub fn outside(&self, name: &str) -> Result<&Outside> {
         find(&self.outside, name, Outside::name)
+    }
+
+    /// The services, in the order of the spec.
+    pub fn services(&self) -> &[Service] {
+        &self.services
     }
 
     /// The directory that holds sockets, the inventory and what the children said.

@@ -9,6 +9,8 @@ use anyhow::{Result, ensure};
 const MAX_NODES: usize = 64;
 /// Pods per node that fit into the address plan.
 const MAX_PODS: usize = 100;
+/// Services that fit into the address plan.
+const MAX_SERVICES: usize = 100;
 /// Hosts outside the cluster that fit into the address plan.
 const MAX_OUTSIDE: usize = 100;
 
@@ -19,6 +21,23 @@ pub struct Spec {
     pub nodes: Vec<NodeSpec>,
     /// Names of hosts outside the cluster, in the order that fixes their addresses.
     pub outside: Vec<String>,
+    /// Services, in the order that fixes their addresses.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// A service that every node translates to one pod, as kube-proxy does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceSpec {
+    /// Its Kubernetes namespace.
+    pub namespace: String,
+    /// Its name within that namespace.
+    pub name: String,
+    /// The TCP port that clients use.
+    pub port: u16,
+    /// The pod behind it, as in `shop/api-0`.
+    pub pod: String,
+    /// The TCP port that the pod serves.
+    pub pod_port: u16,
 }
 
 /// One node and its pods.
@@ -55,6 +74,7 @@ impl Spec {
         Self {
             nodes,
             outside: Vec::new(),
+            services: Vec::new(),
         }
     }
 
@@ -88,6 +108,13 @@ impl Spec {
         self
     }
 
+    /// Adds a service.
+    #[must_use]
+    pub fn service(mut self, service: ServiceSpec) -> Self {
+        self.services.push(service);
+        self
+    }
+
     /// Checks what the address plan and the names of network namespaces can hold.
     pub(crate) fn check(&self) -> Result<()> {
         ensure!(
@@ -99,6 +126,11 @@ impl Spec {
             self.outside.len() <= MAX_OUTSIDE,
             "{} hosts outside the cluster, expected at most {MAX_OUTSIDE}",
             self.outside.len()
+        );
+        ensure!(
+            self.services.len() <= MAX_SERVICES,
+            "{} services, expected at most {MAX_SERVICES}",
+            self.services.len()
         );
         let mut names: Vec<&String> = self.outside.iter().collect();
         for node in &self.nodes {

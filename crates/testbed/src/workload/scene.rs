@@ -3,7 +3,7 @@
 //! ```text
 //!  node-1                                node-2
 //!  shop/frontend-0  ── dns ──▶ kube-system/coredns-0 (node-1)
-//!  shop/frontend-0  ── http 8080 ───────▶ shop/api-0
+//!  shop/frontend-0  ── http 80 ──▶ service shop/api ──▶ shop/api-0, port 8080
 //!  shop/cart-0      ── udp 11211 ───────▶ shop/cache-0
 //!  batch/mirror-0   ── dns, https ─────▶ api.github.com, a machine outside the cluster
 //!  batch/crawler-0  ── tcp 5432 ────✗     shop/db-0        dropped by a rule on node-1
@@ -12,13 +12,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{
     Call, Certificate, Workload, Zone, call, call_blocked, send_datagrams, serve_dns, serve_http,
     serve_https, serve_udp,
 };
-use crate::{Cluster, Place as _, Pod, PodSpec, Spec, wait};
+use crate::{Cluster, Place as _, Pod, PodSpec, ServiceSpec, Spec, wait};
 
 const DNS_PORT: u16 = 53;
 const API_PORT: u16 = 8080;
@@ -27,6 +27,8 @@ const API_NAME: &str = "api.shop.svc.cluster.local";
 const OUTSIDE: &str = "internet";
 const GITHUB_NAME: &str = "api.github.com";
 const HTTPS_PORT: u16 = 443;
+/// Where clients reach the API; nodes translate to the pod's own address and port.
+const SERVICE_PORT: u16 = 80;
 const CACHE_PORT: u16 = 11211;
 const DATABASE_PORT: u16 = 5432;
 
@@ -44,6 +46,13 @@ pub fn demo_spec(nodes: usize) -> Spec {
         .pod("node-1", PodSpec::new("kube-system", "coredns"))
         .pod("node-1", PodSpec::new("batch", "mirror"))
         .outside(OUTSIDE)
+        .service(ServiceSpec {
+            namespace: "shop".to_owned(),
+            name: "api".to_owned(),
+            port: SERVICE_PORT,
+            pod: "shop/api-0".to_owned(),
+            pod_port: API_PORT,
+        })
         .pod("node-2", PodSpec::new("shop", "api"))
         .pod("node-2", PodSpec::new("shop", "cache"))
         .pod("node-2", PodSpec::new("shop", "db"));
@@ -76,10 +85,13 @@ impl Scene {
             .drop_traffic(crawler, db, DATABASE_PORT)?;
 
         // Servers before their clients, so that no first call fails.
+        let [service] = cluster.services() else {
+            bail!("a cluster of another kind: one service expected");
+        };
         let github = cluster.outside(OUTSIDE)?;
         let certificate = Certificate::for_name(GITHUB_NAME)?;
         let zone = Zone::from([
-            (API_NAME.to_owned(), api.ips().to_vec()),
+            (API_NAME.to_owned(), service.ips().to_vec()),
             (GITHUB_NAME.to_owned(), github.ips().to_vec()),
         ]);
         let servers = vec![
@@ -110,7 +122,7 @@ impl Scene {
                 dns: sockets(coredns, DNS_PORT),
                 host: API_NAME.to_owned(),
                 tls: None,
-                port: API_PORT,
+                port: SERVICE_PORT,
                 path: "/basket".to_owned(),
             };
             clients.push(call(frontend, to_api, INTERVAL)?);
@@ -133,7 +145,7 @@ impl Scene {
     /// Who calls whom, a line each.
     pub fn description() -> String {
         format!(
-            "shop/frontend-* ask kube-system/coredns-0 for {API_NAME}, then GET from shop/api-0 port {API_PORT}\n\
+            "shop/frontend-* ask kube-system/coredns-0 for {API_NAME}, then GET from the service shop/api, port {SERVICE_PORT}, which is shop/api-0 port {API_PORT}\n\
              shop/cart-0 sends to shop/cache-0, udp port {CACHE_PORT}\n\
              batch/mirror-0 asks for {GITHUB_NAME}, which here is a machine outside the cluster, then GETs from it by HTTPS\n\
              batch/crawler-0 tries shop/db-0 port {DATABASE_PORT}, which an nftables rule drops"
