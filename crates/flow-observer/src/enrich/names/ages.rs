@@ -1,7 +1,8 @@
 //! Which of many things is the oldest: lists through one array.
 //!
-//! Each item is in two lists at once, that of its owner and that of all. Moving and taking out cost
-//! the same however long they are.
+//! Each item has a number, and is in two lists at once: that of its owner and that of all. Moving and
+//! taking out cost the same however long they are. Numbers should be small: the array has a place for
+//! each one up to the largest.
 
 /// No item.
 const NONE: u32 = u32::MAX;
@@ -42,17 +43,10 @@ pub(super) enum Kind {
     All = 1,
 }
 
-/// The items of all lists.
-#[derive(Debug)]
-pub(super) struct Ages<T> {
-    items: Vec<Item<T>>,
-    free: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Item<T> {
-    value: T,
-    links: [Link; 2],
+/// The items of all lists, by number.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    items: Vec<[Link; 2]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,47 +55,19 @@ struct Link {
     newer: u32,
 }
 
-impl<T> Default for Ages<T> {
-    fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            free: Vec::new(),
-        }
-    }
-}
+/// Of an item that is in no list.
+const UNLINKED: [Link; 2] = [Link {
+    older: NONE,
+    newer: NONE,
+}; 2];
 
-impl<T: Copy> Ages<T> {
-    /// An item that is in no list yet. Never more than `u32` can number: callers bound their lists.
-    pub(super) fn add(&mut self, value: T) -> u32 {
-        let item = Item {
-            value,
-            links: [Link {
-                older: NONE,
-                newer: NONE,
-            }; 2],
-        };
-        if let Some(index) = self.free.pop()
-            && let Some(place) = self.items.get_mut(index as usize)
-        {
-            *place = item;
-            return index;
-        }
-        self.items.push(item);
-        (self.items.len() - 1) as u32
-    }
-
-    /// Gives the place of an item, which is in no list any more, to a later one.
-    pub(super) fn free(&mut self, index: u32) {
-        self.free.push(index);
-    }
-
-    pub(super) fn value(&self, index: u32) -> Option<T> {
-        Some(self.items.get(index as usize)?.value)
-    }
-
+impl Ages {
     /// Makes an item the newest of a list that it is not in.
     pub(super) fn push(&mut self, kind: Kind, list: &mut List, index: u32) {
         let older = list.last;
+        if self.items.len() <= index as usize {
+            self.items.resize(index as usize + 1, UNLINKED);
+        }
         if let Some(link) = self.link(kind, index) {
             *link = Link { older, newer: NONE };
         }
@@ -138,8 +104,7 @@ impl<T: Copy> Ages<T> {
     }
 
     fn link(&mut self, kind: Kind, index: u32) -> Option<&mut Link> {
-        let item = self.items.get_mut(index as usize)?;
-        item.links.get_mut(kind as usize)
+        self.items.get_mut(index as usize)?.get_mut(kind as usize)
     }
 }
 
@@ -151,40 +116,37 @@ mod tests {
 
     use super::*;
 
-    fn listed(ages: &mut Ages<u8>, list: &List) -> Vec<u8> {
-        let mut values = Vec::new();
+    fn listed(ages: &mut Ages, list: &List) -> Vec<u32> {
+        let mut items = Vec::new();
         let mut next = list.first;
-        while let Some(value) = ages.value(next) {
-            values.push(value);
+        while next != NONE {
+            items.push(next);
             next = ages.link(Kind::All, next).unwrap().newer;
         }
-        values
+        items
     }
 
     proptest! {
         #[test]
         fn a_list_is_as_a_queue(steps in prop::collection::vec((0u8..3, any::<prop::sample::Index>()), 0..60)) {
             let (mut ages, mut list) = (Ages::default(), List::default());
-            let mut model: VecDeque<(u32, u8)> = VecDeque::new();
-            for (number, (step, which)) in (0u8..).zip(steps) {
+            let mut model: VecDeque<u32> = VecDeque::new();
+            for (number, (step, which)) in (0u32..).zip(steps) {
                 if step == 0 || model.is_empty() {
-                    let index = ages.add(number);
-                    ages.push(Kind::All, &mut list, index);
-                    model.push_back((index, number));
+                    ages.push(Kind::All, &mut list, number);
+                    model.push_back(number);
                 } else {
-                    let (index, value) = model.remove(which.index(model.len())).unwrap();
+                    let item = model.remove(which.index(model.len())).unwrap();
                     if step == 1 {
-                        ages.remove(Kind::All, &mut list, index);
-                        ages.free(index);
+                        ages.remove(Kind::All, &mut list, item);
                     } else {
-                        ages.renew(Kind::All, &mut list, index);
-                        model.push_back((index, value));
+                        ages.renew(Kind::All, &mut list, item);
+                        model.push_back(item);
                     }
                 }
                 prop_assert_eq!(list.len(), model.len());
-                prop_assert_eq!(list.first(), model.front().map(|(index, _)| *index));
-                let values: Vec<u8> = model.iter().map(|(_, value)| *value).collect();
-                prop_assert_eq!(listed(&mut ages, &list), values);
+                prop_assert_eq!(list.first(), model.front().copied());
+                prop_assert_eq!(listed(&mut ages, &list), Vec::from(model.clone()));
             }
         }
     }

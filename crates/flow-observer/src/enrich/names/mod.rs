@@ -11,6 +11,7 @@
 mod ages;
 mod dns;
 mod host_name;
+mod numbered;
 mod peers;
 mod table;
 mod texts;
@@ -31,14 +32,14 @@ const HOST: u32 = 1;
 
 /// What was heard, by whom.
 #[derive(Debug)]
-pub(crate) struct NameTable {
+pub struct NameTable {
     table: Table,
     counters: Arc<Counters>,
 }
 
 /// Who says which identity the ends of a flow have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Identities {
+pub enum Identities {
     /// This agent: a peer outside of the cluster with a name has one of its own.
     Ours,
     /// The flow's source.
@@ -46,7 +47,9 @@ pub(crate) enum Identities {
 }
 
 impl NameTable {
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+    /// Nothing was heard. What is forgotten before its time is counted.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>) -> Self {
         Self {
             table: Table::default(),
             counters,
@@ -54,7 +57,7 @@ impl NameTable {
     }
 
     /// Learns from what was said in the packet of a flow.
-    pub(crate) fn hear(&mut self, application: &Application<'_>, flow: &FlowRecord) {
+    pub fn hear(&mut self, application: &Application<'_>, flow: &FlowRecord) {
         let Some(ip) = flow.packet.ip else {
             return;
         };
@@ -128,12 +131,7 @@ impl NameTable {
     }
 
     /// Puts names to both sides of a flow, and identities to those that are known by name.
-    pub(crate) fn name(
-        &mut self,
-        flow: &mut FlowRecord,
-        snapshot: &Snapshot,
-        identities: Identities,
-    ) {
+    pub fn name(&mut self, flow: &mut FlowRecord, snapshot: &Snapshot, identities: Identities) {
         let Some(Ip {
             source,
             destination,

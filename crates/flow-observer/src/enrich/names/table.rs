@@ -1,7 +1,7 @@
 //! The names themselves: by who asked and which address.
 //!
-//! A look-up costs one place in a hash table; whoever was never told anything costs less. What is
-//! needed only to learn and to forget lies elsewhere.
+//! A look-up reads a slot of a hash table, and where there is something, one line of memory and the
+//! count of the names that it hands out. What is needed only to learn and to forget lies elsewhere.
 //!
 //! A name holds for as long as its server said, but at least an hour and at most a day: programs go
 //! on using an address that they know, whatever its server said. After that, an address keeps its
@@ -14,6 +14,7 @@ use foldhash::HashMap;
 
 use super::{
     ages::{Ages, Kind, List},
+    numbered::{Keyed, MAX_THINGS, Numbered, Pair},
     peers::Peers,
     texts::Texts,
 };
@@ -22,6 +23,7 @@ use crate::record::{Endpoint, Name, NameOrigin, Names};
 /// Addresses with names in all, about 250 bytes each with a name of its own: a quarter of a gigabyte
 /// at the most.
 const MAX_ADDRESSES: usize = 1 << 20;
+const _: () = assert!(MAX_ADDRESSES <= MAX_THINGS);
 /// Addresses that one asker may know: more than a crawler needs within minutes, and few enough that
 /// it takes hundreds of askers to push out the names of others.
 const MAX_ADDRESSES_PER_ASKER: usize = 4_096;
@@ -44,9 +46,6 @@ const GRACE_NS: i64 = 3 * HOUR_NS;
 const SAME_NS: i64 = SECOND_NS;
 /// Uses are noted no more often than this.
 const USE_EVERY_NS: i64 = 60 * SECOND_NS;
-
-/// Who asked, and the address: as IPv6 has them.
-type Pair = (u128, u128);
 
 /// Something that was told.
 #[derive(Debug)]
@@ -76,9 +75,11 @@ impl Bound {
     }
 }
 
-/// What an asker knows of an address.
+/// What an asker knows of an address; in one line of the processor's caches.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Known {
+    pair: Pair,
     /// Those that were told, the latest first; then those that always hold, once they were asked
     /// for.
     names: Arc<Names>,
@@ -87,17 +88,26 @@ pub(super) struct Known {
     /// It was asked for, whether there is one or not.
     has_peer: bool,
     until_ns: i64,
-    age: u32,
     /// A flow used it since it became the newest.
     is_used: bool,
     has_fixed: bool,
 }
 
+const _: () = assert!(size_of::<Option<Known>>() == 64);
+
+impl Keyed for Known {
+    #[inline]
+    fn key(&self) -> Pair {
+        self.pair
+    }
+}
+
 /// All that was told.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    known: HashMap<Pair, Known>,
-    ages: Ages<Pair>,
+    known: Numbered<Known>,
+    /// By the number of what is known.
+    ages: Ages,
     askers: HashMap<u128, List>,
     all: List,
     texts: Texts,
@@ -147,8 +157,8 @@ impl Table {
             .at_ns
             .saturating_add(hold_ns.clamp(HOLD_MIN_NS, HOLD_MAX_NS));
         let pair = (bits(told.asker), bits(told.address));
-        if self.known.contains_key(&pair) {
-            self.tell_again(pair, told, until_ns);
+        if let Some(number) = self.known.find(pair) {
+            self.tell_again(number, told, until_ns);
             return None;
         }
         self.forget_old(told.at_ns);
@@ -158,27 +168,23 @@ impl Table {
             origin: told.origin,
             told_ns: told.at_ns,
         };
-        let age = self.ages.add(pair);
-        let asker = self.askers.entry(pair.0).or_default();
-        self.ages.push(Kind::Owner, asker, age);
-        self.ages.push(Kind::All, &mut self.all, age);
-        self.known.insert(
+        let number = self.known.add(Known {
             pair,
-            Known {
-                names: Arc::new(Names { all: vec![name] }),
-                peer: None,
-                has_peer: false,
-                until_ns,
-                age,
-                is_used: false,
-                has_fixed: false,
-            },
-        );
+            names: Arc::new(Names { all: vec![name] }),
+            peer: None,
+            has_peer: false,
+            until_ns,
+            is_used: false,
+            has_fixed: false,
+        });
+        let asker = self.askers.entry(pair.0).or_default();
+        self.ages.push(Kind::Owner, asker, number);
+        self.ages.push(Kind::All, &mut self.all, number);
         forgotten
     }
 
-    fn tell_again(&mut self, pair: Pair, told: &Told<'_>, until_ns: i64) {
-        let Some(known) = self.known.get_mut(&pair) else {
+    fn tell_again(&mut self, number: u32, told: &Told<'_>, until_ns: i64) {
+        let Some(known) = self.known.get_mut(number) else {
             return;
         };
         known.until_ns = known.until_ns.max(until_ns);
@@ -209,8 +215,8 @@ impl Table {
         known.peer = None;
         known.has_peer = false;
         known.is_used = false;
-        let age = known.age;
-        self.renew(pair.0, age);
+        let asker = known.pair.0;
+        self.renew(asker, number);
     }
 
     /// The names of an address as an asker knows them, and behind them the `fixed` ones, which
@@ -225,17 +231,13 @@ impl Table {
         fixed: Option<&Arc<Names>>,
         world: Option<&Endpoint>,
     ) -> Option<(Arc<Names>, Option<Arc<Endpoint>>)> {
-        if self.known.is_empty() {
-            return None;
-        }
-        let pair = (bits(asker), bits(address));
-        let known = match self.known.get_mut(&pair) {
+        let number = self.known.find((bits(asker), bits(address)))?;
+        let known = match self.known.get_mut(number) {
             Some(known) if now_ns <= known.until_ns => known,
-            Some(_) => {
-                self.forget(pair);
+            _ => {
+                self.forget(number);
                 return None;
             }
-            None => return None,
         };
         // Written only where it makes a difference: others than the one that reads it pay for it.
         let keep_until_ns = now_ns.saturating_add(GRACE_NS);
@@ -263,15 +265,15 @@ impl Table {
     fn forget_old(&mut self, now_ns: i64) {
         // Two go for each that comes.
         for _ in 0..2 {
-            let Some(pair) = self.all.first().and_then(|age| self.ages.value(age)) else {
+            let Some(number) = self.all.first() else {
                 return;
             };
-            match self.known.get_mut(&pair) {
-                Some(known) if now_ns > known.until_ns => self.forget(pair),
+            match self.known.get_mut(number) {
+                Some(known) if now_ns > known.until_ns => self.forget(number),
                 Some(known) if known.is_used => {
                     known.is_used = false;
-                    let age = known.age;
-                    self.renew(pair.0, age);
+                    let asker = known.pair.0;
+                    self.renew(asker, number);
                 }
                 _ => return,
             }
@@ -296,41 +298,40 @@ impl Table {
     /// Forgets the oldest address of a list that no flow used lately.
     fn forget_oldest(&mut self, list: impl Fn(&Self) -> Option<List>) {
         for passed_over in 0.. {
-            let first = list(self).and_then(|list| list.first());
-            let Some(pair) = first.and_then(|age| self.ages.value(age)) else {
+            let Some(number) = list(self).and_then(|list| list.first()) else {
                 return;
             };
-            match self.known.get_mut(&pair) {
+            match self.known.get_mut(number) {
                 Some(known) if known.is_used && passed_over < MAX_PASSED_OVER => {
                     known.is_used = false;
-                    let age = known.age;
-                    self.renew(pair.0, age);
+                    let asker = known.pair.0;
+                    self.renew(asker, number);
                 }
-                _ => return self.forget(pair),
+                _ => return self.forget(number),
             }
         }
     }
 
     /// Makes an address the newest of all.
-    fn renew(&mut self, asker: u128, age: u32) {
+    fn renew(&mut self, asker: u128, number: u32) {
         if let Some(list) = self.askers.get_mut(&asker) {
-            self.ages.renew(Kind::Owner, list, age);
+            self.ages.renew(Kind::Owner, list, number);
         }
-        self.ages.renew(Kind::All, &mut self.all, age);
+        self.ages.renew(Kind::All, &mut self.all, number);
     }
 
-    fn forget(&mut self, pair: Pair) {
-        let Some(known) = self.known.remove(&pair) else {
+    fn forget(&mut self, number: u32) {
+        let Some(known) = self.known.remove(number) else {
             return;
         };
-        if let Some(list) = self.askers.get_mut(&pair.0) {
-            self.ages.remove(Kind::Owner, list, known.age);
+        let asker = known.pair.0;
+        if let Some(list) = self.askers.get_mut(&asker) {
+            self.ages.remove(Kind::Owner, list, number);
             if list.len() == 0 {
-                self.askers.remove(&pair.0);
+                self.askers.remove(&asker);
             }
         }
-        self.ages.remove(Kind::All, &mut self.all, known.age);
-        self.ages.free(known.age);
+        self.ages.remove(Kind::All, &mut self.all, number);
     }
 }
 
