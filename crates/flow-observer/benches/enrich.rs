@@ -1,8 +1,10 @@
-//! Who is who among 100,000 endpoints: look-ups, changes, and what it takes in memory.
+//! Who is who among 100,000 endpoints and a million names: look-ups, changes, and what it takes in
+//! memory.
 //!
 //! A cluster of 400 nodes: each pod has an address, a namespace, a workload of 20 replicas and the
-//! labels that Kubernetes gives it. Look-ups go to random addresses, so that little of what they need
-//! is in the processor's caches. Floors: a plain hash map that knows the same endpoints.
+//! labels that Kubernetes gives it. The 250 pods of this node have asked for 4,000 names each, and
+//! the answers were heard. Look-ups go to random addresses, so that little of what they need is in the
+//! processor's caches. Floors: plain hash maps that know the same.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -16,12 +18,18 @@ use std::{
 };
 
 use divan::{Bencher, counter::ItemsCount};
+use flow_api::flow::TrafficDirection;
 use flow_observer::{
+    counters::Counters,
+    decode::payload,
     enrich::{
-        Directory, Inventory, Snapshot,
+        Directory, Identities, Inventory, NameTable, Snapshot,
         facts::{Change, EndpointFact, Fact, Key, NamesFact, Port, Provider, ServiceFact},
     },
-    record::{Endpoint, Party, Workload},
+    record::{
+        Counts, Endpoint, FlowRecord, Ip, Names, Observation, PacketHeaders, Party, Transport,
+        Workload,
+    },
 };
 use foldhash::HashMap;
 
@@ -62,6 +70,10 @@ const ENDPOINTS: u32 = 100_000;
 const NAMES: u32 = 1_000_000;
 const NODES: u32 = 400;
 const REPLICAS: u32 = 20;
+/// Pods of this node.
+const LOCAL: u32 = ENDPOINTS / NODES;
+/// Pairs of a pod and an address that are used over and over.
+const HOT: usize = 2_000;
 /// Events of a run of the loop.
 const EVENTS: usize = 4096;
 
@@ -72,6 +84,11 @@ fn pod_ip(number: u32) -> IpAddr {
 /// An address outside of the cluster.
 fn outside(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(0x5000_0000 + 7 * number).into()
+}
+
+/// A pod of this node.
+fn local_ip(number: u32) -> IpAddr {
+    pod_ip(number % LOCAL * NODES)
 }
 
 fn pod(number: u32, generation: u32) -> (Key, Fact) {
@@ -133,7 +150,7 @@ fn names() -> Vec<(Key, Fact)> {
     let names = |number: u32| {
         let fact = NamesFact {
             ips: vec![outside(number)],
-            names: vec![format!("host-{number}.example.com")],
+            names: vec![name(number)],
         };
         (format!("{number}").into(), Fact::Names(fact))
     };
@@ -152,19 +169,114 @@ fn snapshot() -> Arc<Snapshot> {
     directory.snapshot()
 }
 
-/// Both ends of events, at random (xorshift).
-fn ends(of: u32, address: fn(u32) -> IpAddr, other: fn(u32) -> IpAddr) -> Vec<[IpAddr; 2]> {
+/// Numbers at random (xorshift).
+fn random() -> impl FnMut() -> u32 {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = move || {
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state >> 32) as u32
-    };
-    // Many more than one run takes, so that no run sees what the one before left in the caches.
+    }
+}
+
+/// Both ends of events, at random. Many more than one run takes, so that no run sees what the one
+/// before left in the caches.
+fn ends(of: u32, address: fn(u32) -> IpAddr, other: fn(u32) -> IpAddr) -> Vec<[IpAddr; 2]> {
+    let mut next = random();
     (0..64 * EVENTS)
         .map(|_| [address(next() % ENDPOINTS), other(next() % of)])
         .collect()
+}
+
+/// Pods of this node and the addresses whose names they were told. As many events as there are names:
+/// few of them come again before most others were looked up.
+fn told_ends() -> Vec<[IpAddr; 2]> {
+    let mut next = random();
+    (0..256 * EVENTS)
+        .map(|_| next() % NAMES)
+        .map(|it| [local_ip(it), outside(it)])
+        .collect()
+}
+
+/// The same, of few of which all events are.
+fn hot_ends() -> Vec<[IpAddr; 2]> {
+    let mut next = random();
+    let few = &told_ends()[..HOT];
+    (0..64 * EVENTS)
+        .map(|_| few[next() as usize % HOT])
+        .collect()
+}
+
+fn name(number: u32) -> String {
+    format!("host-{number}.example.com")
+}
+
+/// The answer of a DNS server that this is the address of the host with this number.
+fn answer(number: u32) -> Vec<u8> {
+    let mut message = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    for label in name(number).split('.') {
+        message.push(label.len() as u8);
+        message.extend(label.as_bytes());
+    }
+    // The end of the name; an address, of the Internet, both in the question and in the answer, whose
+    // name is that of the question. It holds for a minute.
+    message.extend([0, 0, 1, 0, 1]);
+    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+    if let IpAddr::V4(ip) = outside(number) {
+        message.extend(ip.octets());
+    }
+    message
+}
+
+/// A flow of which nothing is known but the ends.
+fn flow(snapshot: &Snapshot, [source, destination]: [IpAddr; 2]) -> FlowRecord {
+    FlowRecord {
+        time_ns: 1,
+        uuid: 0,
+        observation: Observation::Trace {
+            point: probe_events::TracePoint::ToEndpoint,
+            reason: probe_events::TraceReason::Unknown,
+            encrypted: false,
+        },
+        packet: PacketHeaders {
+            ip: Some(Ip {
+                source,
+                destination,
+            }),
+            transport: Some(Transport::Udp {
+                source_port: 53,
+                destination_port: 40_000,
+            }),
+            ..PacketHeaders::default()
+        },
+        source: of_snapshot(snapshot, source),
+        destination: of_snapshot(snapshot, destination),
+        direction: TrafficDirection::Unknown,
+        interface: None,
+        socket_cookie: 0,
+        counts: Counts::default(),
+        process: None,
+        translation: None,
+        rare: None,
+    }
+}
+
+/// What the pods of this node were told: each of a million addresses has a name, which one pod knows.
+fn told(snapshot: &Snapshot, counters: &Arc<Counters>) -> NameTable {
+    let resolver = outside(NAMES);
+    let mut names = NameTable::new(Arc::clone(counters));
+    let mut scratch = payload::Scratch::default();
+    for number in 0..NAMES {
+        let flow = flow(snapshot, [resolver, local_ip(number)]);
+        let transport = flow.packet.transport.expect("it is UDP");
+        let message = answer(number);
+        let application = payload::parse(&transport, &message, &mut scratch)
+            .expect("the message is sound")
+            .expect("it is DNS");
+        names.hear(&application, &flow);
+    }
+    names
 }
 
 /// What is kept, in bytes, beside what a plain map of the same would keep.
@@ -204,6 +316,9 @@ fn memory() {
     println!("endpoint: {} bytes", each(known, ENDPOINTS));
     println!("backend of a service: {} bytes", each(served, ENDPOINTS));
     println!("address with a fixed name: {} bytes", each(named, NAMES));
+    let (snapshot, counters) = (snapshot(), Arc::default());
+    let told = bytes(&|| Box::new(told(&snapshot, &counters)));
+    println!("address with a name from DNS: {} bytes", each(told, NAMES));
 }
 
 /// Goes through events, a run's worth at a time.
@@ -264,6 +379,90 @@ fn both_ends_pod_to_name(bencher: Bencher<'_, '_>) {
     let ends = ends(NAMES, pod_ip, outside);
     assert!(of_snapshot(&snapshot, ends[0][1]).names.is_some());
     look_up(bencher, ends, |ip| of_snapshot(&snapshot, ip));
+}
+
+/// Goes through events as the assembler does: both ends are looked up in the snapshot, and what they
+/// were told of each other in the names. `is_named` says of the first one whether there is a name.
+fn look_up_with_names(bencher: Bencher<'_, '_>, ends: Vec<[IpAddr; 2]>, is_named: bool) {
+    let snapshot = snapshot();
+    let mut names = told(&snapshot, &Arc::default());
+    let mut flow = flow(&snapshot, ends[0]);
+    let mut look_up = |flow: &mut FlowRecord, [source, destination]: [IpAddr; 2]| {
+        flow.packet.ip = Some(Ip {
+            source,
+            destination,
+        });
+        flow.source = of_snapshot(&snapshot, source);
+        flow.destination = of_snapshot(&snapshot, destination);
+        names.name(flow, &snapshot, Identities::Ours);
+    };
+    // Once before, since the first use of a name also decides on its identity.
+    for &ends in &ends {
+        look_up(&mut flow, ends);
+        assert_eq!(flow.destination.names.is_some(), is_named);
+    }
+    look_up(&mut flow, ends[0]);
+    let told = flow.destination.names.as_ref().map(|it| &*it.all[0].text);
+    let number = ends.first().and_then(|[_, ip]| number_outside(*ip));
+    assert_eq!(told, number.map(name).as_deref());
+    let mut runs = ends.chunks_exact(EVENTS).cycle();
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        for &ends in runs.next().into_iter().flatten() {
+            look_up(black_box(&mut flow), ends);
+        }
+    });
+}
+
+/// The number of an address outside of the cluster.
+fn number_outside(ip: IpAddr) -> Option<u32> {
+    let IpAddr::V4(ip) = ip else {
+        return None;
+    };
+    Some(ip.to_bits().checked_sub(0x5000_0000)? / 7)
+}
+
+/// The endpoints in one plain map, and the names by who was told them in another.
+#[divan::bench(sample_size = 1, sample_count = 2000)]
+fn floor_plain_maps_with_names(bencher: Bencher<'_, '_>) {
+    let snapshot = snapshot();
+    let endpoints: HashMap<IpAddr, Arc<Endpoint>> = (0..ENDPOINTS)
+        .map(|it| (pod_ip(it), Arc::clone(snapshot.endpoint(pod_ip(it)))))
+        .collect();
+    let names: HashMap<[IpAddr; 2], Arc<Names>> = (0..NAMES)
+        .map(|it| ([local_ip(it), outside(it)], Arc::default()))
+        .collect();
+    let ends = told_ends();
+    assert!(names.contains_key(&ends[0]));
+    let mut runs = ends.chunks_exact(EVENTS).cycle();
+    let world = Arc::clone(snapshot.endpoint(ends[0][1]));
+    let party = |ip: IpAddr| Party::of(endpoints.get(&ip).unwrap_or(&world));
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        for ends in runs.next().into_iter().flatten() {
+            let destination = Party {
+                names: names.get(ends).cloned(),
+                ..party(ends[1])
+            };
+            black_box((party(ends[0]), destination));
+        }
+    });
+}
+
+/// Between a pod of this node and another pod, with a million names told.
+#[divan::bench(sample_size = 1, sample_count = 2000)]
+fn names_told_but_not_of_these_pods(bencher: Bencher<'_, '_>) {
+    look_up_with_names(bencher, ends(ENDPOINTS, local_ip, pod_ip), false);
+}
+
+/// From a pod of this node to any of a million addresses that it was told a name of.
+#[divan::bench(sample_size = 1, sample_count = 2000)]
+fn names_told_of_any_address(bencher: Bencher<'_, '_>) {
+    look_up_with_names(bencher, told_ends(), true);
+}
+
+/// The same over and over for few of them.
+#[divan::bench(sample_size = 1, sample_count = 2000)]
+fn names_told_of_few_addresses(bencher: Bencher<'_, '_>) {
+    look_up_with_names(bencher, hot_ends(), true);
 }
 
 /// The service of a pod's port.
