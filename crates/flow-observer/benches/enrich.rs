@@ -332,11 +332,7 @@ fn look_up(bencher: Bencher<'_, '_>, ends: Vec<[IpAddr; 2]>, party: impl Fn(IpAd
 }
 
 fn of_snapshot(snapshot: &Snapshot, ip: IpAddr) -> Party {
-    let known = snapshot.look_up(ip);
-    Party {
-        names: known.names.cloned(),
-        ..Party::of(known.endpoint)
-    }
+    snapshot.look_up(ip).party()
 }
 
 /// The same endpoints in one plain map.
@@ -394,7 +390,7 @@ fn look_up_with_names(bencher: Bencher<'_, '_>, ends: Vec<[IpAddr; 2]>, is_named
         });
         flow.source = of_snapshot(&snapshot, source);
         flow.destination = of_snapshot(&snapshot, destination);
-        names.name(flow, &snapshot, Identities::Ours);
+        names.name(flow, Identities::Ours);
     };
     // Once before, since the first use of a name also decides on its identity.
     for &ends in &ends {

@@ -171,7 +171,7 @@ impl Assembler {
         self.add_hooks(flow);
         self.add_services(flow, around);
         let payload = Payload::of(bytes, &packet);
-        self.hear(events.len() - 1, payload, around, events);
+        self.hear(events.len() - 1, payload, events);
     }
 
     fn event(&mut self, raw: RawEvent<'_>, surroundings: &Surroundings, events: &mut Vec<Event>) {
@@ -321,7 +321,7 @@ impl Assembler {
         });
         self.add_services(flow, around);
         let payload = Payload::of(captured.bytes, &dissected);
-        self.hear(events.len() - 1, payload, around, events);
+        self.hear(events.len() - 1, payload, events);
     }
 
     /// Counts a packet whose own bytes do not add up.
@@ -367,13 +367,13 @@ impl Assembler {
 }
 
 impl Surroundings {
-    /// Who is behind a packet's addresses.
+    /// Who is behind a packet's addresses, and what those are always called.
     #[inline]
     fn parties(&self, packet: &PacketHeaders) -> (Party, Party) {
         match packet.ip {
             Some(ip) => (
-                Party::of(self.snapshot.endpoint(ip.source)),
-                Party::of(self.snapshot.endpoint(ip.destination)),
+                self.snapshot.look_up(ip.source).party(),
+                self.snapshot.look_up(ip.destination).party(),
             ),
             None => (
                 Party::of(self.snapshot.unknown()),

@@ -40,13 +40,7 @@ impl Assembler {
     /// otherwise, and puts names to its ends; the requests and responses in it come behind `events`.
     /// To be called once for each flow, also for those without a payload. A payload that looks like a
     /// protocol and is not of it is nobody's concern.
-    pub(super) fn hear(
-        &mut self,
-        at: usize,
-        payload: Payload<'_>,
-        around: &Surroundings,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn hear(&mut self, at: usize, payload: Payload<'_>, events: &mut Vec<Event>) {
         let Some(Event::Flow(flow)) = events.get_mut(at) else {
             return;
         };
@@ -58,7 +52,7 @@ impl Assembler {
             }
             self.names.hear(application, flow);
         }
-        self.names.name(flow, &around.snapshot, Identities::Ours);
+        self.names.name(flow, Identities::Ours);
         // With the names that were just put.
         if let Some(application) = &application {
             let position = Position {
@@ -75,7 +69,13 @@ impl Assembler {
     /// Puts names to the ends of a flow whose source has its own identities, and no payload that
     /// anybody reads.
     pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
-        self.names.name(flow, &around.snapshot, Identities::Theirs);
+        // Those that an address always has are not there yet: whom the source tells of may be
+        // another than who has the address.
+        if let Some(ip) = flow.packet.ip {
+            flow.source.names = around.snapshot.names(ip.source).cloned();
+            flow.destination.names = around.snapshot.names(ip.destination).cloned();
+        }
+        self.names.name(flow, Identities::Theirs);
     }
 }
 

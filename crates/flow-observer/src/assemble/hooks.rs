@@ -27,7 +27,7 @@ impl Assembler {
             Ok(Hook::Socket(event)) => {
                 if let Some(flow) = self.socket_flow(&event, around, events) {
                     self.add_services(flow, around);
-                    self.hear(events.len() - 1, Payload::default(), around, events);
+                    self.hear(events.len() - 1, Payload::default(), events);
                 }
             }
             Ok(Hook::Tcp(event)) => self.tcp_trouble(&event),

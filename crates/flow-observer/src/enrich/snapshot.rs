@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{facts::Port, identity, prefixes::Prefixes, shards::Shards};
-use crate::record::{Endpoint, Names, Service};
+use crate::record::{Endpoint, Names, Party, Service};
 
 /// Shards of the addresses of one family: with 100,000 addresses, a change copies one shard of a
 /// hundred entries and the list of all shards.
@@ -54,6 +54,18 @@ pub struct Known<'a> {
     pub has_frontends: bool,
     /// Services end up at some of its ports: [`Snapshot::backends`] tells which.
     pub has_backends: bool,
+}
+
+impl Known<'_> {
+    /// One side of a flow with this address.
+    #[inline]
+    #[must_use]
+    pub fn party(&self) -> Party {
+        Party {
+            names: self.names.cloned(),
+            ..Party::of(self.endpoint)
+        }
+    }
 }
 
 impl Snapshot {

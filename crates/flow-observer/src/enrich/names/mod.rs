@@ -21,7 +21,6 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     counters::Counters,
     decode::payload::{Application, tls::ClientHello},
-    enrich::Snapshot,
     record::{FlowRecord, Ip, NameOrigin, Observation, Party},
 };
 use host_name::HostName;
@@ -130,8 +129,9 @@ impl NameTable {
         }
     }
 
-    /// Puts names to both sides of a flow, and identities to those that are known by name.
-    pub fn name(&mut self, flow: &mut FlowRecord, snapshot: &Snapshot, identities: Identities) {
+    /// Puts names to both sides of a flow, and identities to those that are known by name. To be
+    /// called once for each flow, whose sides have the names that always hold and no others.
+    pub fn name(&mut self, flow: &mut FlowRecord, identities: Identities) {
         let Some(Ip {
             source,
             destination,
@@ -140,45 +140,32 @@ impl NameTable {
             return;
         };
         // Most who talk to this node's workloads are told nothing that is heard here.
-        let told = (
-            is_told(&flow.source, flow),
-            is_told(&flow.destination, flow),
-        );
-        let asked = |is_told: bool, asker| is_told.then_some(asker);
-        let look_up = LookUp {
-            snapshot,
-            identities,
-            now_ns: flow.time_ns,
-        };
-        self.side(
-            &mut flow.source,
-            asked(told.1, destination),
-            source,
-            &look_up,
-        );
-        self.side(
-            &mut flow.destination,
-            asked(told.0, source),
-            destination,
-            &look_up,
-        );
+        let is_source_told = is_told(&flow.source, flow);
+        let is_destination_told = is_told(&flow.destination, flow);
+        let now_ns = flow.time_ns;
+        if is_destination_told {
+            self.side(&mut flow.source, destination, source, now_ns, identities);
+        }
+        if is_source_told {
+            let party = &mut flow.destination;
+            self.side(party, source, destination, now_ns, identities);
+        }
     }
 
-    /// Puts names to one side, as the other, if it was told any, calls its address.
+    /// Puts names to one side, as the other, the asker, calls its address.
     #[inline]
     fn side(
         &mut self,
         party: &mut Party,
-        asker: Option<IpAddr>,
+        asker: IpAddr,
         address: IpAddr,
-        look_up: &LookUp<'_>,
+        now_ns: i64,
+        identities: Identities,
     ) {
-        let fixed = look_up.snapshot.names(address);
-        let is_peer = look_up.identities == Identities::Ours && peers::is_world(&party.endpoint);
+        let is_peer = identities == Identities::Ours && peers::is_world(&party.endpoint);
         let world = is_peer.then(|| &*party.endpoint);
-        let known = asker.and_then(|it| self.table.find(it, address, look_up.now_ns, fixed, world));
-        let Some((names, peer)) = known else {
-            party.names = fixed.cloned();
+        let fixed = party.names.as_ref();
+        let Some((names, peer)) = self.table.find(asker, address, now_ns, fixed, world) else {
             return;
         };
         party.names = Some(names);
@@ -189,19 +176,12 @@ impl NameTable {
     }
 }
 
-/// What both look-ups of a flow have in common.
-struct LookUp<'a> {
-    snapshot: &'a Snapshot,
-    identities: Identities,
-    now_ns: i64,
-}
-
 /// Whether what somebody is told is remembered: workloads of this node and the node itself, by whose
 /// devices all that they hear passes. A capture file is of nobody's node, so there everybody is.
 fn is_told(party: &Party, flow: &FlowRecord) -> bool {
     party.endpoint.id != 0
         || party.endpoint.identity == HOST
-        || flow.observation == Observation::Captured
+        || matches!(flow.observation, Observation::Captured)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use simple_dns::{
 use super::*;
 use crate::{
     decode::payload,
-    enrich::{Directory, Inventory},
+    enrich::{Directory, Inventory, Snapshot},
     record::{Counts, PacketHeaders, Transport},
 };
 
@@ -48,8 +48,8 @@ impl Wire {
                 transport: Some(transport),
                 ..PacketHeaders::default()
             },
-            source: Party::of(self.snapshot.endpoint(source)),
-            destination: Party::of(self.snapshot.endpoint(destination)),
+            source: self.snapshot.look_up(source).party(),
+            destination: self.snapshot.look_up(destination).party(),
             direction: TrafficDirection::Unknown,
             interface: None,
             socket_cookie: 0,
@@ -76,7 +76,7 @@ impl Wire {
     /// A flow from the client, with names.
     fn named(&mut self, destination: &str) -> FlowRecord {
         let mut flow = self.flow(CLIENT, destination, tcp(443));
-        self.names.name(&mut flow, &self.snapshot, Identities::Ours);
+        self.names.name(&mut flow, Identities::Ours);
         flow
     }
 
@@ -151,14 +151,12 @@ fn an_answer_names_the_address_to_who_asked() {
     assert_eq!((texts(&flow.source), flow.source.identity), (vec![], 2));
 
     let mut back = wire.flow(SERVER, CLIENT, tcp(40_000));
-    wire.names
-        .name(&mut back, &wire.snapshot, Identities::Theirs);
+    wire.names.name(&mut back, Identities::Theirs);
     assert_eq!(texts(&back.source), ["api.example.test"]);
     assert_eq!(back.source.identity, 2);
 
     let mut other = wire.flow("10.0.0.2", SERVER, tcp(443));
-    wire.names
-        .name(&mut other, &wire.snapshot, Identities::Ours);
+    wire.names.name(&mut other, Identities::Ours);
     assert!(other.destination.names.is_none());
 }
 
