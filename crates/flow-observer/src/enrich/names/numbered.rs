@@ -3,7 +3,7 @@
 //! A hash table, in two parts: a slot has four bytes, the number of a thing and some bits of its hash,
 //! and the things lie elsewhere, without gaps. So a million of them need 8 MiB to be found, of which a
 //! part is in the processor's caches, and finding one takes one look at the thing itself. What is not
-//! there is missed without any.
+//! there is hardly ever looked for there.
 
 use std::hash::BuildHasher as _;
 
