@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use flow_api::flow::{EventTypeFilter, HttpHeader, NetworkInterface, Verdict, Workload};
 
+use crate::cel::{Expression, Subject};
 use crate::event_type;
 use crate::http;
 use crate::ip::IpSet;
@@ -17,7 +18,7 @@ use crate::view::{EndpointView, EventKind, FlowView, Side, TcpFlags};
 /// A field's entries, any of which may match.
 ///
 /// In the order in which a rule asks, cheap questions first: numbers, then text, then patterns, then
-/// regular expressions.
+/// regular expressions, then what needs the whole flow.
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {
     EventType(Vec<EventTypeFilter>),
@@ -51,11 +52,12 @@ pub(crate) enum Condition {
     DnsQuery(Vec<Regexp>),
     HttpUrl(Vec<Regexp>),
     HttpPath(Vec<Regexp>),
+    Expression(Vec<Expression>),
 }
 
 impl Condition {
     /// Whether a flow fulfils the condition.
-    pub(crate) fn matches<V: FlowView>(&self, flow: &V) -> bool {
+    pub(crate) fn matches<V: FlowView>(&self, flow: &V, subject: &Subject<'_>) -> bool {
         match self {
             Self::EventType(entries) => flow
                 .event_type()
@@ -144,17 +146,19 @@ impl Condition {
             Self::HttpPath(patterns) => flow
                 .http()
                 .is_some_and(|http| http::path_matches(patterns, http.url)),
+            Self::Expression(expressions) => subject.matches(expressions, || flow.message()),
         }
     }
 
     /// Whether an event that is no flow fulfils the condition. Most fields ask about a flow and
     /// refuse; the others take it for a flow that has nothing.
-    pub(crate) fn matches_other(&self, kind: EventKind) -> bool {
+    pub(crate) fn matches_other(&self, kind: EventKind, subject: &Subject<'_>) -> bool {
         match self {
             Self::Encrypted(wanted) => wanted.contains(&false),
             Self::EventType(entries) => entries
                 .iter()
                 .any(|entry| event_type::matches_other(entry, kind)),
+            Self::Expression(expressions) => subject.matches_other(expressions),
             Self::IpTraceId(ids) => ids.contains(&0),
             Self::Label(_, selectors) | Self::NodeLabel(selectors) => match_no_labels(selectors),
             Self::TraceId(ids) => contains_text(ids, ""),
@@ -191,6 +195,7 @@ impl Condition {
             | Self::HttpHeader(_) => 2,
             Self::NodeName(_) | Self::Fqdn(..) | Self::Label(..) | Self::NodeLabel(_) => 3,
             Self::DnsQuery(_) | Self::HttpUrl(_) | Self::HttpPath(_) => 4,
+            Self::Expression(_) => 5,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! to the names of Go's functions.
 
 pub use crate::address::AddressError;
+pub use crate::cel::{ExpressionError, Report};
 pub use crate::prefix::PrefixError;
 use crate::quote::{quoted, quoted_char};
 use crate::view::Side;
@@ -10,9 +11,6 @@ use crate::view::Side;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// `experimental.cel_expression` is set.
-    #[error("filtering by CEL expression is not supported here: use the other filter fields")]
-    CelUnsupported,
     /// An HTTP field is set although the event types of the same filter leave HTTP out.
     #[error(
         "filtering by http {attribute} requires the event type filter to only match 'l7' events"
@@ -30,6 +28,9 @@ pub enum FilterError {
         /// What is wrong with it.
         reason: RegexpError,
     },
+    /// A CEL expression that cannot be evaluated, or that is no question.
+    #[error(transparent)]
+    InvalidExpression(ExpressionError),
     /// An HTTP path that is no regular expression.
     #[error("invalid http path filter: {entry}: {reason}")]
     InvalidHttpPath {

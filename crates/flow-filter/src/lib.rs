@@ -21,6 +21,7 @@
 //! ```
 
 mod address;
+mod cel;
 mod condition;
 mod error;
 mod event_type;
@@ -45,14 +46,15 @@ mod view;
 use flow_api::flow::FlowFilter;
 
 pub use error::{
-    AddressError, FilterError, NameError, PatternError, PortError, PrefixError, RegexpError,
-    SelectorError,
+    AddressError, ExpressionError, FilterError, NameError, PatternError, PortError, PrefixError,
+    RegexpError, Report, SelectorError,
 };
 pub use view::{
     EndpointView, EventKind, EventType, FlowView, HttpView, InterfaceView, IpView, L4Protocol,
     L7Protocol, NoEndpoint, ServiceView, Side, TcpFlags, WorkloadView,
 };
 
+use cel::{Failures, Subject};
 use rule::Rule;
 
 /// The compiled lists of a request. The default lets everything through.
@@ -60,6 +62,7 @@ use rule::Rule;
 pub struct Filter {
     allow: Vec<Rule>,
     deny: Vec<Rule>,
+    failures: Failures,
 }
 
 impl Filter {
@@ -74,15 +77,25 @@ impl Filter {
         Ok(Self {
             allow: allow?,
             deny: rules(deny)?,
+            failures: Failures::default(),
         })
     }
 
+    /// Logs each CEL expression that fails for an event. Otherwise only the first few are, since
+    /// filters come from clients, and every event may make one fail.
+    #[must_use]
+    pub fn log_every_failure(mut self) -> Self {
+        self.failures.log_all();
+        self
+    }
+
     /// Whether the event is wanted. Allocates nothing that the view does not, but for an HTTP path
-    /// with percent escapes.
+    /// with percent escapes, and for CEL expressions.
     #[must_use]
     pub fn matches<V: FlowView>(&self, event: &V) -> bool {
-        (self.allow.is_empty() || self.allow.iter().any(|rule| rule.matches(event)))
-            && !self.deny.iter().any(|rule| rule.matches(event))
+        let subject = Subject::new(&self.failures);
+        let matches = |rule: &Rule| rule.matches(event, &subject);
+        (self.allow.is_empty() || self.allow.iter().any(matches)) && !self.deny.iter().any(matches)
     }
 
     /// Whether every event is wanted, whatever it is: nothing needs to be looked at.

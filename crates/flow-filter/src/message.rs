@@ -1,5 +1,7 @@
 //! The messages of the wire contract as events that can be filtered.
 
+use std::borrow::Cow;
+
 use flow_api::flow::{self, Flow, layer4, layer7};
 use flow_api::observer::{GetFlowsResponse, get_flows_response::ResponseTypes};
 
@@ -195,6 +197,10 @@ impl FlowView for Flow {
     fn ip_trace_id(&self) -> u64 {
         self.ip_trace_id.as_ref().map_or(0, |id| id.trace_id)
     }
+
+    fn message(&self) -> Cow<'_, Flow> {
+        Cow::Borrowed(self)
+    }
 }
 
 fn l4(flow: &Flow) -> Option<&layer4::Protocol> {
@@ -288,6 +294,7 @@ impl FlowView for GetFlowsResponse {
         interface() -> Option<InterfaceView<'_>>, or None;
         trace_id() -> &str, or "";
         ip_trace_id() -> u64, or 0;
+        message() -> Cow<'_, Flow>, or Cow::default();
     }
 
     fn names(&self, side: Side) -> impl Iterator<Item = &str> {

@@ -16,9 +16,14 @@ pub(crate) struct Regexp(Regex);
 
 impl Regexp {
     pub(crate) fn compile(pattern: &str) -> Result<Self, RegexpError> {
+        Self::compile_within(pattern, COMPILED_SIZE_LIMIT)
+    }
+
+    /// Compiles to no more than so many bytes.
+    pub(crate) fn compile_within(pattern: &str, size_limit: usize) -> Result<Self, RegexpError> {
         let translated = re2::translate(pattern)?;
         match RegexBuilder::new(&translated)
-            .size_limit(COMPILED_SIZE_LIMIT)
+            .size_limit(size_limit)
             .build()
         {
             Ok(regex) => Ok(Self(regex)),

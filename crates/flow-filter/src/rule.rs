@@ -2,6 +2,7 @@
 
 use flow_api::flow::FlowFilter;
 
+use crate::cel::{Expression, Subject};
 use crate::condition::Condition;
 use crate::error::{FilterError, NameError};
 use crate::event_type;
@@ -29,16 +30,16 @@ impl Rule {
         Ok(Self { conditions })
     }
 
-    pub(crate) fn matches<V: FlowView>(&self, event: &V) -> bool {
+    pub(crate) fn matches<V: FlowView>(&self, event: &V, subject: &Subject<'_>) -> bool {
         match event.kind() {
             EventKind::Flow => self
                 .conditions
                 .iter()
-                .all(|condition| condition.matches(event)),
+                .all(|condition| condition.matches(event, subject)),
             other => self
                 .conditions
                 .iter()
-                .all(|condition| condition.matches_other(other)),
+                .all(|condition| condition.matches_other(other, subject)),
         }
     }
 
@@ -150,12 +151,10 @@ fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
     conditions.add(&filter.ip_version, Condition::IpVersion);
     conditions.add(&filter.trace_id, Condition::TraceId);
     conditions.add(&filter.traffic_direction, Condition::TrafficDirection);
-    if filter
-        .experimental
-        .as_ref()
-        .is_some_and(|fields| !fields.cel_expression.is_empty())
-    {
-        return Err(FilterError::CelUnsupported);
+    if let Some(fields) = &filter.experimental {
+        conditions.parse(&fields.cel_expression, Condition::Expression, |entry| {
+            Expression::compile(entry).map_err(FilterError::InvalidExpression)
+        })?;
     }
     conditions.add(&filter.interface, Condition::Interface);
     conditions.add(&filter.ip_trace_id, Condition::IpTraceId);

@@ -4,8 +4,11 @@
 //! Every question but [`FlowView::kind`] has an answer for "does not have it", and that is the
 //! default: a view implements what it holds.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+
+use flow_api::flow::Flow;
 
 /// An event of the stream, most often a flow, as a filter sees it.
 ///
@@ -144,6 +147,12 @@ pub trait FlowView {
     /// The trace id carried in IP options; 0 for none.
     fn ip_trace_id(&self) -> u64 {
         0
+    }
+
+    /// The whole flow, for CEL expressions, which may ask about anything. Asked once at most, and
+    /// after all other questions, since a view of something else has to make it.
+    fn message(&self) -> Cow<'_, Flow> {
+        Cow::default()
     }
 }
 

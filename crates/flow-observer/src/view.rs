@@ -1,14 +1,15 @@
 //! How filters look at the observer's events.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, sync::Arc};
 
+use flow_api::flow::Flow;
 use flow_filter::{
     EndpointView, EventKind, EventType, Filter, FlowView, InterfaceView, IpView, L4Protocol,
     ServiceView, Side, TcpFlags, WorkloadView,
 };
 
 use crate::{
-    encode::{NodeFacts, uuid_text},
+    encode::{NodeFacts, flow_message, uuid_text},
     record::{FlowRecord, Observation, Party, Transport},
     ring::Event,
 };
@@ -184,6 +185,10 @@ impl FlowView for RecordView<'_> {
             index: interface.index,
             name: &interface.name,
         })
+    }
+
+    fn message(&self) -> Cow<'_, Flow> {
+        Cow::Owned(flow_message(self.flow, self.node))
     }
 }
 

@@ -27,7 +27,7 @@ enum Count {
 
 impl Selection {
     pub(super) fn new(request: &GetFlowsRequest) -> anyhow::Result<Self> {
-        let filter = Filter::compile(&request.whitelist, &request.blacklist)?;
+        let filter = Filter::compile(&request.whitelist, &request.blacklist)?.log_every_failure();
         let count = match request.number {
             0 | u64::MAX => Count::All,
             number if request.first => Count::First(number),

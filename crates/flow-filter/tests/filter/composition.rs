@@ -1,9 +1,11 @@
 //! Lists and fields together.
 
-use flow_api::flow::{Flow, FlowFilter, Verdict};
+use std::slice;
+
+use flow_api::flow::{Flow, FlowFilter, Verdict, flow_filter::Experimental};
 use flow_filter::Filter;
 
-use crate::flows::{filter, flow, strings, tcp, with_l4};
+use crate::flows::{filter, flow, response, strings, tcp, with_l4};
 
 fn verdicts(verdicts: &[Verdict]) -> FlowFilter {
     filter(|filter| filter.verdict = verdicts.iter().map(|verdict| i32::from(*verdict)).collect())
@@ -97,4 +99,33 @@ fn a_filter_knows_that_it_takes_everything() {
             expected
         );
     }
+}
+
+#[test]
+fn expressions_are_a_field_like_others() {
+    let dropped_and = |expressions: &[&str]| FlowFilter {
+        experimental: Some(Experimental {
+            cel_expression: strings(expressions),
+        }),
+        ..verdicts(&[Verdict::Dropped])
+    };
+    let flow = Flow {
+        uuid: "u".to_owned(),
+        ..with_verdict(Verdict::Dropped)
+    };
+    let is_u = dropped_and(&["_flow.uuid == 'x'", "_flow.uuid == 'u'"]);
+    let is_x = dropped_and(&["_flow.uuid == 'x'"]);
+    let fails = dropped_and(&["1 / 0 == 0", "true"]);
+    assert!(decide(slice::from_ref(&is_u), &[], &flow));
+    assert!(!decide(
+        slice::from_ref(&is_u),
+        &[],
+        &with_verdict(Verdict::Forwarded)
+    ));
+    assert!(!decide(slice::from_ref(&is_x), &[], &flow));
+    assert!(!decide(slice::from_ref(&fails), &[], &flow));
+    assert!(decide(&[dropped_and(&[])], &[fails, is_x], &flow));
+    assert!(!decide(&[], slice::from_ref(&is_u), &flow));
+    let filter = Filter::compile(&[is_u], &[]).unwrap();
+    assert!(filter.matches(&response(flow)));
 }

@@ -1,7 +1,7 @@
 //! What is refused, in which words, and which of several mistakes is named.
 
 use flow_api::flow::{FlowFilter, HttpHeader, flow_filter::Experimental};
-use flow_filter::{Filter, FilterError};
+use flow_filter::Filter;
 
 use crate::flows::{event_type, filter, strings};
 
@@ -134,19 +134,30 @@ fn http_fields_need_an_l7_event_type_if_any_is_given() {
 }
 
 #[test]
-fn cel_is_refused_and_never_ignored() {
-    let with_cel = |expressions: &[&str]| {
-        filter(|filter| {
+fn cel_expressions_have_their_words() {
+    for (expression, expected) in [
+        (
+            "_flow.l4.TCP.destination_port == 80",
+            "error compiling CEL expression: ERROR: <input>:1:31: found no matching overload for \
+             '_==_' applied to '(uint, int)'\n | _flow.l4.TCP.destination_port == 80\n \
+             | ..............................^",
+        ),
+        (
+            "_flow.verdict",
+            "error compiling CEL expression: got \"int\", wanted \"bool\" result type",
+        ),
+        (
+            "'a'.matches('(')",
+            "error building CEL program: error parsing regexp: unclosed group",
+        ),
+    ] {
+        let with_cel = filter(|filter| {
             filter.experimental = Some(Experimental {
-                cel_expression: strings(expressions),
+                cel_expression: strings(&["true", expression]),
             });
-        })
-    };
-    assert_eq!(
-        Filter::compile(&[], &[with_cel(&["true"])]).unwrap_err(),
-        FilterError::CelUnsupported
-    );
-    assert!(Filter::compile(&[with_cel(&[])], &[]).is_ok());
+        });
+        assert_eq!(error(with_cel), expected);
+    }
 }
 
 #[test]

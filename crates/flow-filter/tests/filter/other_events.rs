@@ -1,6 +1,8 @@
 //! Events that are not flows.
 
-use flow_api::flow::{EventTypeFilter, FlowFilter, LostEvent, TrafficDirection, Verdict};
+use flow_api::flow::{
+    EventTypeFilter, FlowFilter, LostEvent, TrafficDirection, Verdict, flow_filter::Experimental,
+};
 use flow_api::observer::GetFlowsResponse;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_filter::{EventKind, Filter, FlowView, NoEndpoint};
@@ -123,5 +125,23 @@ fn a_response_without_a_flow_is_an_event_without_a_type() {
         assert_eq!(FlowView::kind(&response), EventKind::Other);
         assert!(!filter_any.matches(&response));
         assert!(Filter::default().matches(&response));
+    }
+}
+
+#[test]
+fn an_expression_reads_them_as_a_flow_that_has_nothing() {
+    for (expression, expected) in [
+        ("_flow.verdict == Verdict.VERDICT_UNKNOWN", true),
+        ("_flow.verdict == Verdict.DROPPED", false),
+        ("_flow == flow.Flow{}", false),
+    ] {
+        for kind in [AGENT, DEBUG, EventKind::Lost, EventKind::Other] {
+            let filter = filter(|filter| {
+                filter.experimental = Some(Experimental {
+                    cel_expression: strings(&[expression]),
+                });
+            });
+            assert_eq!(allowed(filter, kind), expected, "{expression}");
+        }
     }
 }

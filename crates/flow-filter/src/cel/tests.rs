@@ -1,0 +1,612 @@
+//! What expressions mean, rule by rule; how much one may cost; and that none makes a filter panic.
+
+use std::borrow::Cow;
+
+use flow_api::flow::{Endpoint, Flow, Layer4, Tcp, TcpFlags, Verdict, Workload, layer4::Protocol};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use prost_types::Timestamp;
+
+use super::error::EvaluationError;
+use super::evaluate::evaluate;
+use super::*;
+
+mod generated;
+
+fn flow() -> Flow {
+    Flow {
+        time: Some(Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 250_000_000,
+        }),
+        verdict: Verdict::Dropped.into(),
+        is_reply: Some(false),
+        source: Some(Endpoint {
+            identity: 7,
+            namespace: "shop".to_owned(),
+            pod_name: "web-1".to_owned(),
+            labels: vec!["k8s:app=web".to_owned(), "k8s:tier=front".to_owned()],
+            workloads: vec![Workload {
+                name: "web".to_owned(),
+                kind: "Deployment".to_owned(),
+            }],
+            ..Endpoint::default()
+        }),
+        l4: Some(Layer4 {
+            protocol: Some(Protocol::Tcp(Tcp {
+                source_port: 40_000,
+                destination_port: 443,
+                flags: Some(TcpFlags {
+                    syn: true,
+                    ..TcpFlags::default()
+                }),
+            })),
+        }),
+        ..Flow::default()
+    }
+}
+
+fn value(expression: &str, flow: &Flow) -> Result<bool, EvaluationError> {
+    let compiled =
+        Expression::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+    let encoded = flow.encode_to_vec();
+    let flow = DynamicMessage::decode(compiled.flow.clone(), &*encoded).unwrap();
+    evaluate(&compiled.program, &compiled.flow, Some(&flow))
+}
+
+#[track_caller]
+fn assert_all_hold(expressions: &[&str]) {
+    for expression in expressions {
+        assert_eq!(value(expression, &flow()), Ok(true), "{expression}");
+    }
+}
+
+#[track_caller]
+fn assert_mistakes(cases: &[(&str, &str)]) {
+    for (expression, expected) in cases {
+        let error = match Expression::compile(expression) {
+            Ok(_) => panic!("{expression} is not refused"),
+            Err(error) => error.to_string(),
+        };
+        let error = error
+            .strip_prefix("error compiling CEL expression: ")
+            .unwrap_or(&error);
+        let line = error.lines().next().unwrap_or_default();
+        let line = line.strip_prefix("ERROR: <input>:").unwrap_or(line);
+        assert_eq!(line, *expected, "{expression}");
+    }
+}
+
+#[track_caller]
+fn assert_failures(cases: &[(&str, &str)]) {
+    for (expression, expected) in cases {
+        let error = value(expression, &flow()).map_err(|error| error.to_string());
+        assert_eq!(error, Err((*expected).to_owned()), "{expression}");
+    }
+}
+
+#[test]
+fn fields_are_read() {
+    assert_all_hold(&[
+        "_flow.verdict == 2",
+        "_flow.source.namespace == 'shop'",
+        "_flow.source.identity in [1u, 7u]",
+        "_flow.source.labels[1] == 'k8s:tier=front'",
+        "_flow.source.workloads[0].kind == 'Deployment'",
+        "_flow.l4.TCP.destination_port > 80u && _flow.l4.TCP.flags.SYN",
+        "_flow.time == timestamp('2023-11-14T22:13:20.25Z')",
+        "_flow.is_reply == false",
+        "!_flow.is_reply",
+    ]);
+}
+
+#[test]
+fn what_is_absent_reads_as_its_default() {
+    assert_all_hold(&[
+        "_flow.destination.namespace == '' && _flow.destination.identity == 0u",
+        "_flow.l7.dns.query == '' && size(_flow.l7.dns.ips) == 0",
+        "_flow.l4.UDP.source_port == 0u",
+        "_flow.destination == flow.Endpoint{}",
+        "_flow.destination != null && _flow.extensions == null",
+        "_flow.ip_trace_id.trace_id == 0u",
+    ]);
+    let nothing = Flow::default();
+    for expression in [
+        "_flow == flow.Flow{}",
+        "_flow.is_reply == null",
+        "_flow.time == timestamp(0)",
+        "_flow.source.labels == []",
+    ] {
+        assert_eq!(value(expression, &nothing), Ok(true), "{expression}");
+    }
+}
+
+#[test]
+fn presence_is_that_of_the_contract() {
+    assert_all_hold(&[
+        "has(_flow.source) && !has(_flow.destination)",
+        "has(_flow.is_reply)",
+        "has(_flow.verdict) && !has(_flow.uuid)",
+        "has(_flow.l4.TCP) && !has(_flow.l4.UDP)",
+        "!has(_flow.l7.http) && !has(_flow.l7.http.code)",
+        "has(_flow.source.labels) && !has(_flow.destination.labels)",
+        "has({'a': 1}.a) && !has({'a': 1}.b)",
+        "has(dyn(_flow).source)",
+    ]);
+}
+
+#[test]
+fn names_are_looked_up_in_the_package_of_the_flow_first() {
+    assert_all_hold(&[
+        "Verdict.DROPPED == 2 && flow.Verdict.DROPPED == 2 && .flow.Verdict.DROPPED == 2",
+        "Tunnel.Protocol.GENEVE == 2",
+        "Flow{verdict: Verdict.AUDIT}.verdict == 4 && .flow.Flow{} == Flow{}",
+        "[1].all(Verdict, Verdict == 1)",
+    ]);
+    assert_mistakes(&[
+        (
+            "flow.verdict == 1",
+            "1:1: undeclared reference to 'flow' (in container 'flow')",
+        ),
+        (
+            "nope",
+            "1:1: undeclared reference to 'nope' (in container 'flow')",
+        ),
+        (
+            "f(_flow)",
+            "1:2: undeclared reference to 'f' (in container 'flow')",
+        ),
+        (
+            "_flow.f()",
+            "1:8: undeclared reference to 'f' (in container 'flow')",
+        ),
+        (
+            "Nope{} == null",
+            "1:5: undeclared reference to 'Nope' (in container 'flow')",
+        ),
+        ("_flow.nope == 1", "1:6: undefined field 'nope'"),
+        ("has(_flow.nope)", "1:4: undefined field 'nope'"),
+        (
+            "_flow.verdict.nope",
+            "1:14: type 'int' does not support field selection",
+        ),
+    ]);
+}
+
+#[test]
+fn the_result_must_be_yes_or_no() {
+    assert_mistakes(&[
+        ("_flow.verdict", r#"got "int", wanted "bool" result type"#),
+        ("'text'", r#"got "string", wanted "bool" result type"#),
+        (
+            "_flow.is_reply",
+            r#"got "wrapper(bool)", wanted "bool" result type"#,
+        ),
+        ("dyn(true)", r#"got "dyn", wanted "bool" result type"#),
+        ("null", r#"got "null_type", wanted "bool" result type"#),
+        (
+            "_flow.time",
+            r#"got "google.protobuf.Timestamp", wanted "bool" result type"#,
+        ),
+        (
+            "_flow.source",
+            r#"got "flow.Endpoint", wanted "bool" result type"#,
+        ),
+        ("[]", r#"got "list(dyn)", wanted "bool" result type"#),
+        (
+            "{'a': [1]}",
+            r#"got "map(string, list(int))", wanted "bool" result type"#,
+        ),
+        ("int", r#"got "type(int)", wanted "bool" result type"#),
+    ]);
+}
+
+#[test]
+fn calls_must_fit_an_overload() {
+    assert_mistakes(&[
+        (
+            "1 == 1u",
+            "1:3: found no matching overload for '_==_' applied to '(int, uint)'",
+        ),
+        (
+            "1 < 1.0",
+            "1:3: found no matching overload for '_<_' applied to '(int, double)'",
+        ),
+        (
+            "1 + 1u == 2",
+            "1:3: found no matching overload for '_+_' applied to '(int, uint)'",
+        ),
+        (
+            "1 && true",
+            "1:3: found no matching overload for '_&&_' applied to '(int, bool)'",
+        ),
+        (
+            "!1",
+            "1:1: found no matching overload for '!_' applied to '(int)'",
+        ),
+        (
+            "-1u == 1u",
+            "1:1: found no matching overload for '-_' applied to '(uint)'",
+        ),
+        (
+            "true ? 1 : 'a'",
+            "1:6: found no matching overload for '_?_:_' applied to '(bool, int, string)'",
+        ),
+        (
+            "1 in ['a']",
+            "1:3: found no matching overload for '@in' applied to '(int, list(string))'",
+        ),
+        (
+            "_flow.verdict.startsWith('a')",
+            "1:25: found no matching overload for 'startsWith' applied to 'int.(string)'",
+        ),
+        (
+            "size(1) == 1",
+            "1:5: found no matching overload for 'size' applied to '(int)'",
+        ),
+        (
+            "[1]['a'] == 1",
+            "1:4: found no matching overload for '_[_]' applied to '(list(int), string)'",
+        ),
+        (
+            "_flow.time > duration('1s')",
+            "1:12: found no matching overload for '_>_' applied to '(timestamp, duration)'",
+        ),
+        (
+            "_flow == 1",
+            "1:7: found no matching overload for '_==_' applied to '(flow.Flow, int)'",
+        ),
+        (
+            "1 == null",
+            "1:3: found no matching overload for '_==_' applied to '(int, null)'",
+        ),
+        (
+            "_flow.is_reply == 1",
+            "1:16: found no matching overload for '_==_' applied to '(wrapper(bool), int)'",
+        ),
+        (
+            "[1].all(x, x)",
+            "1:8: found no matching overload for '_&&_' applied to '(bool, int)'",
+        ),
+        (
+            "1.all(x, true)",
+            "1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, \
+             or dynamic)",
+        ),
+        (
+            "Endpoint{namespace: 1} == null",
+            "1:19: expected type of field 'namespace' is 'string' but provided type is 'int'",
+        ),
+        ("Endpoint{nope: 1} == null", "1:14: undefined field 'nope'"),
+        (
+            "Verdict.DROPPED{} == null",
+            "1:16: 'Verdict.DROPPED' is not a message type",
+        ),
+        (
+            "[].all(x, x.all(y, y == x)) && 1",
+            "1:29: found no matching overload for '_&&_' applied to '(bool, int)'",
+        ),
+    ]);
+}
+
+#[test]
+fn all_mistakes_are_told() {
+    let error = Expression::compile("a ||\n  1 < b")
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error,
+        "error compiling CEL expression: ERROR: <input>:1:1: undeclared reference to 'a' (in \
+         container 'flow')\n | a ||\n | ^\nERROR: <input>:2:7: undeclared reference to 'b' (in \
+         container 'flow')\n |   1 < b\n | ......^"
+    );
+}
+
+#[test]
+fn types_known_later_are_compared_later() {
+    assert_all_hold(&[
+        "dyn(1) == 1u && dyn(1) == 1.0 && dyn(1u) < 2.5 && dyn(-1) < 1u",
+        "dyn(1) != 'a'",
+        "1u in [1, 'a']",
+        "{'a': 1, 'b': 'c'}.b == 'c'",
+        "[[], [1]][1][0] == 1",
+        "dyn(9223372036854775807) != 9223372036854775808.0",
+        "!(dyn(0.0/0.0) == dyn(0.0/0.0)) && !(0.0/0.0 < 1.0)",
+    ]);
+    assert_failures(&[
+        ("dyn(1) + 1u == 2u", "no such overload"),
+        ("dyn('a') < 1", "no such overload"),
+        ("dyn(1) && true", "no such overload"),
+        ("dyn(_flow).nope == 1", "no such field 'nope'"),
+    ]);
+}
+
+#[test]
+fn arithmetic_is_exact_or_fails() {
+    assert_all_hold(&[
+        "7 / 2 == 3 && -7 / 2 == -3 && -7 % 3 == -1 && 7u % 4u == 3u",
+        "1 + 2 * 3 - 4 == 3 && 1.5 * 2.0 == 3.0 && -(-1) == 1",
+        "-9223372036854775808 < 0 && 1.0 / 0.0 > 1e300",
+        "'a' + 'b' == 'ab' && b'a' + b'b' == b'ab' && [1] + [2] == [1, 2]",
+        "duration('1m') + duration('1s') == duration('61s')",
+        "_flow.time + duration('1s') - _flow.time == duration('1s')",
+        "_flow.time - duration('1s') < _flow.time",
+    ]);
+    assert_failures(&[
+        ("9223372036854775807 + 1 == 0", "integer overflow"),
+        ("-9223372036854775808 - 1 == 0", "integer overflow"),
+        ("-9223372036854775808 / -1 == 0", "integer overflow"),
+        ("-(-9223372036854775808) == 0", "integer overflow"),
+        ("1u - 2u == 0u", "unsigned integer overflow"),
+        ("1 / 0 == 0", "division by zero"),
+        ("1u % 0u == 0u", "modulus by zero"),
+        (
+            "timestamp('9999-12-31T23:59:59Z') + duration('1s') == _flow.time",
+            "timestamp overflow",
+        ),
+        (
+            "duration('2000000h') + duration('2000000h') == duration('0')",
+            "duration overflow",
+        ),
+    ]);
+}
+
+#[test]
+fn text_is_searched() {
+    assert_all_hold(&[
+        "'hello'.contains('ell') && 'hello'.startsWith('he') && 'hello'.endsWith('lo')",
+        "'hello'.matches('^h.*o$') && matches('hello', 'l+') && !'hello'.matches('x')",
+        "'hello'.matches('l' + '+')",
+        "size('héllo') == 5 && 'héllo'.size() == 5 && size(b'é') == 2",
+        "'a' < 'b' && b'a' <= b'a'",
+    ]);
+    assert_failures(&[(
+        "'a'.matches('(' + '')",
+        "error parsing regexp: unclosed group",
+    )]);
+    assert_mistakes(&[(
+        "'a'.matches('(')",
+        "error building CEL program: error parsing regexp: unclosed group",
+    )]);
+}
+
+#[test]
+fn lists_and_maps_are_looked_into() {
+    assert_all_hold(&[
+        "2 in [1, 2] && !(3 in [1, 2]) && 'a' in {'a': 1}",
+        "{1: 'a', 2: 'b'}[2] == 'b' && {'a': {'b': 1}}.a.b == 1",
+        "{'a': 1, 'a': 2}.a == 2",
+        "[1, 2] == [1, 2] && {1: 2} == {1: 2} && [1] != [2]",
+        "size([1, 2]) == 2 && {1: 2}.size() == 1",
+        "[[1], [2]][1][0] == 2",
+    ]);
+    assert_failures(&[
+        ("_flow.source.labels[3] == 'x'", "index out of bounds: 3"),
+        ("[1][-1] == 1", "index out of bounds: -1"),
+        ("{'a': 1}['b'] == 1", "no such key: b"),
+        ("{'a': 1}.b == 1", "no such key: b"),
+        ("{1.5: 1} == {}", "no such overload"),
+    ]);
+}
+
+#[test]
+fn comprehensions_ask_each_element() {
+    assert_all_hold(&[
+        "[1, 2].all(x, x > 0) && ![1, 2].all(x, x > 1) && [].all(x, false)",
+        "[1, 2].exists(x, x == 2) && ![].exists(x, true)",
+        "[1, 2].exists_one(x, x == 2) && ![1, 1].exists_one(x, x == 1)",
+        "[1, 2, 3].filter(x, x % 2 == 1) == [1, 3]",
+        "[1, 2].map(x, x * 2) == [2, 4] && [1, 2].map(x, x > 1, x * 2) == [4]",
+        "{'a': 1}.all(k, k == 'a') && {'a': 1}.map(k, k) == ['a']",
+        "[1, 2].exists(x, [2, 3].exists(y, x == y))",
+        "[1].map(x, [2].map(x, x)) == [[2]]",
+        "_flow.source.labels.exists(l, l.startsWith('k8s:app='))",
+        "_flow.source.workloads.exists_one(w, w.name == 'web')",
+    ]);
+    assert_failures(&[
+        ("[0, 1].exists_one(x, 1 / x == 1)", "division by zero"),
+        ("[0].map(x, 1 / x) == []", "division by zero"),
+    ]);
+}
+
+#[test]
+fn what_decides_makes_up_for_failures() {
+    assert_all_hold(&[
+        "1 / 0 == 1 || true",
+        "true || 1 / 0 == 1",
+        "!(1 / 0 == 1 && false)",
+        "[0, 1].exists(x, 1 / x == 1)",
+        "![0, 1].all(x, 1 / x == 2)",
+        "true ? true : 1 / 0 == 1",
+    ]);
+    assert_failures(&[
+        ("1 / 0 == 1 || 1 % 0 == 1", "division by zero"),
+        ("true && 1 / 0 == 1", "division by zero"),
+        ("1 / 0 == 1 && true", "division by zero"),
+        ("[0, 1].all(x, 1 / x == 1)", "division by zero"),
+        ("1 / 0 == 1 ? true : true", "division by zero"),
+    ]);
+}
+
+#[test]
+fn values_are_converted() {
+    assert_all_hold(&[
+        "int('-5') == -5 && int(5u) == 5 && int(5.9) == 5 && int(-5.9) == -5",
+        "int(timestamp(7)) == 7 && int(duration('1us')) == 1000",
+        "uint('5') == 5u && uint(5) == 5u && uint(5.9) == 5u",
+        "double('1.5') == 1.5 && double(2) == 2.0 && double(2u) == 2.0",
+        "string(1) == '1' && string(1u) == '1' && string(true) == 'true'",
+        "string(1.5) == '1.5' && string(1e6) == '1e+06' && string(0.0001) == '0.0001'",
+        "string(0.00001) == '1e-05' && string(123456.0) == '123456'",
+        "string(b'a') == 'a' && bytes('a') == b'a' && string(duration('90s')) == '90s'",
+        "string(_flow.time) == '2023-11-14T22:13:20.25Z'",
+        "bool('true') && !bool('F')",
+        "timestamp(0) == timestamp('1970-01-01T00:00:00Z')",
+        "type(1) == int && type('a') == string && type([]) == list && type({}) == map",
+        "type(_flow) == flow.Flow && type(null) == null_type && type(int) == type",
+        "type(_flow.time) == google.protobuf.Timestamp && type(_flow.is_reply) == bool",
+    ]);
+    assert_failures(&[
+        (
+            "int('x') == 1",
+            "type conversion error from 'string' to 'int'",
+        ),
+        (
+            "uint('+1') == 1u",
+            "type conversion error from 'string' to 'uint'",
+        ),
+        (
+            "double('1e999') == 1.0",
+            "type conversion error from 'string' to 'double'",
+        ),
+        (
+            "bool('yes')",
+            "type conversion error from 'string' to 'bool'",
+        ),
+        (
+            "string(b'\\xff') == ''",
+            "type conversion error from 'bytes' to 'string'",
+        ),
+        (
+            "timestamp('x') == _flow.time",
+            "type conversion error from 'string' to 'google.protobuf.Timestamp'",
+        ),
+        (
+            "duration('1') == duration('1s')",
+            "type conversion error from 'string' to 'google.protobuf.Duration'",
+        ),
+        ("int(9223372036854775808u) == 1", "integer overflow"),
+        ("int(1e19) == 1", "integer overflow"),
+        ("uint(-1) == 1u", "unsigned integer overflow"),
+        (
+            "timestamp(253402300800) == _flow.time",
+            "timestamp overflow",
+        ),
+    ]);
+}
+
+#[test]
+fn times_are_taken_apart() {
+    assert_all_hold(&[
+        "_flow.time.getFullYear() == 2023 && _flow.time.getMonth() == 10",
+        "_flow.time.getDate() == 14 && _flow.time.getDayOfMonth() == 13",
+        "_flow.time.getHours() == 22 && _flow.time.getHours('+02:00') == 0",
+        "_flow.time.getMilliseconds() == 250 && _flow.time.getDayOfWeek('UTC') == 2",
+        "duration('90m').getHours() == 1 && duration('90m').getMinutes() == 90",
+    ]);
+    assert_failures(&[(
+        "_flow.time.getHours('Nowhere') == 0",
+        "unknown time zone Nowhere",
+    )]);
+}
+
+#[test]
+fn messages_can_be_written_out() {
+    assert_all_hold(&[
+        "_flow.source.workloads[0] == Workload{name: 'web', kind: 'Deployment'}",
+        "Flow{source: Endpoint{labels: ['a']}, is_reply: true}.source.labels == ['a']",
+        "Flow{is_reply: true}.is_reply && Flow{is_reply: null}.is_reply == null",
+        "Flow{time: timestamp(7)}.time == timestamp(7)",
+        "Flow{source: _flow.source}.source.pod_name == 'web-1'",
+        "google.protobuf.BoolValue{value: true} == true",
+        "Flow{verdict: Verdict.AUDIT} != Flow{}",
+    ]);
+    assert_failures(&[
+        ("Flow{verdict: 2147483648} == _flow", "integer overflow"),
+        (
+            "Endpoint{identity: 4294967296u} == _flow.source",
+            "unsigned integer overflow",
+        ),
+    ]);
+}
+
+#[test]
+fn an_any_is_what_it_holds() {
+    let contained = Workload {
+        name: "inside".to_owned(),
+        ..Workload::default()
+    };
+    let mut flow = flow();
+    let mut any = prost_types::Any {
+        type_url: "type.googleapis.com/flow.Workload".to_owned(),
+        value: contained.encode_to_vec(),
+    };
+    flow.extensions = Some(any.clone());
+    assert_eq!(value("_flow.extensions.name == 'inside'", &flow), Ok(true));
+    any.type_url = "nope".to_owned();
+    flow.extensions = Some(any);
+    let error = value("_flow.extensions.name == 'inside'", &flow).unwrap_err();
+    assert_eq!(error.to_string(), "unknown message type 'nope'");
+}
+
+#[test]
+fn an_event_that_is_no_flow_reads_as_an_empty_one_and_is_none() {
+    for (expression, expected) in [
+        ("true", true),
+        ("_flow.verdict == 0", true),
+        ("_flow.source.namespace == ''", true),
+        ("_flow == flow.Flow{}", false),
+        ("has(_flow.source)", false),
+    ] {
+        let compiled = Expression::compile(expression).unwrap();
+        let value = evaluate(&compiled.program, &compiled.flow, None);
+        assert_eq!(value, Ok(expected), "{expression}");
+    }
+}
+
+#[test]
+fn an_expression_may_not_take_long() {
+    let numbers = format!("[{}]", vec!["1"; 100].join(","));
+    for expression in [
+        format!("{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c == 3)))"),
+        format!("{numbers}.exists(a, {numbers}.exists(b, {numbers}.exists(c, a / 0 == 1)))"),
+        format!("[1]{} == dyn([])", ".map(x, [x, x])".repeat(60)),
+        format!("['aa']{} == ['a']", ".map(x, x + x)".repeat(60)),
+        format!("{numbers}.all(a, {numbers}.all(b, !'a'.matches('a' + string(b))))"),
+    ] {
+        let error = value(&expression, &flow()).unwrap_err().to_string();
+        assert_eq!(error, "the expression takes more than 100000 steps");
+    }
+}
+
+#[test]
+fn types_may_not_be_too_complex() {
+    let expression = format!("[1]{} == []", ".map(x, {'k': {x: x}})".repeat(60));
+    let error = Expression::compile(&expression).unwrap_err().to_string();
+    assert!(
+        error.contains("the types of this expression are too complex"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_long_expression_is_read_and_a_longer_one_is_not() {
+    let one = "_flow.source.identity == 1u";
+    let many = vec![one; MOST_CHARACTERS / (one.len() + 4)].join(" || ");
+    assert!(Expression::compile(&many).is_ok());
+    let error = Expression::compile(&"a".repeat(MOST_CHARACTERS + 1)).unwrap_err();
+    assert_eq!(
+        error,
+        ExpressionError::TooLong {
+            size: MOST_CHARACTERS + 1,
+            limit: MOST_CHARACTERS
+        }
+    );
+}
+
+#[test]
+fn the_flow_is_made_once_for_all_expressions() {
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    let expressions = ["false", "_flow.verdict == 2"].map(|it| Expression::compile(it).unwrap());
+    assert!(subject.matches(&expressions, || Cow::Owned(flow())));
+    assert!(subject.matches(&expressions, || panic!("made again")));
+}
+
+#[test]
+fn an_expression_that_fails_ends_the_search() {
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    let expressions = ["1 / 0 == 1", "true"].map(|it| Expression::compile(it).unwrap());
+    assert!(!subject.matches(&expressions, || Cow::Owned(flow())));
+}
