@@ -15,6 +15,7 @@
 //! it can have, and the steps that it may take for one flow.
 
 mod build;
+mod calendar;
 mod check;
 mod compare;
 mod convert;

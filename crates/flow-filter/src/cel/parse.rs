@@ -439,38 +439,5 @@ fn leaf(place: usize, kind: ExprKind) -> Expr {
     }
 }
 
-impl ExprKind {
-    fn depth(&self) -> usize {
-        let deepest = |parts: &[Expr]| parts.iter().map(|part| part.depth).max().unwrap_or(0);
-        let below = match self {
-            Self::Literal(_) | Self::Ident(_) => 0,
-            Self::Select { operand, .. } | Self::Has { operand, .. } => operand.depth,
-            Self::Call {
-                target, arguments, ..
-            } => {
-                let target = target.as_ref().map_or(0, |target| target.depth);
-                target.max(deepest(arguments))
-            }
-            Self::List(elements) => deepest(elements),
-            Self::Map(entries) => {
-                let depths = entries
-                    .iter()
-                    .map(|(key, value)| key.depth.max(value.depth));
-                depths.max().unwrap_or(0)
-            }
-            Self::Message { fields, .. } => {
-                let depths = fields.iter().map(|field| field.value.depth);
-                depths.max().unwrap_or(0)
-            }
-            Self::Comprehension(comprehension) => {
-                let parts = [&comprehension.predicate, &comprehension.transform];
-                let parts = parts.into_iter().flatten().map(|part| part.depth);
-                parts.max().unwrap_or(0).max(comprehension.range.depth)
-            }
-        };
-        below + 1
-    }
-}
-
 #[cfg(test)]
 mod tests;
