@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use flow_api::{
-    flow::{FlowFilter, Verdict},
+    flow::{FlowFilter, Verdict, flow_filter::Experimental},
     observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
 use probe_events::{TracePoint, TraceReason};
@@ -198,6 +198,23 @@ async fn losses_pass_filters_and_count_for_nothing() {
         ..GetFlowsRequest::default()
     };
     assert_eq!(answer(&Arc::new(ring), request).await, [3, -17, 6]);
+}
+
+#[tokio::test]
+async fn expressions_ask_about_the_whole_flow() {
+    let expression = "_flow.verdict == Verdict.DROPPED && _flow.l4.UDP.destination_port == 53u \
+                      && _flow.IP.source != '10.0.0.6'";
+    let filter = FlowFilter {
+        experimental: Some(Experimental {
+            cel_expression: vec![expression.to_owned()],
+        }),
+        ..FlowFilter::default()
+    };
+    let request = GetFlowsRequest {
+        whitelist: vec![filter],
+        ..GetFlowsRequest::default()
+    };
+    assert_eq!(answer(&ring(100, 1..=10), request).await, [3, 9]);
 }
 
 #[tokio::test(start_paused = true)]
