@@ -11,11 +11,11 @@ use super::overloads::{self, Function};
 use super::program::Node;
 use super::report::{Mistakes, Report};
 use super::schema::{CONTAINER, Named, Schema};
+use super::search::Search;
 use super::syntax::{Expr, ExprKind, FieldInit, Literal};
 use super::types::Type;
 use super::unify::Unifier;
 use crate::error::RegexpError;
-use crate::regexp::Regexp;
 
 /// An expression that makes sense.
 pub(super) struct Checked {
@@ -32,6 +32,7 @@ pub(super) fn check(schema: &Schema, text: &str, expr: &Expr) -> Result<Checked,
         types: Unifier::default(),
         locals: Vec::new(),
         mistakes: Mistakes::default(),
+        large_searches: 0,
         bad_regexp: None,
     };
     let (node, of) = checker.check(expr);
@@ -57,6 +58,7 @@ struct Checker<'s> {
     /// The variables of the comprehensions around, outermost first.
     locals: Vec<(String, Type)>,
     mistakes: Mistakes,
+    large_searches: usize,
     bad_regexp: Option<RegexpError>,
 }
 
@@ -247,7 +249,7 @@ impl Checker<'_> {
             (Function::And, Ok(parts)) => Node::And(Box::new(parts)),
             (Function::Or, Ok(parts)) => Node::Or(Box::new(parts)),
             (Function::Matches, Ok([text, Node::Literal(Literal::String(pattern))])) => {
-                match Regexp::compile(&pattern) {
+                match Search::compile(&pattern, &mut self.large_searches) {
                     Ok(pattern) => Node::Matches(Box::new(text), pattern),
                     Err(error) => {
                         self.bad_regexp.get_or_insert(error);

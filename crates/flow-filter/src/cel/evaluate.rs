@@ -110,11 +110,8 @@ impl<'m> Evaluation<'m> {
                 local.ok_or(EvaluationError::NoSuchOverload)
             }
             Node::Map(entries) => self.map(entries),
-            Node::Matches(text, pattern) => match self.evaluate(text)? {
-                Value::String(text) => {
-                    self.take_bytes(text.len())?;
-                    Ok(Value::Bool(pattern.finds(text.as_bytes())))
-                }
+            Node::Matches(text, search) => match self.evaluate(text)? {
+                Value::String(text) => Ok(Value::Bool(search.finds(self, &text)?)),
                 _ => Err(EvaluationError::NoSuchOverload),
             },
             Node::Message(message, fields) => self.message(message, fields),

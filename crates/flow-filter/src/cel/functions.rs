@@ -10,18 +10,12 @@ use super::convert;
 use super::error::EvaluationError;
 use super::evaluate::{Evaluated, Evaluation};
 use super::overloads::{Function, TimePart};
+use super::search::Search;
 use super::time;
 use super::value::{List, Value};
-use crate::regexp::Regexp;
-
-/// What making a regular expression takes that is only known now.
-const REGEXP_STEPS: usize = 1_000;
 
 /// What comparing a message takes; a flow has about as many fields.
 pub(super) const MESSAGE_STEPS: usize = 100;
-
-/// What such an expression may take in memory, in bytes: enough for names and paths.
-const REGEXP_BYTES: usize = 64 << 10;
 
 /// The value of a call.
 pub(super) fn call<'m>(
@@ -142,10 +136,8 @@ fn binary<'m>(
                 Function::EndsWith => text.ends_with(&*part),
                 Function::StartsWith => text.starts_with(&*part),
                 _ => {
-                    evaluation.take(REGEXP_STEPS)?;
-                    let pattern = Regexp::compile_within(&part, REGEXP_BYTES);
-                    let pattern = pattern.map_err(EvaluationError::InvalidRegexp)?;
-                    pattern.finds(text.as_bytes())
+                    let search = Search::compile_now(evaluation, &part)?;
+                    search.finds(evaluation, &text)?
                 }
             }))
         }

@@ -29,6 +29,7 @@ mod parse;
 mod program;
 mod report;
 mod schema;
+mod search;
 mod subject;
 mod syntax;
 mod time;

@@ -3,8 +3,8 @@
 use prost_reflect::{FieldDescriptor, MessageDescriptor};
 
 use super::overloads::Function;
+use super::search::Search;
 use super::syntax::{ComprehensionKind, Literal};
-use crate::regexp::Regexp;
 
 /// One step of the evaluation; its parts are evaluated first.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(super) enum Node {
     Local(usize),
     Map(Vec<(Node, Node)>),
     /// A search for an expression that was written out.
-    Matches(Box<Node>, Regexp),
+    Matches(Box<Node>, Search),
     Message(MessageDescriptor, Vec<(FieldDescriptor, Node)>),
     Or(Box<[Node; 2]>),
     /// A key of a map, or a field of a message whose type comes with it.

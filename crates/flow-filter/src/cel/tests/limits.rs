@@ -11,6 +11,8 @@ fn an_expression_may_not_take_long() {
         format!("{numbers}.exists(a, {numbers}.exists(b, {numbers}.exists(c, a / 0 == 1)))"),
         format!("[1]{} == dyn([])", ".map(x, [x, x])".repeat(60)),
         format!("['aa']{} == ['a']", ".map(x, x + x)".repeat(60)),
+        format!("{numbers}.all(a, {numbers}.all(b, 'aaaaaaaaaaaaaaaaaaaa'.matches('a{{9}}')))"),
+        format!("{numbers}.all(a, {numbers}.all(b, 'aaaa'.matches('[^/]{{1,1000}}')))"),
         format!("{numbers}.all(a, {numbers}.all(b, !'a'.matches('a' + string(b))))"),
     ] {
         let error = value(&expression, &flow()).unwrap_err().to_string();
@@ -62,4 +64,14 @@ fn the_deepest_expressions_fit_a_small_stack() {
         }
     });
     all.unwrap().join().unwrap();
+}
+
+#[test]
+fn few_regular_expressions_may_be_large() {
+    let large = |count| vec!["'a'.matches('[^/]{1,1000}')"; count].join(" || ");
+    assert!(Expression::compile(&large(4)).is_ok());
+    let error = Expression::compile(&large(5)).unwrap_err().to_string();
+    assert!(error.contains("takes more than 65536 bytes"), "{error}");
+    let small = vec!["'a'.matches('^k8s:[a-z]+')"; 100].join(" || ");
+    assert!(Expression::compile(&small).is_ok());
 }
