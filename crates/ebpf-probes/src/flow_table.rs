@@ -12,6 +12,8 @@ use probe_events::{
 use crate::{
     atomic,
     maps::{FLOWS, count, settings},
+    opaque,
+    payload::{Begun, Hint},
     tuple::{Role, Tuple},
     walk::TCP,
 };
@@ -34,11 +36,9 @@ pub(crate) struct Passing {
     pub(crate) bytes: u64,
     /// Bytes of the application's.
     pub(crate) payload: u32,
-    /// Is worth a record whatever the table says.
-    pub(crate) must_report: bool,
-    /// A message begins here, and so many bytes of it are still to come; 0 for any other packet.
-    pub(crate) awaits: u16,
-    /// Is never worth one here.
+    /// Whether the packet can begin a message; such a one is worth a record whatever the table says.
+    pub(crate) hint: Hint,
+    /// Is never worth a record here.
     pub(crate) must_not_report: bool,
 }
 
@@ -46,6 +46,8 @@ pub(crate) struct Passing {
 pub(crate) struct Verdict {
     pub(crate) reason: TraceReason,
     pub(crate) report: bool,
+    /// What the packet begins.
+    pub(crate) begun: Begun,
     /// The packet carries what an earlier one awaits.
     pub(crate) is_awaited: bool,
     pub(crate) counts: Counts,
@@ -73,6 +75,7 @@ impl Verdict {
         Self {
             reason,
             report: !passing.must_not_report,
+            begun: Begun::NOTHING,
             is_awaited: false,
             counts: Counts {
                 packets: passing.packets,
@@ -116,31 +119,37 @@ impl Verdict {
     }
 }
 
-/// Looks the connection up, remembers this packet, and says how the packet relates to it.
+/// Looks the connection up, remembers this packet, and says how the packet relates to it. `look`
+/// says what the packet's bytes begin; it is asked only where that cannot be told without.
 #[inline(always)]
-pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
+pub(crate) fn observe(key: &FlowKey, passing: &Passing, look: impl FnOnce() -> Begun) -> Verdict {
     let role = passing.tuple.role;
     if role == Role::Related {
         return Verdict::alone(TraceReason::Related, passing);
     }
     let this_end = end(passing.sender_is_a);
+    let is_tcp = key.protocol == TCP;
     let known = FLOWS.get_ptr_mut(key);
-    let Some(state) = known.or_else(|| insert(key)) else {
-        count(Counter::FlowTableFull);
-        let reason = match role {
+    let entry = known.or_else(|| insert(key));
+    let reason = match entry {
+        Some(state) => relate(state, known.is_some(), is_tcp, this_end, passing),
+        None => match role {
             Role::Opens | Role::OpensIfNew => TraceReason::New,
             Role::Answers => TraceReason::Reply,
             _ => TraceReason::Unknown,
-        };
-        return Verdict::alone(reason, passing);
+        },
     };
-    let reason = relate(
-        state,
-        known.is_some(),
-        key.protocol == TCP,
-        this_end,
-        passing,
-    );
+    let index = side_index(passing.outgoing, !passing.sender_is_a);
+    let tcp = if is_tcp { entry } else { None };
+    // SAFETY: a live entry of the map; concurrent programs only change whole words.
+    let begun = unsafe { opaque::begun(tcp, index, passing, look) };
+    let Some(state) = entry else {
+        count(Counter::FlowTableFull);
+        return Verdict {
+            begun,
+            ..Verdict::alone(reason, passing)
+        };
+    };
 
     let Settings {
         aggregation,
@@ -151,7 +160,6 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
     // SAFETY: a live entry of the map; concurrent programs only change whole words.
     let is_leaving =
         unsafe { core::ptr::read_volatile(&raw const (*state).phase) } != Phase::Live as u32;
-    let index = side_index(passing.outgoing, !passing.sender_is_a);
     // SAFETY: as above.
     let side = unsafe { side(state, index) };
     // SAFETY: as above.
@@ -166,11 +174,12 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
         new
     };
     // SAFETY: as above.
-    let is_awaited = unsafe { is_awaited(side, passing) };
+    let is_awaited = unsafe { is_awaited(side, passing, begun.awaits) };
     if is_leaving || aggregation == Aggregation::None as u32 {
         return Verdict {
             side: Some(side),
             has_point,
+            begun,
             is_awaited,
             ..Verdict::alone(reason, passing)
         };
@@ -181,7 +190,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
     let is_due = aggregation == Aggregation::Low as u32
         || reported_ns == 0
         || u32::from(new_flags) & tcp_flags != 0
-        || passing.must_report
+        || begun.is_message
         || is_awaited
         || (aggregation == Aggregation::Medium as u32
             && passing.now_ns.wrapping_sub(reported_ns) >= interval_ns);
@@ -211,6 +220,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing) -> Verdict {
     Verdict {
         reason,
         report: true,
+        begun,
         is_awaited,
         counts,
         side: Some(side),
@@ -271,8 +281,8 @@ fn relate(
     }
 }
 
-/// A connection that takes the place of an ended one is reported from its beginning on. The counts
-/// stay: they are the place's.
+/// A connection that takes the place of an ended one is reported from its beginning on, and what it
+/// says is looked at. The counts stay: they are the place's.
 ///
 /// # Safety
 /// `state` is a live entry.
@@ -281,6 +291,9 @@ unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
     // SAFETY: the caller's.
     let sides = unsafe { &mut (*state).sides };
     let ended = sides.iter().any(|side| side.tcp_flags & (FIN | RST) != 0);
+    for side in sides.iter_mut() {
+        side.plain = 0;
+    }
     if is_tcp && !ended {
         return;
     }
@@ -297,12 +310,12 @@ unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
 /// # Safety
 /// `side` lies in a live entry.
 #[inline(always)]
-unsafe fn is_awaited(side: *mut Side, passing: &Passing) -> bool {
+unsafe fn is_awaited(side: *mut Side, passing: &Passing, awaits: u16) -> bool {
     // SAFETY: the caller's.
     unsafe {
         let awaited = (*side).awaited;
-        if passing.awaits != 0 {
-            (*side).awaited = passing.awaits;
+        if awaits != 0 {
+            (*side).awaited = awaits;
             return false;
         }
         if awaited == 0 || passing.payload == 0 {
@@ -331,7 +344,8 @@ fn insert(key: &FlowKey) -> Option<*mut FlowState> {
             tcp_flags: 0,
             point: 0,
             awaited: 0,
-            reserved: [0; 4],
+            plain: 0,
+            reserved: [0; 3],
         }; 4],
     };
     // Another CPU may have been faster; both then use its entry.

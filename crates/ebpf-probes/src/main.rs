@@ -32,6 +32,7 @@ mod atomic;
 mod drops;
 mod flow_table;
 mod maps;
+mod opaque;
 mod payload;
 mod retire;
 mod trace;

@@ -15,6 +15,7 @@ pub(crate) const TELLING_BYTES: usize = 6;
 
 /// Whether a packet of this length can hold a message that is told by its first bytes, or holds one
 /// that is told by its ports.
+#[derive(Clone, Copy)]
 pub(crate) enum Hint {
     /// There is none.
     None,

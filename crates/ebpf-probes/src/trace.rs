@@ -14,7 +14,7 @@ use probe_events::{
 use crate::{
     flow_table::{self, Passing, Verdict},
     maps::{LOCAL_ADDRESSES, count, settings},
-    payload::{self, Begun},
+    payload::{self, Begun, Hint},
     tuple::{self, Role, Tuple},
     walk::{Headers, InPlace, read_back},
     work::{Known, SHORT_BYTES, WORK, emit_in_place},
@@ -92,10 +92,10 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     }
     let known = read_back(&work.known);
     let tuple = read_back(&work.tuple);
-    let begun = if settings.payload_bytes != 0 && known as u8 == Known::Tuple as u8 {
-        begun(ctx, packet_len, &work.headers, &tuple)
+    let hint = if settings.payload_bytes != 0 && known as u8 == Known::Tuple as u8 {
+        payload::hint(&tuple, work.headers.protocol, packet_len)
     } else {
-        Begun::NOTHING
+        Hint::None
     };
 
     let skb = ctx.skb.skb;
@@ -113,8 +113,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
             0 => 0,
             at => packet_len.saturating_sub(at),
         },
-        must_report: begun.is_message,
-        awaits: begun.awaits,
+        hint,
         must_not_report: settings.aggregation == Aggregation::Low as u32
             && !is_last(hook, known, &work.headers),
     };
@@ -129,7 +128,9 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
             Place::Network | Place::Overlay => 0,
         };
         passing.sender_is_a = tuple::fill_key(&work.headers, &tuple, &mut work.key);
-        flow_table::observe(&work.key, &passing)
+        flow_table::observe(&work.key, &passing, || {
+            begun(ctx, packet_len, &work.headers, &tuple)
+        })
     };
     if !verdict.needs_point() {
         return None;
@@ -145,7 +146,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     } else {
         0
     };
-    let has_payload = begun.is_message || verdict.is_awaited;
+    let has_payload = verdict.begun.is_message || verdict.is_awaited;
     if has_payload {
         flags |= FLAG_PAYLOAD;
     }
@@ -191,7 +192,7 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         } else if settings.payload_bytes < PAYLOAD_CAPTURE_BYTES as u32 {
             // Somebody wants less of everything.
             settings.payload_bytes
-        } else if begun.is_hello || verdict.is_awaited {
+        } else if verdict.begun.is_hello || verdict.is_awaited {
             HELLO_CAPTURE_BYTES as u32
         } else {
             PAYLOAD_CAPTURE_BYTES as u32
@@ -212,21 +213,15 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     Some(())
 }
 
-/// The message whose beginning the packet holds, if any. It may lie in another piece of the packet
+/// The message that the packet's bytes begin, if any. They may lie in another piece of the packet
 /// than its headers.
 #[inline(always)]
 fn begun(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tuple) -> Begun {
-    match payload::hint(tuple, headers.protocol, packet_len) {
-        payload::Hint::None => Begun::NOTHING,
-        payload::Hint::Message => Begun::MESSAGE,
-        payload::Hint::AskBytes => {
-            let at = tuple.payload as usize;
-            let first = InPlace::new(ctx).at_any(at).or_else(|| ctx.load(at).ok());
-            match first {
-                Some(first) => payload::begun(first, headers.protocol, packet_len - tuple.payload),
-                None => Begun::NOTHING,
-            }
-        }
+    let at = tuple.payload as usize;
+    let first = InPlace::new(ctx).at_any(at).or_else(|| ctx.load(at).ok());
+    match first {
+        Some(first) => payload::begun(first, headers.protocol, packet_len - tuple.payload),
+        None => Begun::NOTHING,
     }
 }
 

@@ -74,8 +74,11 @@ pub struct Side {
     /// Bytes of the sender's stream that are still to be captured: the rest of a message that began
     /// in an earlier packet.
     pub awaited: u16,
+    /// TCP packets in a row whose bytes were looked at and began no message; counted up to where no
+    /// more are looked at.
+    pub plain: u8,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 3],
 }
 
 /// Where a [`Side`] lies in [`FlowState::sides`]: bit 1 tells the path, bit 0 the sender.

@@ -28,6 +28,10 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     ("a_long_client_hello_is_captured_whole", long),
     ("what_does_not_is_aggregated", ordinary),
+    (
+        "a_long_body_is_not_looked_at_and_the_next_head_is_reported",
+        bodies,
+    ),
     ("capturing_payload_can_be_turned_off", off),
 ];
 
@@ -71,6 +75,17 @@ fn segments(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<S
 
 /// Each message on its own way, answered by a byte, so that each is a packet.
 fn conversation(client: &Pod, server: &Pod, port: u16, messages: &[Vec<u8>]) -> Result<SocketAddr> {
+    answered(client, server, port, messages, b"!")
+}
+
+/// Each message on its own way, and then its answer.
+fn answered(
+    client: &Pod,
+    server: &Pod,
+    port: u16,
+    messages: &[Vec<u8>],
+    answer: &[u8],
+) -> Result<SocketAddr> {
     let to = SocketAddr::from((server.ipv4(), port));
     thread::scope(|scope| {
         let (bound, wait) = sync_channel(1);
@@ -81,7 +96,7 @@ fn conversation(client: &Pod, server: &Pod, port: u16, messages: &[Vec<u8>]) -> 
                 let (mut stream, _) = listener.accept()?;
                 for message in messages {
                     stream.read_exact(&mut vec![0; message.len()])?;
-                    stream.write_all(b"!")?;
+                    stream.write_all(answer)?;
                 }
                 Ok(())
             })
@@ -91,7 +106,7 @@ fn conversation(client: &Pod, server: &Pod, port: u16, messages: &[Vec<u8>]) -> 
             let mut stream = TcpStream::connect(to)?;
             for message in messages {
                 stream.write_all(message)?;
-                stream.read_exact(&mut [0])?;
+                stream.read_exact(&mut vec![0; answer.len()])?;
             }
             Ok(stream.local_addr()?)
         })
@@ -179,6 +194,44 @@ fn ordinary() -> Result<()> {
         watch.end()?;
         for from in all {
             ensure!(captured(watch, from)? == [0; 2], "{from}");
+        }
+        Ok(())
+    })
+}
+
+/// A head with a body that far more packets carry than are looked at. From its middle on it is full
+/// of what would be taken for heads, wherever a packet begins.
+fn with_long_body(head: &[u8]) -> Vec<u8> {
+    const HALF: usize = 4 << 20;
+    let mut message = message(head);
+    message.resize(message.len() + HALF, 0xaa);
+    message.extend(b"GET ".repeat(HALF / 4));
+    message
+}
+
+fn bodies() -> Result<()> {
+    let config = ProbeConfig {
+        aggregation: Aggregation::Medium,
+        ..ProbeConfig::default()
+    };
+    on_node(&config, |watch, client, server| {
+        let requests = vec![with_long_body(b"POST / HTTP/1.1"); ROUNDS];
+        let answer = with_long_body(b"HTTP/1.1 200 OK");
+        let from = answered(client, server, 80, &requests, &answer)?;
+        watch.end()?;
+        let to = SocketAddr::from((server.ipv4(), 80));
+        for end in [from, to] {
+            for point in [TracePoint::FromEndpoint, TracePoint::ToEndpoint] {
+                let heads = watch
+                    .traces(point, end.ip(), end.port())
+                    .into_iter()
+                    .filter(|record| record.header.flags & FLAG_PAYLOAD != 0)
+                    .count();
+                ensure!(heads == ROUNDS, "{heads} heads of {end} at {point:?}");
+                let (_, bytes) = watch.counted(point, end.ip(), end.port());
+                let sent = ROUNDS * answer.len();
+                ensure!(bytes > sent as u64, "{bytes} bytes of {sent} at {point:?}");
+            }
         }
         Ok(())
     })
