@@ -1,6 +1,6 @@
 //! How filters look at the observer's events.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, sync::Arc};
 
 use flow_api::flow::Flow;
 use flow_filter::{
