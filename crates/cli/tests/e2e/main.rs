@@ -20,6 +20,7 @@ mod queries;
 mod relay;
 mod requests;
 mod seen;
+mod who;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn main() -> Result<ExitCode> {
         requests::RULES,
         demo::RULES,
         privileges::RULES,
+        who::RULES,
         hosts::RULES,
     ];
     let all = [

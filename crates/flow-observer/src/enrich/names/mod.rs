@@ -162,7 +162,10 @@ impl NameTable {
         now_ns: i64,
         identities: Identities,
     ) {
-        let is_peer = identities == Identities::Ours && peers::is_world(&party.endpoint);
+        // A service is of the cluster, though its address is nobody's.
+        let is_peer = identities == Identities::Ours
+            && party.service.is_none()
+            && peers::is_world(&party.endpoint);
         let world = is_peer.then(|| &*party.endpoint);
         let fixed = party.names.as_ref();
         let Some((names, peer)) = self.table.find(asker, address, now_ns, fixed, world) else {

@@ -188,10 +188,16 @@ impl Table {
             return;
         };
         known.until_ns = known.until_ns.max(until_ns);
+        // What a header repeats is as well known as before.
+        let same = known.names.all.iter().find(|it| *it.text == *told.name);
+        let origin = match (same, told.origin) {
+            (Some(same), NameOrigin::Http) if same.origin != NameOrigin::Inventory => same.origin,
+            (_, told) => told,
+        };
         let first = known.names.all.first();
         if first.is_some_and(|first| {
             *first.text == *told.name
-                && first.origin == told.origin
+                && first.origin == origin
                 && told.at_ns.saturating_sub(first.told_ns) < SAME_NS
         }) {
             return;
@@ -205,7 +211,7 @@ impl Table {
         let others = others.take(MAX_NAMES_PER_ADDRESS - 1).cloned();
         let name = Name {
             text: self.texts.share(told.name),
-            origin: told.origin,
+            origin,
             told_ns: told.at_ns,
         };
         known.names = Arc::new(Names {

@@ -212,6 +212,12 @@ fn a_named_peer_of_the_world_is_told_apart_but_not_by_a_host_header() {
     let named = peer(&mut table).unwrap();
     assert_eq!(*named.labels, ["fqdn:api.test", "reserved:world"]);
     assert!(Arc::ptr_eq(&named, &peer(&mut table).unwrap()));
+    // A header that says the same later takes nothing away.
+    table.tell(&Told {
+        origin: NameOrigin::Http,
+        ..told("api.test", HOUR_NS)
+    });
+    assert!(Arc::ptr_eq(&named, &peer(&mut table).unwrap()));
 }
 
 proptest! {
