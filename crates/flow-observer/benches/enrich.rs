@@ -253,6 +253,7 @@ fn flow(snapshot: &Snapshot, [source, destination]: [IpAddr; 2]) -> FlowRecord {
         source: of_snapshot(snapshot, source),
         destination: of_snapshot(snapshot, destination),
         direction: TrafficDirection::Unknown,
+        tunnel: None,
         interface: None,
         socket_cookie: 0,
         counts: Counts::default(),

@@ -6,6 +6,7 @@
 mod application;
 mod cilium;
 mod hooks;
+mod places;
 mod services;
 
 use std::{
@@ -17,18 +18,16 @@ use application::Payload;
 use arc_swap::ArcSwap;
 use cilium::Cilium;
 use flow_api::flow::{Flow, TrafficDirection};
+use places::{DropKey, Places};
 use probe_events::{DropDetail, EventHeader};
 use services::SocketTranslations;
 
 use crate::{
     counters::Counters,
-    decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
+    decode::{self, Detail, Dissected, Fragments, PacketError, payload},
     enrich::{Directory, HostUnits, NameTable, Snapshot},
     exchange::{self, Exchanges},
-    record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
-        Traffic,
-    },
+    record::{Counts, FlowRecord, Observation, PacketHeaders, Party, Traffic},
     ring::{Event, Lost, Message},
     rules,
     source::{CapturedPacket, HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
@@ -53,6 +52,7 @@ pub struct Assembler {
     exchanges: Exchanges,
     units: HostUnits,
     sockets: SocketTranslations,
+    places: Places,
     /// Size of the batch before.
     collected: usize,
 }
@@ -60,7 +60,6 @@ pub struct Assembler {
 /// Who is who while a batch is put together: all its events see the same.
 struct Surroundings {
     snapshot: Arc<Snapshot>,
-    devices: Arc<LocalDevices>,
     /// What to add to the source's times.
     offset_ns: i64,
     /// The time of events that have none.
@@ -96,6 +95,7 @@ impl Assembler {
             cilium: Cilium::default(),
             units: HostUnits::default(),
             sockets: SocketTranslations::default(),
+            places: Places::default(),
             collected: 0,
         }
     }
@@ -148,9 +148,9 @@ impl Assembler {
         self.directory.set_own_addresses(&devices.addresses);
         self.counters
             .set_identity_collisions(self.directory.identity_collisions());
+        self.places.set_devices(devices);
         Surroundings {
             snapshot: self.directory.snapshot(),
-            devices,
             offset_ns,
             now_ns: now_ns(),
         }
@@ -224,11 +224,13 @@ impl Assembler {
                     reason,
                     encrypted: false,
                 };
-                let interface = around.interface(header.ifindex);
+                let interface = self.places.device(header.ifindex);
+                let tunnel = self.places.tunnel(packet.tunnel.as_ref());
                 let parties = around.parties(headers);
                 let flow = self.begin(events, time_ns, observation, headers, parties)?;
                 flow.direction = rules::probe_direction(point, reason);
                 flow.interface = Some(interface);
+                flow.tunnel = tunnel;
                 flow.socket_cookie = detail.socket_cookie;
                 flow.counts.forward = Traffic {
                     packets: detail.packets,
@@ -248,10 +250,11 @@ impl Assembler {
                     point: closing.point,
                     reason: closing.reason,
                 };
+                let interface = self.places.device_unless_zero(header.ifindex);
                 let parties = around.parties(&closing.packet);
                 let flow = self.begin(events, time_ns, observation, &closing.packet, parties)?;
                 flow.direction = rules::probe_direction(closing.point, closing.reason);
-                flow.interface = around.interface_unless_zero(header.ifindex);
+                flow.interface = interface;
                 flow.counts.forward = closing.forward;
                 flow.counts.backward = closing.backward;
                 Some(flow)
@@ -268,19 +271,21 @@ impl Assembler {
                     self.counters.other_node();
                     return None;
                 };
-                let reason = self.facts.drop_reason(reason);
-                if rules::is_received_copy(&reason, headers.transport) {
+                let key = DropKey {
+                    reason,
+                    location,
+                    netns_inode,
+                };
+                let facts = &mut self.facts;
+                let drop = self.places.drop(key, || {
+                    (facts.drop_reason(reason), facts.function(location))
+                });
+                if rules::is_received_copy(&drop.reason, headers.transport) {
                     self.counters.received_copy();
                     return None;
                 }
-                let observation = Observation::Drop(Dropped {
-                    code: drop_code(&reason),
-                    by: DroppedBy::Kernel {
-                        reason,
-                        function: self.facts.function(location),
-                        netns_inode,
-                    },
-                });
+                let observation = Observation::KernelDrop(drop);
+                let tunnel = self.places.tunnel(packet.tunnel.as_ref());
                 let parties = around.parties(headers);
                 let flow = self.begin(events, time_ns, observation, headers, parties)?;
                 flow.direction = rules::kernel_drop_direction(
@@ -289,6 +294,7 @@ impl Assembler {
                     &flow.source.endpoint,
                     &flow.destination.endpoint,
                 );
+                flow.tunnel = tunnel;
                 flow.socket_cookie = socket_cookie;
                 Some(flow)
             }
@@ -312,13 +318,15 @@ impl Assembler {
         self.fragments.complete(headers, captured.time_ns);
         let parties = around.parties(headers);
         let observation = Observation::Captured;
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
+        let interface = captured
+            .interface
+            .map(|(index, name)| self.places.captured_device(index, name));
         let Some(flow) = self.begin(events, captured.time_ns, observation, headers, parties) else {
             return;
         };
-        flow.interface = captured.interface.map(|(index, name)| Interface {
-            index,
-            name: Arc::clone(name),
-        });
+        flow.tunnel = tunnel;
+        flow.interface = interface;
         self.add_services(flow, around);
         let payload = Payload::of(captured.bytes, &dissected);
         self.hear(events.len() - 1, payload, events);
@@ -351,6 +359,7 @@ impl Assembler {
             source,
             destination,
             direction: TrafficDirection::Unknown,
+            tunnel: None,
             interface: None,
             socket_cookie: 0,
             counts: Counts::default(),
@@ -380,15 +389,6 @@ impl Surroundings {
                 Party::of(self.snapshot.unknown()),
             ),
         }
-    }
-
-    fn interface(&self, index: u32) -> Interface {
-        let name = self.devices.names.get(&index).cloned().unwrap_or_default();
-        Interface { index, name }
-    }
-
-    fn interface_unless_zero(&self, index: u32) -> Option<Interface> {
-        (index != 0).then(|| self.interface(index))
     }
 }
 

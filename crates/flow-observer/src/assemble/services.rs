@@ -102,7 +102,8 @@ fn moment(observation: &Observation) -> Moment {
             reason: TraceReason::New | TraceReason::Reopened,
             ..
         }
-        | Observation::Drop(_) => Moment::First,
+        | Observation::KernelDrop(_)
+        | Observation::DatapathDrop { .. } => Moment::First,
         Observation::Closing { .. } => Moment::Over,
         _ => Moment::Later,
     }

@@ -11,7 +11,7 @@ use super::timestamp;
 use crate::{
     cgroup::Owner,
     process::Process,
-    record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic},
+    record::{FlowRecord, Name, Observation, Party, Traffic},
     translation::Ends,
 };
 
@@ -41,20 +41,10 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
             container: owner(process, |owner| Some(&*owner.container.as_ref()?.id)),
         }),
         drop: match &record.observation {
-            Observation::Drop(Dropped {
-                by:
-                    DroppedBy::Kernel {
-                        reason,
-                        function,
-                        netns_inode,
-                    },
-                ..
-            }) => Some(palomar::KernelDrop {
-                reason: reason.to_string(),
-                function: function
-                    .as_ref()
-                    .map_or_else(String::new, |it| it.to_string()),
-                netns_inode: *netns_inode,
+            Observation::KernelDrop(drop) => Some(palomar::KernelDrop {
+                reason: drop.reason.to_string(),
+                function: drop.function.as_deref().unwrap_or_default().to_owned(),
+                netns_inode: drop.netns_inode,
                 socket_cookie: record.socket_cookie,
             }),
             _ => None,

@@ -7,8 +7,8 @@ use super::{NodeFacts, timestamp, uuid_text};
 use crate::{
     decode::{datapath_file, summary::summary},
     record::{
-        Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
-        Service, Transport, Tunnel, TunnelProtocol,
+        Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party, Service, Transport,
+        Tunnel, TunnelProtocol,
     },
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         ethernet: record.packet.ethernet.map(ethernet),
         ip: record.packet.ip.map(|it| translated_ip(it, record)),
         l4: record.packet.transport.map(layer4),
-        tunnel: record.packet.tunnel.map(tunnel),
+        tunnel: record.tunnel.as_deref().copied().map(tunnel),
         source: Some(endpoint(&record.source)),
         destination: Some(endpoint(&record.destination)),
         source_names: names(&record.source),
@@ -53,7 +53,7 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         }),
         traffic_direction: record.direction.into(),
         is_reply,
-        interface: record.interface.as_ref().map(interface),
+        interface: record.interface.as_deref().map(interface),
         socket_cookie: record.socket_cookie,
         summary: summary(record),
         ..flow::Flow::default()
@@ -63,7 +63,18 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
             message.trace_observation_point = observation_point(*point).into();
             message.trace_reason = trace_reason(*reason).into();
         }
-        Observation::Drop(Dropped { by, .. }) => message.file = dropped_in(by),
+        Observation::KernelDrop(drop) => {
+            message.file = drop.function.as_ref().map(|function| flow::FileInfo {
+                name: function.to_string(),
+                line: 0,
+            });
+        }
+        Observation::DatapathDrop { file, line, .. } => {
+            message.file = Some(flow::FileInfo {
+                name: datapath_file(*file),
+                line: u32::from(*line),
+            });
+        }
         Observation::PolicyVerdict(decided) => {
             message.auth_type = decided.auth_type.into();
             message.policy_match_type = decided.match_type.into();
@@ -116,19 +127,6 @@ fn trace_reason(reason: TraceReason) -> flow::TraceReason {
         high => high,
     };
     flow::TraceReason::try_from(number).unwrap_or_default()
-}
-
-fn dropped_in(by: &DroppedBy) -> Option<flow::FileInfo> {
-    match by {
-        DroppedBy::Kernel { function, .. } => function.as_ref().map(|function| flow::FileInfo {
-            name: function.to_string(),
-            line: 0,
-        }),
-        DroppedBy::Datapath { file, line } => Some(flow::FileInfo {
-            name: datapath_file(*file),
-            line: u32::from(*line),
-        }),
-    }
 }
 
 fn ethernet(ethernet: Ethernet) -> flow::Ethernet {

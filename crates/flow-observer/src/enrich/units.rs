@@ -206,6 +206,7 @@ mod tests {
             source: Party::of(snapshot.endpoint(source)),
             destination: Party::of(snapshot.endpoint(destination)),
             direction: TrafficDirection::Unknown,
+            tunnel: None,
             interface: None,
             translation: None,
             socket_cookie: cookie,

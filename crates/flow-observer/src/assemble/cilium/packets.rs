@@ -11,7 +11,7 @@ use crate::{
         cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
     },
     enrich::Told,
-    record::{Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, PolicyVerdict, Rare},
+    record::{FlowRecord, Observation, PacketHeaders, PolicyVerdict, Rare},
     ring::Event,
     rules,
 };
@@ -61,10 +61,12 @@ impl Assembler {
             TracePoint::ToProxy => notify.destination_endpoint.into(),
             _ => 0,
         };
-        let interface = around.interface_unless_zero(notify.ifindex);
+        let interface = self.places.device_unless_zero(notify.ifindex);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
         flow.direction = direction;
         flow.interface = interface;
+        flow.tunnel = tunnel;
         flow.rare = rare(proxy_port, original_source, notify.ip_trace_id);
         Some(flow)
     }
@@ -88,15 +90,15 @@ impl Assembler {
         let identities = (notify.source_identity, notify.destination_identity);
         let ends = self.ends(addresses(headers), identities, numbers, around);
         let direction = rules::datapath_drop_direction(ends.is_from(source_id));
-        let observation = Observation::Drop(Dropped {
+        let observation = Observation::DatapathDrop {
             code: notify.header.subtype,
-            by: DroppedBy::Datapath {
-                file: notify.file,
-                line: notify.line,
-            },
-        });
+            file: notify.file,
+            line: notify.line,
+        };
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
         flow.direction = direction;
+        flow.tunnel = tunnel;
         flow.rare = rare(0, None, notify.ip_trace_id);
         Some(flow)
     }
@@ -126,7 +128,9 @@ impl Assembler {
             auth_type: notify.auth_type,
         };
         let observation = Observation::PolicyVerdict(decided);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.tunnel = tunnel;
         flow.direction = rules::policy_direction(&decided);
         Some(flow)
     }
@@ -151,8 +155,11 @@ impl Assembler {
             8 | 9 => (0, u32::from_be(capture.argument1)),
             _ => (0, 0),
         };
+        let interface = self.places.device_unless_zero(ifindex);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
-        flow.interface = around.interface_unless_zero(ifindex);
+        flow.interface = interface;
+        flow.tunnel = tunnel;
         flow.rare = rare(proxy_port, None, 0);
         Some(flow)
     }

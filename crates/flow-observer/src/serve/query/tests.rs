@@ -15,9 +15,7 @@ use crate::{
         Directory, Inventory,
         facts::{Change, Fact, NodeFact, Provider},
     },
-    record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Ip, Observation, PacketHeaders, Party, Transport,
-    },
+    record::{Counts, FlowRecord, Ip, KernelDrop, Observation, PacketHeaders, Party, Transport},
     ring::Lost,
 };
 
@@ -26,14 +24,12 @@ const SECOND: i64 = 1_000_000_000;
 /// A flow at a second, from 10.0.0.SECOND; every third is a drop.
 fn flow(second: i64) -> Event {
     let observation = if second % 3 == 0 {
-        Observation::Drop(Dropped {
+        Observation::KernelDrop(Arc::new(KernelDrop {
             code: 133,
-            by: DroppedBy::Kernel {
-                reason: "NETFILTER_DROP".into(),
-                function: None,
-                netns_inode: 0,
-            },
-        })
+            reason: "NETFILTER_DROP".into(),
+            function: None,
+            netns_inode: 0,
+        }))
     } else {
         Observation::Trace {
             point: TracePoint::FromEndpoint,
@@ -62,6 +58,7 @@ fn flow(second: i64) -> Event {
         },
         destination: Party::default(),
         direction: flow_api::flow::TrafficDirection::Egress,
+        tunnel: None,
         interface: None,
         socket_cookie: 0,
         counts: Counts::default(),
