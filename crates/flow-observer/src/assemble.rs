@@ -60,6 +60,10 @@ pub struct Assembler {
 /// Who is who while a batch is put together: all its events see the same.
 struct Surroundings {
     snapshot: Arc<Snapshot>,
+    /// Somebody knows processes; else nobody is asked.
+    has_processes: bool,
+    /// Somebody knows translated connections.
+    has_translations: bool,
     /// What to add to the source's times.
     offset_ns: i64,
     /// The time of events that have none.
@@ -151,6 +155,8 @@ impl Assembler {
         self.places.set_devices(devices);
         Surroundings {
             snapshot: self.directory.snapshot(),
+            has_processes: self.facts.has_processes(),
+            has_translations: self.facts.has_translations(),
             offset_ns,
             now_ns: now_ns(),
         }
@@ -168,8 +174,8 @@ impl Assembler {
         let Some(flow) = self.probe_flow(header, detail, &packet, around, events) else {
             return;
         };
-        self.add_hooks(flow);
-        self.add_services(flow, around);
+        self.add_hooks(flow, around);
+        self.add_translation(flow, around);
         let payload = Payload::of(bytes, &packet);
         self.hear(events.len() - 1, payload, events);
     }
@@ -327,7 +333,7 @@ impl Assembler {
         };
         flow.tunnel = tunnel;
         flow.interface = interface;
-        self.add_services(flow, around);
+        self.add_translation(flow, around);
         let payload = Payload::of(captured.bytes, &dissected);
         self.hear(events.len() - 1, payload, events);
     }
@@ -376,19 +382,18 @@ impl Assembler {
 }
 
 impl Surroundings {
-    /// Who is behind a packet's addresses, and what those are always called.
+    /// Who is behind a packet's addresses, what those are always called, and which services they are.
     #[inline]
     fn parties(&self, packet: &PacketHeaders) -> (Party, Party) {
-        match packet.ip {
-            Some(ip) => (
-                self.snapshot.look_up(ip.source).party(),
-                self.snapshot.look_up(ip.destination).party(),
-            ),
-            None => (
-                Party::of(self.snapshot.unknown()),
-                Party::of(self.snapshot.unknown()),
-            ),
-        }
+        let Some(ip) = packet.ip else {
+            let unknown = || Party::of(self.snapshot.unknown());
+            return (unknown(), unknown());
+        };
+        let source = self.snapshot.look_up(ip.source);
+        let destination = self.snapshot.look_up(ip.destination);
+        let mut parties = (source.party(), destination.party());
+        services::add(&self.snapshot, packet, (source, destination), &mut parties);
+        parties
     }
 }
 

@@ -1,7 +1,7 @@
 //! What applications say in the payload of a flow's packet: parsed once, then told to everybody whom
 //! it concerns.
 
-use super::{Assembler, Surroundings};
+use super::Assembler;
 use crate::{
     decode::{
         Dissected,
@@ -64,18 +64,6 @@ impl Assembler {
                 .hear(flow, application, payload.bytes, position, uuids);
             self.exchanges.tell(events);
         }
-    }
-
-    /// Puts names to the ends of a flow whose source has its own identities, and no payload that
-    /// anybody reads.
-    pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
-        // Those that an address always has are not there yet: whom the source tells of may be
-        // another than who has the address.
-        if let Some(ip) = flow.packet.ip {
-            flow.source.names = around.snapshot.names(ip.source).cloned();
-            flow.destination.names = around.snapshot.names(ip.destination).cloned();
-        }
-        self.names.name(flow, Identities::Theirs);
     }
 }
 

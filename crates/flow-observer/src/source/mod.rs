@@ -120,6 +120,16 @@ pub trait Source: Send {
 /// Asked once per event, so answers come from memory; something that was never seen before may
 /// cost a look around.
 pub trait HostFacts: Send {
+    /// Whether any process may be known. Asked once per batch; without them, none is asked for.
+    fn has_processes(&self) -> bool {
+        true
+    }
+
+    /// Whether any translated connection may be known; the same.
+    fn has_translations(&self) -> bool {
+        true
+    }
+
     /// The kernel's name of a drop reason.
     fn drop_reason(&mut self, reason: u32) -> Arc<str> {
         format!("REASON_{reason}").into()

@@ -11,7 +11,7 @@ use crate::{
         cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
     },
     enrich::Told,
-    record::{FlowRecord, Observation, PacketHeaders, PolicyVerdict, Rare},
+    record::{FlowRecord, Observation, PolicyVerdict, Rare},
     ring::Event,
     rules,
 };
@@ -35,9 +35,6 @@ impl Assembler {
         let headers = &dissected.headers;
         // Who translated the source knows who it was before.
         let original_source = notify.original_source.filter(|_| headers.ip.is_some());
-        let addresses = headers
-            .ip
-            .map(|ip| (original_source.unwrap_or(ip.source), ip.destination));
         let source_id = notify.header.source;
         let numbers = match point {
             TracePoint::FromEndpoint => (Told::Number(source_id), Told::Nothing),
@@ -46,7 +43,7 @@ impl Assembler {
             _ => (Told::Nothing, Told::Nothing),
         };
         let identities = (notify.source_identity, notify.destination_identity);
-        let ends = self.ends(addresses, identities, numbers, around);
+        let ends = self.ends(headers, original_source, identities, numbers, around);
         let direction = rules::datapath_direction(
             ends.is_from(source_id),
             reason,
@@ -88,7 +85,7 @@ impl Assembler {
             id => (Told::Nothing, Told::Number(id as u16)),
         };
         let identities = (notify.source_identity, notify.destination_identity);
-        let ends = self.ends(addresses(headers), identities, numbers, around);
+        let ends = self.ends(headers, None, identities, numbers, around);
         let direction = rules::datapath_drop_direction(ends.is_from(source_id));
         let observation = Observation::DatapathDrop {
             code: notify.header.subtype,
@@ -119,7 +116,7 @@ impl Assembler {
         } else {
             ((0, notify.remote_identity), (decided_for, Told::Nothing))
         };
-        let ends = self.ends(addresses(headers), identities, numbers, around);
+        let ends = self.ends(headers, None, identities, numbers, around);
         let decided = PolicyVerdict {
             verdict: notify.verdict,
             is_ingress: notify.is_ingress,
@@ -146,7 +143,7 @@ impl Assembler {
         self.dissect(packet, &mut dissected)?;
         let headers = &dissected.headers;
         let numbers = (Told::Nothing, Told::Nothing);
-        let ends = self.ends(addresses(headers), (0, 0), numbers, around);
+        let ends = self.ends(headers, None, (0, 0), numbers, around);
         let observation = Observation::DebugCapture {
             point: capture.point,
         };
@@ -163,10 +160,6 @@ impl Assembler {
         flow.rare = rare(proxy_port, None, 0);
         Some(flow)
     }
-}
-
-fn addresses(headers: &PacketHeaders) -> Option<(IpAddr, IpAddr)> {
-    headers.ip.map(|ip| (ip.source, ip.destination))
 }
 
 /// Of a packet on its way out of the node's pods: the datapath ran on behalf of the sender, if that
