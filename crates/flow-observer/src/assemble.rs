@@ -10,6 +10,7 @@ mod places;
 mod services;
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -346,8 +347,9 @@ impl Assembler {
     }
 
     /// Puts a flow at the end of the batch, with what every source can tell and nothing else. It is
-    /// large, so it is made where it stays, and what else there is to tell is added to it there.
-    /// Always there, though the type cannot say so.
+    /// large, so it is made where it stays, once there is room: `push` would make it before, and then
+    /// move it. What else there is to tell is added to it there. Always there, though the type cannot
+    /// say so.
     #[inline(always)]
     fn begin<'events>(
         &mut self,
@@ -357,27 +359,29 @@ impl Assembler {
         headers: &PacketHeaders,
         (source, destination): (Party, Party),
     ) -> Option<&'events mut FlowRecord> {
-        let event = events.push_mut(Event::Flow(FlowRecord {
-            time_ns,
-            uuid: self.uuids.next(),
-            observation,
-            packet: PacketHeaders::default(),
-            source,
-            destination,
-            direction: TrafficDirection::Unknown,
-            tunnel: None,
-            interface: None,
-            socket_cookie: 0,
-            counts: Counts::default(),
-            process: None,
-            translation: None,
-            rare: None,
+        let uuid = self.uuids.next();
+        events.extend(iter::once_with(|| {
+            Event::Flow(FlowRecord {
+                time_ns,
+                uuid,
+                observation,
+                packet: *headers,
+                tunnel: None,
+                source,
+                destination,
+                direction: TrafficDirection::Unknown,
+                interface: None,
+                socket_cookie: 0,
+                counts: Counts::default(),
+                process: None,
+                translation: None,
+                rare: None,
+            })
         }));
-        let Event::Flow(flow) = event else {
-            return None;
-        };
-        flow.packet = *headers;
-        Some(flow)
+        match events.last_mut() {
+            Some(Event::Flow(flow)) => Some(flow),
+            _ => None,
+        }
     }
 }
 

@@ -79,6 +79,13 @@ pub fn may_hold(payload: &[u8]) -> Option<Head> {
     if payload.starts_with(b"HTTP/1.") {
         return Some(Head::Response);
     }
+    // Most payloads are no HTTP, and most of those begin with none of the methods' letters.
+    if !matches!(
+        payload.first(),
+        Some(b'C' | b'D' | b'G' | b'H' | b'O' | b'P' | b'T')
+    ) {
+        return None;
+    }
     let is_method = |method: &&str| {
         payload
             .strip_prefix(method.as_bytes())
