@@ -3,6 +3,7 @@
 //! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
 //! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
+mod ahead;
 mod application;
 mod cilium;
 mod hooks;
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ahead::Ahead;
 use application::Payload;
 use arc_swap::ArcSwap;
 use cilium::Cilium;
@@ -53,6 +55,8 @@ pub struct Assembler {
     exchanges: Exchanges,
     units: HostUnits,
     sockets: SocketTranslations,
+    /// Nothing waits there between batches, but the memory is kept.
+    ahead: Ahead,
     /// Size of the batch before.
     collected: usize,
 }
@@ -96,6 +100,7 @@ impl Assembler {
             cilium: Cilium::default(),
             units: HostUnits::default(),
             sockets: SocketTranslations::default(),
+            ahead: Ahead::default(),
             collected: 0,
         }
     }
@@ -125,14 +130,19 @@ impl Assembler {
         let offset_ns = source.wall_clock_offset_ns();
         self.facts.refresh();
         let mut surroundings = None;
+        let mut ahead = std::mem::take(&mut self.ahead);
         // Growing from nothing would copy each event several times. Batches follow each other in
         // size: full ones when there is much to read, small ones when there is not.
         let mut events = Vec::with_capacity(self.collected.next_power_of_two().min(limit));
         let progress = source.poll(patience, limit, &mut |raw| {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
-            self.event(raw, surroundings, &mut events);
+            self.take(raw, &mut ahead, surroundings, &mut events);
         })?;
+        if let Some(surroundings) = &surroundings {
+            self.catch_up(&mut ahead, surroundings, &mut events);
+        }
+        self.ahead = ahead;
         self.exchanges.settle(progress, &mut events);
         self.collected = events.len();
         Ok((events, progress))

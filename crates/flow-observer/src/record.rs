@@ -374,7 +374,10 @@ pub struct Interface {
 }
 
 /// One side of a flow: who it is.
+// In this order: the numbers, which every look-up reads, lie beside the counter of those who share
+// it, which every look-up writes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
 pub struct Endpoint {
     /// Number on its own node; 0 for everything that is not a local workload.
     pub id: u32,

@@ -30,6 +30,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod units;
+mod warm;
 
 pub(crate) use cilium::{CiliumEndpoints, End, Told};
 pub use containers::ContainerMode;
@@ -43,3 +44,5 @@ pub(crate) use reload::WatchedFile;
 pub use settings::{DualStack, Settings};
 pub use snapshot::{Known, Snapshot};
 pub(crate) use units::HostUnits;
+pub(crate) use warm::is_worth_warming;
+pub use warm::{WARMED, warm};

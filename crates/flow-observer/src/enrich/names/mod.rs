@@ -21,10 +21,10 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     counters::Counters,
     decode::payload::{Application, tls::ClientHello},
-    record::{FlowRecord, Ip, NameOrigin, Observation, Party},
+    record::{Endpoint, FlowRecord, Ip, NameOrigin, Observation, Party},
 };
 use host_name::HostName;
-use table::{Table, Told};
+use table::{Known, Table, Told};
 
 /// The reserved identity of this node.
 const HOST: u32 = 1;
@@ -129,6 +129,30 @@ impl NameTable {
         }
     }
 
+    /// Addresses that have names, counted for each who was told.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Where the names of an address are looked for, as an asker knows it.
+    #[inline]
+    pub(super) fn hash(&self, asker: IpAddr, address: IpAddr) -> u64 {
+        self.table.hash(asker, address)
+    }
+
+    /// Asks for the memory in which the look-up of a hash begins. Whether there is something.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        self.table.touch(hash)
+    }
+
+    /// What is probably meant by a hash.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<&Known> {
+        self.table.guess(hash)
+    }
+
     /// Puts names to both sides of a flow, and identities to those that are known by name. To be
     /// called once for each flow, whose sides have the names that always hold and no others.
     pub fn name(&mut self, flow: &mut FlowRecord, identities: Identities) {
@@ -182,9 +206,13 @@ impl NameTable {
 /// Whether what somebody is told is remembered: workloads of this node and the node itself, by whose
 /// devices all that they hear passes. A capture file is of nobody's node, so there everybody is.
 fn is_told(party: &Party, flow: &FlowRecord) -> bool {
-    party.endpoint.id != 0
-        || party.endpoint.identity == HOST
-        || matches!(flow.observation, Observation::Captured)
+    is_of_this_node(&party.endpoint) || matches!(flow.observation, Observation::Captured)
+}
+
+/// Whether somebody is a workload of this node, or the node itself.
+#[inline]
+pub(super) fn is_of_this_node(endpoint: &Endpoint) -> bool {
+    endpoint.id != 0 || endpoint.identity == HOST
 }
 
 #[cfg(test)]
