@@ -66,8 +66,20 @@ impl Assembler {
         }
     }
 
-    /// Puts names to the ends of a flow whose source has its own identities, and no payload that
-    /// anybody reads.
+    /// Learns names from what is said in the packet of a flow whose source tells requests and
+    /// responses itself.
+    pub(super) fn hear_names(&mut self, flow: &mut FlowRecord, payload: Payload<'_>) {
+        let application =
+            piece(flow, payload).and_then(|piece| self.beginnings.hear(piece, &mut self.scratch));
+        if let Some(application) = application {
+            if let Some(summary) = application.summary() {
+                flow.rare.get_or_insert_default().application = Some(summary);
+            }
+            self.names.hear(&application, flow);
+        }
+    }
+
+    /// Puts names to the ends of a flow whose source has its own identities.
     pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
         // Those that an address always has are not there yet: whom the source tells of may be
         // another than who has the address.

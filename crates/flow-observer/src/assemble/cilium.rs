@@ -10,7 +10,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use super::{Assembler, Surroundings, now_ns};
+use super::{Assembler, Surroundings, application::Payload, now_ns};
 use crate::{
     decode::{
         self, Dissected, Start,
@@ -44,8 +44,11 @@ impl Assembler {
             Ok(record) => record,
             Err(error) => return self.counters.undecodable(error.reason()),
         };
+        let mut payload = Payload::default();
         let flow = match record {
-            Record::Trace(notify, packet) => self.trace(notify, packet, around, events),
+            Record::Trace(notify, packet) => {
+                self.trace(notify, packet, around, events, &mut payload)
+            }
             Record::Drop(notify, packet) => self.datapath_drop(notify, packet, around, events),
             Record::PolicyVerdict(notify, packet) => {
                 self.policy_verdict(notify, packet, around, events)
@@ -73,6 +76,7 @@ impl Assembler {
         };
         if let Some(flow) = flow {
             self.add_services(flow, around);
+            self.hear_names(flow, payload);
             self.put_names(flow, around);
         }
     }

@@ -1,5 +1,7 @@
 //! A record as the message of Hubble's contract.
 
+use std::sync::Arc;
+
 use flow_api::flow;
 use probe_events::{TracePoint, TraceReason};
 
@@ -7,8 +9,8 @@ use super::{NodeFacts, timestamp, uuid_text};
 use crate::{
     decode::{datapath_file, summary::summary},
     record::{
-        Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
-        Service, Transport, Tunnel, TunnelProtocol,
+        Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Names, Observation,
+        Party, Service, Transport, Tunnel, TunnelProtocol,
     },
 };
 
@@ -39,8 +41,8 @@ pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow 
         tunnel: record.packet.tunnel.map(tunnel),
         source: Some(endpoint(&record.source)),
         destination: Some(endpoint(&record.destination)),
-        source_names: names(&record.source),
-        destination_names: names(&record.destination),
+        source_names: names(record.source.names.as_ref()),
+        destination_names: names(record.destination.names.as_ref()),
         source_service: record.source.service.as_deref().map(service),
         destination_service: record.destination.service.as_deref().map(service),
         r#type: record.flow_type().into(),
@@ -271,8 +273,9 @@ pub(crate) fn workloads(endpoint: &Endpoint) -> Vec<flow::Workload> {
         .collect()
 }
 
-fn names(party: &Party) -> Vec<String> {
-    let names = party.names.iter().flat_map(|names| &names.all);
+/// What an address is called.
+pub(crate) fn names(names: Option<&Arc<Names>>) -> Vec<String> {
+    let names = names.into_iter().flat_map(|names| &names.all);
     names.map(|name| name.text.to_string()).collect()
 }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use detail::flow_extension;
-pub(crate) use flow::{emitter, flow_message, workloads};
+pub(crate) use flow::{emitter, flow_message, names, workloads};
 
 /// What all events of a node share.
 #[derive(Clone, Debug, Default)]

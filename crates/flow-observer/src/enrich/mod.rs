@@ -37,7 +37,7 @@ pub(crate) use containers::Containers;
 pub use directory::Directory;
 pub use inventory::{Inventory, InventoryError};
 pub use labels::{LabelFilter, LabelFilterError};
-pub use names::{Identities, NameTable};
+pub use names::{Answer, Identities, NameTable};
 pub use provider::{ProviderState, ProviderStatus, Reports};
 pub(crate) use reload::WatchedFile;
 pub use settings::{DualStack, Settings};

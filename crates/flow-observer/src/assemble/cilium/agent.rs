@@ -10,9 +10,12 @@ use crate::{
     assemble::{Assembler, Surroundings, now_ns},
     decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage},
     encode,
-    enrich::{End, Told},
+    enrich::{Answer, End, Told},
     ring::{Event, Message},
 };
+
+/// The reserved identity of this node.
+const HOST: u64 = 1;
 
 impl Assembler {
     /// A request or response: a message already, to which the node adds what it knows.
@@ -29,6 +32,7 @@ impl Assembler {
                 Ok(flow) => flow,
                 Err(error) => return self.undecodable(error.reason()),
             };
+        self.hear_answer(log, around);
         let mut flow = Flow {
             time: Some(encode::timestamp(now_ns())),
             uuid: encode::uuid_text(self.uuids.next()),
@@ -46,7 +50,54 @@ impl Assembler {
                 }
             }
         }
+        self.name(&mut flow, around);
         Some(flow)
+    }
+
+    /// Puts to each side of a request the names by which the other, where that is of this node,
+    /// knows it.
+    fn name(&mut self, flow: &mut Flow, around: &Surroundings) {
+        let Some(ip) = &flow.ip else { return };
+        let (Ok(source), Ok(destination)) = (ip.source.parse(), ip.destination.parse()) else {
+            return;
+        };
+        let is_told = |side: &Option<Endpoint>, address| {
+            side.as_ref()
+                .is_some_and(|it| is_of_node(it.id.into(), it.identity.into(), address, around))
+        };
+        let mut names = |address, asker, is_told: bool| {
+            let fixed = around.snapshot.names(address);
+            let names = if is_told {
+                self.names.names(asker, address, around.now_ns, fixed)
+            } else {
+                fixed.cloned()
+            };
+            encode::names(names.as_ref())
+        };
+        flow.source_names = names(source, destination, is_told(&flow.destination, destination));
+        flow.destination_names = names(destination, source, is_told(&flow.source, source));
+    }
+
+    /// Learns what the endpoint that a DNS answer is for was told.
+    fn hear_answer(&mut self, log: &AccessLog, around: &Surroundings) {
+        let Some(dns) = log.dns.as_ref().filter(|dns| dns.rcode == 0) else {
+            return;
+        };
+        let asker = &log.destination;
+        let address = match log.ip_version {
+            0 => asker.ipv4.parse(),
+            _ => asker.ipv6.parse(),
+        };
+        let Ok(address) = address else { return };
+        if log.kind == "Response" && is_of_node(asker.id, asker.identity, address, around) {
+            self.names.hear_answer(&Answer {
+                asker: address,
+                query: &dns.query,
+                addresses: &dns.ips,
+                at_ns: around.now_ns,
+                ttl_seconds: dns.ttl.try_into().unwrap_or(u32::MAX),
+            });
+        }
     }
 
     pub(super) fn agent_event(&mut self, notification: &AgentNotification) -> Event {
@@ -99,4 +150,10 @@ impl Cilium {
         side.pod_name = known.pod_name.to_string();
         side.workloads = encode::workloads(known);
     }
+}
+
+/// Whether somebody is of this node, by the record or by what is known of the address: older agents
+/// do not log the number of an endpoint that asks a DNS server.
+fn is_of_node(id: u64, identity: u64, address: IpAddr, around: &Surroundings) -> bool {
+    id != 0 || identity == HOST || around.snapshot.endpoint(address).id != 0
 }

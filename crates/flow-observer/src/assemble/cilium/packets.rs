@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use probe_events::{TracePoint, TraceReason};
 
 use crate::{
-    assemble::{Assembler, Surroundings},
+    assemble::{Assembler, Surroundings, application::Payload},
     decode::{
         Dissected,
         cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
@@ -17,12 +17,14 @@ use crate::{
 };
 
 impl Assembler {
-    pub(super) fn trace<'events>(
+    /// Beside the flow, what of its payload was captured goes to `payload`.
+    pub(super) fn trace<'events, 'packet>(
         &mut self,
         notify: &TraceNotify,
-        packet: &Packet<'_>,
+        packet: &Packet<'packet>,
         around: &Surroundings,
         events: &'events mut Vec<Event>,
+        payload: &mut Payload<'packet>,
     ) -> Option<&'events mut FlowRecord> {
         let (Some(point), Some(reason)) = (
             TracePoint::from_number(notify.header.subtype),
@@ -66,6 +68,7 @@ impl Assembler {
         flow.direction = direction;
         flow.interface = interface;
         flow.rare = rare(proxy_port, original_source, notify.ip_trace_id);
+        *payload = Payload::of(packet.bytes, &dissected);
         Some(flow)
     }
 

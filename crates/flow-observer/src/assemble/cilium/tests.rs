@@ -1,5 +1,7 @@
 //! Records in, flows as clients see them out.
 
+mod names;
+
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -156,6 +158,10 @@ impl Trace {
     };
 
     fn record(self) -> Vec<u8> {
+        self.record_of(&packet(self.from, self.to))
+    }
+
+    fn record_of(self, packet: &[u8]) -> Vec<u8> {
         let mut bytes = header(4, self.point, self.source_id, 2);
         bytes.extend(25_001u32.to_ne_bytes());
         bytes.extend(2u32.to_ne_bytes());
@@ -165,7 +171,7 @@ impl Trace {
         bytes.extend(self.original);
         bytes.extend([0; 12]);
         bytes.extend(7u64.to_ne_bytes());
-        bytes.extend(packet(self.from, self.to));
+        bytes.extend(packet);
         bytes
     }
 }

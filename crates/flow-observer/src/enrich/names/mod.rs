@@ -21,7 +21,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     counters::Counters,
     decode::payload::{Application, tls::ClientHello},
-    record::{FlowRecord, Ip, NameOrigin, Observation, Party},
+    record::{FlowRecord, Ip, NameOrigin, Names, Observation, Party},
 };
 use host_name::HostName;
 use table::{Table, Told};
@@ -34,6 +34,21 @@ const HOST: u32 = 1;
 pub struct NameTable {
     table: Table,
     counters: Arc<Counters>,
+}
+
+/// An answer of a DNS server that somebody else has read.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Who asked; must be somebody of this node.
+    pub asker: IpAddr,
+    /// The name that was asked for.
+    pub query: &'a str,
+    /// Its addresses.
+    pub addresses: &'a [IpAddr],
+    /// When; nanoseconds since 1970.
+    pub at_ns: i64,
+    /// For how long the addresses hold.
+    pub ttl_seconds: u32,
 }
 
 /// Who says which identity the ends of a flow have.
@@ -65,8 +80,15 @@ impl NameTable {
                 if dns::is_answer(message, flow.packet.transport)
                     && is_told(&flow.destination, flow)
                 {
-                    dns::addresses(message, |name, address, ttl| {
-                        self.tell(ip.destination, address, name, NameOrigin::Dns, ttl, flow);
+                    dns::addresses(message, |name, address, ttl_seconds| {
+                        self.tell(&Told {
+                            asker: ip.destination,
+                            address,
+                            name: name.as_str(),
+                            origin: NameOrigin::Dns,
+                            at_ns: flow.time_ns,
+                            ttl_seconds,
+                        });
                     });
                 }
             }
@@ -85,6 +107,23 @@ impl NameTable {
         }
     }
 
+    /// Learns from an answer that somebody else has read.
+    pub fn hear_answer(&mut self, answer: &Answer<'_>) {
+        let Some(name) = HostName::of_text(answer.query) else {
+            return;
+        };
+        for &address in answer.addresses.iter().take(dns::MAX_ADDRESSES) {
+            self.tell(&Told {
+                asker: answer.asker,
+                address,
+                name: name.as_str(),
+                origin: NameOrigin::Dns,
+                at_ns: answer.at_ns,
+                ttl_seconds: answer.ttl_seconds,
+            });
+        }
+    }
+
     fn client_hello(
         &mut self,
         hello: &ClientHello<'_>,
@@ -100,31 +139,22 @@ impl NameTable {
     /// A client names the server that it speaks to.
     fn server(&mut self, name: &HostName, origin: NameOrigin, ip: Ip, flow: &FlowRecord) {
         if is_told(&flow.source, flow) {
-            self.tell(ip.source, ip.destination, name, origin, 0, flow);
+            self.tell(&Told {
+                asker: flow.original_source().unwrap_or(ip.source),
+                address: ip.destination,
+                name: name.as_str(),
+                origin,
+                at_ns: flow.time_ns,
+                ttl_seconds: 0,
+            });
         }
     }
 
-    fn tell(
-        &mut self,
-        asker: IpAddr,
-        address: IpAddr,
-        name: &HostName,
-        origin: NameOrigin,
-        ttl_seconds: u32,
-        flow: &FlowRecord,
-    ) {
-        if address.is_unspecified() || address.is_multicast() {
+    fn tell(&mut self, told: &Told<'_>) {
+        if told.address.is_unspecified() || told.address.is_multicast() {
             return;
         }
-        let forgotten = self.table.tell(&Told {
-            asker,
-            address,
-            name: name.as_str(),
-            origin,
-            at_ns: flow.time_ns,
-            ttl_seconds,
-        });
-        if let Some(bound) = forgotten {
+        if let Some(bound) = self.table.tell(told) {
             self.counters.forgot_names(bound.name());
         }
     }
@@ -139,6 +169,8 @@ impl NameTable {
         else {
             return;
         };
+        // Who is behind a mask was told what the mask asks for.
+        let source = flow.original_source().unwrap_or(source);
         // Most who talk to this node's workloads are told nothing that is heard here.
         let is_source_told = is_told(&flow.source, flow);
         let is_destination_told = is_told(&flow.destination, flow);
@@ -150,6 +182,18 @@ impl NameTable {
             let party = &mut flow.destination;
             self.side(party, source, destination, now_ns, identities);
         }
+    }
+
+    /// What somebody of this node calls an address, the latest first; then `fixed`, the names that it always has.
+    pub(crate) fn names(
+        &mut self,
+        asker: IpAddr,
+        address: IpAddr,
+        now_ns: i64,
+        fixed: Option<&Arc<Names>>,
+    ) -> Option<Arc<Names>> {
+        let told = self.table.find(asker, address, now_ns, fixed, None);
+        told.map(|(names, _)| names).or_else(|| fixed.cloned())
     }
 
     /// Puts names to one side, as the other, the asker, calls its address.
