@@ -170,7 +170,8 @@ impl Assembler {
         };
         self.add_hooks(flow);
         self.add_services(flow, around);
-        let payload = Payload::of(bytes, &packet);
+        let is_whole = u32::from(header.captured_len) >= header.packet_len;
+        let payload = Payload::of(bytes, is_whole, &packet);
         self.hear(events.len() - 1, payload, events);
     }
 
@@ -320,7 +321,10 @@ impl Assembler {
             name: Arc::clone(name),
         });
         self.add_services(flow, around);
-        let payload = Payload::of(captured.bytes, &dissected);
+        let payload = Payload {
+            is_followed: true,
+            ..Payload::of(captured.bytes, !cut, &dissected)
+        };
         self.hear(events.len() - 1, payload, events);
     }
 

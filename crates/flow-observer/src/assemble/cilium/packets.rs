@@ -68,7 +68,8 @@ impl Assembler {
         flow.direction = direction;
         flow.interface = interface;
         flow.rare = rare(proxy_port, original_source, notify.ip_trace_id);
-        *payload = Payload::of(packet.bytes, &dissected);
+        let is_whole = packet.bytes.len() >= packet.original_len as usize;
+        *payload = Payload::of(packet.bytes, is_whole, &dissected);
         Some(flow)
     }
 

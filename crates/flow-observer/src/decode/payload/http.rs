@@ -126,6 +126,11 @@ pub fn response(payload: &[u8]) -> Result<Response<'_>, PayloadError> {
 }
 
 impl<'a> Request<'a> {
+    /// Whether it has as many headers as are read, so that its end would tell nothing more.
+    pub(super) fn is_full(&self) -> bool {
+        self.headers().count() == MAX_HEADERS
+    }
+
     /// Its headers, up to 64, as far as they are complete. Reads the payload again.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
@@ -136,6 +141,11 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// Whether it has as many headers as are read, so that its end would tell nothing more.
+    pub(super) fn is_full(&self) -> bool {
+        self.headers().count() == MAX_HEADERS
+    }
+
     /// Its headers, up to 64, as far as they are complete. Reads the payload again.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
