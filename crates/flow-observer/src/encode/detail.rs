@@ -1,5 +1,7 @@
 //! What goes beyond Hubble's contract, for clients that ask.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flow_api::{
     extension, flow,
@@ -11,7 +13,7 @@ use super::timestamp;
 use crate::{
     cgroup::Owner,
     process::Process,
-    record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic},
+    record::{Dropped, DroppedBy, FlowRecord, Name, Names, Observation, Traffic},
     translation::Ends,
 };
 
@@ -22,6 +24,34 @@ pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
         ..flow::Flow::default()
     };
     flow.encode_to_vec().into()
+}
+
+/// The detail of a flow that is a message already, as bytes to put behind it; empty where there is
+/// none.
+pub(crate) fn message_extension(message: &flow::Flow) -> Bytes {
+    let extensions = message.extensions.as_ref();
+    if !extension::is_flow_detail(extensions) {
+        return Bytes::new();
+    }
+    let flow = flow::Flow {
+        extensions: extensions.cloned(),
+        ..flow::Flow::default()
+    };
+    flow.encode_to_vec().into()
+}
+
+/// What a request or response has of the detail of its packet: what is told of the packet alone is
+/// left out, and counts would be counted twice.
+pub(crate) fn message_detail(record: &FlowRecord) -> FlowDetail {
+    let packet = flow_detail(record);
+    FlowDetail {
+        process: packet.process,
+        vlan_id: packet.vlan_id,
+        source_names: packet.source_names,
+        destination_names: packet.destination_names,
+        translation: packet.translation,
+        ..FlowDetail::default()
+    }
 }
 
 /// What clients get that ask for more than Hubble tells.
@@ -69,8 +99,8 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
                 name: application.name().unwrap_or_default().to_owned(),
                 summary: application.to_string(),
             }),
-        source_names: names(&record.source),
-        destination_names: names(&record.destination),
+        source_names: name_details(record.source.names.as_ref()),
+        destination_names: name_details(record.destination.names.as_ref()),
         translation: record
             .translation
             .as_ref()
@@ -90,8 +120,9 @@ fn ends(ends: &Ends) -> palomar::Ends {
     }
 }
 
-fn names(party: &Party) -> Vec<palomar::NameDetail> {
-    let names = party.names.iter().flat_map(|names| &names.all);
+/// What an address is called, with where that is known from.
+pub(crate) fn name_details(names: Option<&Arc<Names>>) -> Vec<palomar::NameDetail> {
+    let names = names.into_iter().flat_map(|names| &names.all);
     let detail = |name: &Name| palomar::NameDetail {
         name: name.text.to_string(),
         origin: name.origin.name().to_owned(),
@@ -112,4 +143,28 @@ fn traffic(traffic: Traffic) -> Option<palomar::Traffic> {
         packets: traffic.packets,
         bytes: traffic.bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detail_of_a_message_is_what_its_bytes_end_in() {
+        let plain = flow::Flow {
+            node_name: "n1".to_owned(),
+            ..flow::Flow::default()
+        };
+        assert!(message_extension(&plain).is_empty());
+        let detail = FlowDetail {
+            vlan_id: 7,
+            ..FlowDetail::default()
+        };
+        let detailed = flow::Flow {
+            extensions: Some(extension::pack(&detail)),
+            ..plain.clone()
+        };
+        let bytes = [plain.encode_to_vec(), message_extension(&detailed).to_vec()].concat();
+        assert_eq!(bytes, detailed.encode_to_vec());
+    }
 }

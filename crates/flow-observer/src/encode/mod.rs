@@ -18,7 +18,7 @@ use crate::{
     ring::{Event, Lost, Slot},
 };
 
-pub(crate) use detail::flow_extension;
+pub(crate) use detail::{flow_extension, message_detail, message_extension, name_details};
 pub(crate) use flow::{emitter, flow_message, names, workloads};
 
 /// What all events of a node share.
@@ -59,10 +59,17 @@ pub(crate) fn encoded<'a>(slot: &'a Slot, node: &NodeFacts) -> &'a Encoded {
 fn encode(event: &Event, node: &NodeFacts) -> Encoded {
     match event {
         Event::Flow(record) => {
-            encoded_flow(&flow_message(record, node), &node.name, record.time_ns)
+            let flow = flow_message(record, node).encode_to_vec();
+            encoded_flow(&flow, &node.name, record.time_ns)
         }
-        // A flow of another node keeps that node's name.
-        Event::Message(flow) => encoded_flow(&flow.message, &flow.message.node_name, flow.time_ns),
+        Event::Message(flow) => {
+            let message = &flow.message;
+            let mut bytes = message.encode_to_vec();
+            // The detail is last, and only for those who ask.
+            bytes.truncate(bytes.len() - message_extension(message).len());
+            // A flow of another node keeps that node's name.
+            encoded_flow(&bytes, &message.node_name, flow.time_ns)
+        }
         Event::Lost(lost) => Encoded {
             response: lost_response(*lost, node).encode_to_vec().into(),
             flow: Bytes::new(),
@@ -103,7 +110,13 @@ pub(crate) fn response(
             flow.extensions = with_detail.then(|| extension::pack(&detail::flow_detail(&record)));
             flow
         }
-        Event::Message(flow) => *flow.message,
+        Event::Message(flow) => {
+            let mut flow = *flow.message;
+            if !with_detail && extension::is_flow_detail(flow.extensions.as_ref()) {
+                flow.extensions = None;
+            }
+            flow
+        }
         Event::Lost(lost) => return Some(lost_response(lost, node)),
         Event::Agent(_) | Event::Debug(_) => return None,
     };
@@ -114,9 +127,8 @@ pub(crate) fn response(
     })
 }
 
-fn encoded_flow(flow: &flow_api::flow::Flow, node_name: &str, time_ns: i64) -> Encoded {
-    let flow = flow.encode_to_vec();
-    let (response, at) = flow_response(&flow, node_name, time_ns);
+fn encoded_flow(flow: &[u8], node_name: &str, time_ns: i64) -> Encoded {
+    let (response, at) = flow_response(flow, node_name, time_ns);
     let flow = response.slice(at..at + flow.len());
     Encoded { response, flow }
 }

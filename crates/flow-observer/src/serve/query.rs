@@ -19,7 +19,8 @@ use super::mask::Mask;
 use crate::{
     assemble::now_ns,
     encode::{
-        NodeFacts, encoded, flow_extension, flow_in_envelope, lost_event_response, timestamp,
+        NodeFacts, encoded, flow_extension, flow_in_envelope, lost_event_response,
+        message_extension, timestamp,
     },
     ring::{Event, FlowRing, Read, Slot},
     view::matches,
@@ -303,6 +304,9 @@ impl Query {
         let encoded = encoded(slot, &self.node);
         let extension = match &slot.event {
             Event::Flow(record) if self.kind == Kind::DetailedFlows => flow_extension(record),
+            Event::Message(flow) if self.kind == Kind::DetailedFlows => {
+                message_extension(&flow.message)
+            }
             _ => Bytes::new(),
         };
         let flow = match &self.mask {

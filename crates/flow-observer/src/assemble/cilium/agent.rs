@@ -3,7 +3,11 @@
 
 use std::net::IpAddr;
 
-use flow_api::flow::{Endpoint, Flow};
+use flow_api::{
+    extension,
+    flow::{Endpoint, Flow},
+    palomar::FlowDetail,
+};
 
 use super::Cilium;
 use crate::{
@@ -67,15 +71,24 @@ impl Assembler {
         };
         let mut names = |address, asker, is_told: bool| {
             let fixed = around.snapshot.names(address);
-            let names = if is_told {
+            if is_told {
                 self.names.names(asker, address, around.now_ns, fixed)
             } else {
                 fixed.cloned()
-            };
-            encode::names(names.as_ref())
+            }
         };
-        flow.source_names = names(source, destination, is_told(&flow.destination, destination));
-        flow.destination_names = names(destination, source, is_told(&flow.source, source));
+        let source_names = names(source, destination, is_told(&flow.destination, destination));
+        let destination_names = names(destination, source, is_told(&flow.source, source));
+        if source_names.is_none() && destination_names.is_none() {
+            return;
+        }
+        flow.source_names = encode::names(source_names.as_ref());
+        flow.destination_names = encode::names(destination_names.as_ref());
+        flow.extensions = Some(extension::pack(&FlowDetail {
+            source_names: encode::name_details(source_names.as_ref()),
+            destination_names: encode::name_details(destination_names.as_ref()),
+            ..FlowDetail::default()
+        }));
     }
 
     /// Learns what the endpoint that a DNS answer is for was told.

@@ -369,6 +369,44 @@ async fn requests_that_make_no_sense_are_refused_as_hubble_does() {
 }
 
 #[tokio::test]
+async fn the_detail_of_a_request_goes_to_those_who_ask_for_it() {
+    let detail = flow_api::palomar::FlowDetail {
+        vlan_id: 7,
+        ..Default::default()
+    };
+    let message = flow_api::flow::Flow {
+        node_name: "node-1".to_owned(),
+        extensions: Some(flow_api::extension::pack(&detail)),
+        ..Default::default()
+    };
+    let ring = Arc::new(FlowRing::new(15));
+    ring.publish(vec![Event::Message(crate::ring::Message {
+        time_ns: SECOND,
+        message: Box::new(message.clone()),
+    })]);
+    for asks in [false, true] {
+        let request = GetFlowsRequest {
+            extensions: asks.then(flow_api::extension::ask_for_flow_detail),
+            number: 1,
+            ..GetFlowsRequest::default()
+        };
+        let node = Arc::new(NodeFacts::default());
+        let (kind, shutdown) = (Kind::of_flows(&request), CancellationToken::new());
+        let mut query = Query::new(kind, &request, Arc::clone(&ring), node, shutdown).unwrap();
+        let response = response(&mut query).await.unwrap();
+        let Some(ResponseTypes::Flow(flow)) = response.response_types else {
+            panic!("no flow");
+        };
+        let expected = message.extensions.clone().filter(|_| asks);
+        assert_eq!(flow.extensions, expected);
+        assert_eq!(
+            (&*flow.node_name, &*response.node_name),
+            ("node-1", "node-1")
+        );
+    }
+}
+
+#[tokio::test]
 async fn agent_events_are_counted_and_sent_apart_from_flows() {
     let ring = Arc::new(FlowRing::new(15));
     let agent_event = |second: i64| {
