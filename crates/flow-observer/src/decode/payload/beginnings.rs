@@ -155,6 +155,11 @@ impl Beginnings {
                 self.finish(&piece.stream, false)
             }
             Some(protocol) if piece.is_whole => {
+                if let Some(first) = overtook {
+                    // Only by chance does the middle of a message look like the beginning of one.
+                    self.keep(&piece, first);
+                    return None;
+                }
                 self.begin(&piece, protocol);
                 self.add(&piece.stream, 0, piece.bytes);
                 self.finish(&piece.stream, false)

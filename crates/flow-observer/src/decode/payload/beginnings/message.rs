@@ -116,7 +116,12 @@ pub(super) fn read<'a>(
     gathered: &'a mut Vec<u8>,
 ) -> Result<Application<'a>, PayloadError> {
     match protocol {
-        Protocol::Dns => dns::parse(joined, dns::Framing::Stream).map(Application::Dns),
+        Protocol::Dns => super::super::domain_names(joined, dns::Framing::Stream)?.ok_or(
+            PayloadError::Malformed {
+                protocol,
+                what: "operation",
+            },
+        ),
         Protocol::Http => match http::may_hold(joined) {
             Some(http::Head::Request) => http::request(joined).map(Application::HttpRequest),
             _ => http::response(joined).map(Application::HttpResponse),
