@@ -121,7 +121,7 @@ fn behind(
 }
 
 /// The service that is meant by an address and a port.
-fn service(snapshot: &Snapshot, protocol: u8, end: End) -> Option<Arc<Service>> {
+pub(super) fn service(snapshot: &Snapshot, protocol: u8, end: End) -> Option<Arc<Service>> {
     // Most addresses are no service's.
     let known = snapshot.look_up(end.ip);
     let meant = known

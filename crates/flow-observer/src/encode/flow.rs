@@ -279,7 +279,7 @@ pub(crate) fn names(names: Option<&Arc<Names>>) -> Vec<String> {
     names.map(|name| name.text.to_string()).collect()
 }
 
-fn service(service: &Service) -> flow::Service {
+pub(crate) fn service(service: &Service) -> flow::Service {
     flow::Service {
         name: service.name.to_string(),
         namespace: service.namespace.to_string(),

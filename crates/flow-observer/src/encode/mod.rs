@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use detail::{flow_extension, message_detail, message_extension, name_details};
-pub(crate) use flow::{emitter, flow_message, names, workloads};
+pub(crate) use flow::{emitter, flow_message, names, service, workloads};
 
 /// What all events of a node share.
 #[derive(Clone, Debug, Default)]

@@ -23,6 +23,7 @@ pub(super) fn message(record: &FlowRecord, node: &NodeFacts, layer7: flow::Layer
         verdict: flow::Verdict::Forwarded.into(),
         ip: packet.ip.map(|ip| flow::Ip {
             encrypted: false,
+            source_xlated: String::new(),
             ..ip
         }),
         l4: packet.l4.map(without_flags),

@@ -5,17 +5,18 @@ use std::net::IpAddr;
 
 use flow_api::{
     extension,
-    flow::{Endpoint, Flow},
+    flow::{self, Endpoint, Flow},
     palomar::FlowDetail,
 };
 
 use super::Cilium;
 use crate::{
-    assemble::{Assembler, Surroundings, now_ns},
-    decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage},
+    assemble::{Assembler, Surroundings, now_ns, services},
+    decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage, LoggedEndpoint},
     encode,
     enrich::{Answer, End, Told},
     ring::{Event, Message},
+    translation,
 };
 
 /// The reserved identity of this node.
@@ -42,6 +43,9 @@ impl Assembler {
             uuid: encode::uuid_text(self.uuids.next()),
             emitter: Some(encode::emitter()),
             node_name: self.directory.node_name().to_owned(),
+            node_labels: around.snapshot.own_labels().to_vec(),
+            source_service: service(log, &log.source, around),
+            destination_service: service(log, &log.destination, around),
             ..flow
         };
         if let Some(ip) = &flow.ip {
@@ -97,11 +101,9 @@ impl Assembler {
             return;
         };
         let asker = &log.destination;
-        let address = match log.ip_version {
-            0 => asker.ipv4.parse(),
-            _ => asker.ipv6.parse(),
+        let Some(address) = address(log, asker) else {
+            return;
         };
-        let Ok(address) = address else { return };
         if log.kind == "Response" && is_of_node(asker.id, asker.identity, address, around) {
             self.names.hear_answer(&Answer {
                 asker: address,
@@ -163,6 +165,26 @@ impl Cilium {
         side.pod_name = known.pod_name.to_string();
         side.workloads = encode::workloads(known);
     }
+}
+
+/// The service that a side of a request is.
+fn service(log: &AccessLog, side: &LoggedEndpoint, around: &Surroundings) -> Option<flow::Service> {
+    let end = translation::End {
+        ip: address(log, side)?,
+        port: u16::try_from(side.port).ok()?,
+    };
+    let protocol = u8::try_from(log.transport).ok()?;
+    services::service(&around.snapshot, protocol, end).map(|it| encode::service(&it))
+}
+
+/// The address that one side of a request has in it.
+fn address(log: &AccessLog, side: &LoggedEndpoint) -> Option<IpAddr> {
+    let text = match log.ip_version {
+        0 => &side.ipv4,
+        1 => &side.ipv6,
+        _ => return None,
+    };
+    text.parse().ok()
 }
 
 /// Whether somebody is of this node, by the record or by what is known of the address: older agents

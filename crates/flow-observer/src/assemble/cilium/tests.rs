@@ -14,7 +14,8 @@ use crate::{
     encode::{NodeFacts, flow_message},
     enrich::{
         Directory, Inventory,
-        inventory::{Endpoint, Workload},
+        facts::Port,
+        inventory::{self, Endpoint, Workload},
     },
     ring::Event,
     source::{HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
@@ -65,7 +66,22 @@ impl Node {
             ..Endpoint::default()
         };
         let inventory = Inventory {
+            nodes: vec![inventory::Node {
+                name: "n1".to_owned(),
+                labels: [("zone".to_owned(), "a".to_owned())].into(),
+                ..inventory::Node::default()
+            }],
             endpoints: vec![pod(POD, "web-0", "n1"), pod(OTHER, "web-1", "n2")],
+            services: vec![inventory::Service {
+                namespace: "shop".to_owned(),
+                name: "api".to_owned(),
+                frontends: vec![Port {
+                    ip: WORLD.into(),
+                    protocol: 6,
+                    port: 443,
+                }],
+                backends: Vec::new(),
+            }],
             ..Inventory::default()
         };
         let devices = LocalDevices {

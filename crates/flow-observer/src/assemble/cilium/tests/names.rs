@@ -1,4 +1,5 @@
-//! Names, from the payload in trace records and from the proxies' answers.
+//! Names, from the payload in trace records and from the proxies' answers; and services of what those
+//! log.
 
 use super::*;
 use crate::decode::{
@@ -184,4 +185,19 @@ fn an_answer_that_failed_or_is_for_nobody_here_names_nothing() {
             assert_eq!(node.flow(trace.record()).destination_names, [""; 0]);
         }
     }
+}
+
+#[test]
+fn what_a_proxy_logged_has_services_and_the_labels_of_its_node() {
+    let mut request = log(LoggedEndpoint {
+        port: 443,
+        ..logged(WORLD, 0)
+    });
+    request.kind = "Request".to_owned();
+    request.transport = 6;
+    let flow = Node::new().hear(&request);
+    assert_eq!(flow.node_labels, ["zone=a"]);
+    let service = flow.destination_service.unwrap();
+    assert_eq!((&*service.namespace, &*service.name), ("shop", "api"));
+    assert_eq!(flow.source_service, None);
 }
