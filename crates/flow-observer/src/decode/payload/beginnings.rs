@@ -136,7 +136,10 @@ impl Beginnings {
         let parsed = parse(&piece.transport, piece.bytes, scratch);
         match goes_on(&piece, &parsed) {
             None => {
-                let application = parsed.ok().flatten();
+                // Nothing but its port tells DNS, so that the middle of a message may look like one.
+                let is_one =
+                    |it: &Application<'_>| overtook.is_none() || !matches!(it, Application::Dns(_));
+                let application = parsed.ok().flatten().filter(is_one);
                 match overtook {
                     Some(first) if application.is_none() => self.keep(&piece, first),
                     _ => self.forget_early(&piece),

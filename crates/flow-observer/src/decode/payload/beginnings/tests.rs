@@ -247,6 +247,23 @@ fn what_overtook_the_first_piece_of_a_new_connection_is_joined_to_it() {
 }
 
 #[test]
+fn the_middle_of_a_dns_message_is_none_of_its_own() {
+    let mut message = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    message.extend(b"\x05split\x07example\x04test\x00\x00\x1c\x00\x01");
+    message.extend(b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10");
+    let front = message.len();
+    // An address that looks like a message with no question and a record to come.
+    message.extend(b"\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\x01\0\0");
+    let framed = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+    let (front, back) = framed.split_at(front + 2);
+    let mut heard = Heard::new();
+    heard.open();
+    assert_eq!(heard.name(tcp(back, front.len(), 53)), None);
+    assert_eq!(heard.name(tcp(front, 0, 53)).as_deref(), Some(NAME));
+    assert_eq!(heard.unfinished(), 0);
+}
+
+#[test]
 fn only_what_overtook_a_first_piece_is_kept() {
     let whole = GET;
     let body = [b'x'; 1000];
