@@ -165,6 +165,7 @@ impl Query {
                     let slots = batch.from(self.position);
                     self.position = batch.end();
                     self.take(slots);
+                    self.ring.weigh(&batch);
                     // A long scan that finds nothing must not keep the runtime to itself.
                     tokio::task::yield_now().await;
                 }

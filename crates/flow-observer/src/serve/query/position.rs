@@ -3,56 +3,62 @@
 use flow_api::observer::GetFlowsRequest;
 
 use super::Query;
+use crate::ring::Slot;
 
 impl Query {
-    /// Where to begin. With `since`, at the first event not before it; else so that `number`
-    /// matching events are left until the end; all of them for 0, but none in a follow.
+    /// Where to begin. With `since`, behind the newest matching event that is older; else so that
+    /// `number` matching events are left until the end; all of them for 0, but none in a follow.
     pub(super) fn start(&self, request: &GetFlowsRequest) -> u64 {
-        let oldest = self.ring.oldest();
+        let end = self.ring.end();
         if request.since.is_some() {
-            return self.first_since(oldest);
+            return self.first_since(end);
         }
-        if request.first || (request.number == 0 && !request.follow) {
-            return oldest;
+        if request.number == 0 && request.follow {
+            return end;
+        }
+        if request.number == 0 || request.first {
+            return self.ring.oldest();
         }
         let mut left = request.number;
-        let mut position = self.ring.end();
-        if left == 0 {
-            return position;
-        }
-        for batch in self.ring.batches().iter().rev() {
-            for (index, slot) in batch.from(batch.start()).iter().enumerate().rev() {
-                let at = batch.start() + index as u64;
-                if at < oldest {
-                    return oldest;
-                }
-                if at >= position {
-                    continue;
-                }
-                if self.matches(slot) {
-                    position = at;
-                    left -= 1;
-                    if left == 0 {
-                        return position;
-                    }
-                }
+        let last = |slot: &Slot| {
+            if self.matches(slot) {
+                left -= 1;
             }
-        }
-        oldest
+            left == 0
+        };
+        self.find_back(end, |_| true, last)
+            .unwrap_or_else(|oldest| oldest)
     }
 
-    /// Times rise along the ring, unless the wall clock was set back; then a little more is
-    /// walked, and sorted out one by one.
-    fn first_since(&self, oldest: u64) -> u64 {
-        for batch in self.ring.batches() {
-            let slots = batch.from(oldest);
-            if slots
-                .last()
-                .is_some_and(|slot| slot.event.time_ns() >= self.since_ns)
-            {
-                return batch.start().max(oldest);
+    /// Behind the newest matching event that is older than `since`, as in Hubble: where the clock
+    /// was set back, what lies before the step is not looked at. Losses before `since` that no
+    /// matching event follows are told, as they are there.
+    fn first_since(&self, end: u64) -> u64 {
+        let is_older = |slot: &Slot| slot.event.time_ns() < self.since_ns && self.matches(slot);
+        // Times are compared first, and most batches lie on one side of `since`.
+        self.find_back(end, |oldest_ns| oldest_ns < self.since_ns, is_older)
+            .map_or_else(|oldest| oldest, |position| position + 1)
+    }
+
+    /// The newest event before `end` that `is_it`, among batches of which the time of the oldest
+    /// event is `promising`; else the position of the oldest event that was looked at.
+    fn find_back(
+        &self,
+        end: u64,
+        promising: impl Fn(i64) -> bool,
+        mut is_it: impl FnMut(&Slot) -> bool,
+    ) -> Result<u64, u64> {
+        let mut begin = end;
+        while let Some(batch) = self.ring.read_back(begin) {
+            begin = batch.start();
+            if !promising(batch.oldest_ns()) {
+                continue;
+            }
+            let slots = batch.from(begin);
+            if let Some(index) = slots.iter().rposition(&mut is_it) {
+                return Ok(begin + index as u64);
             }
         }
-        self.ring.end()
+        Err(begin)
     }
 }
