@@ -221,6 +221,9 @@ impl Query {
     /// Puts what matches into `ready`.
     fn take(&mut self, slots: &[Slot]) {
         for slot in slots {
+            if self.remaining == Some(0) {
+                break;
+            }
             if matches!(slot.event, Event::Lost(_)) && self.tells_losses() {
                 // Losses pass every filter and bound, and count for nothing.
                 self.ready
@@ -234,10 +237,6 @@ impl Query {
             }
             if time_ns < self.since_ns || !self.matches(slot) {
                 continue;
-            }
-            if self.remaining == Some(0) {
-                self.done = true;
-                break;
             }
             self.remaining = self.remaining.map(|remaining| remaining - 1);
             let response = self.response(slot);
@@ -342,5 +341,7 @@ fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
     ))
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
