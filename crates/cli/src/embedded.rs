@@ -18,9 +18,10 @@ use flow_api::{
     observer::{GetFlowsRequest, observer_client::ObserverClient},
 };
 use flow_observer::{
-    agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
+    agent::{self, AgentError, Config, DEFAULT_LOST_EVENT_INTERVAL},
     enrich::{self, ContainerMode},
     exchange,
+    ring::Limits,
     source::{SourceOptions, SourceSpec},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -120,7 +121,8 @@ pub(crate) async fn observe(
         containers: ContainerMode::Auto,
         source,
         exchanges: exchange::Options::default(),
-        ring_capacity: DEFAULT_RING_CAPACITY,
+        ring: Limits::default(),
+        lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
         metrics_address: None,
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));

@@ -1,6 +1,6 @@
 //! A node's agent: everything between the probes and the socket, put together.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::{
     listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
-    ring::FlowRing,
+    ring::{FlowRing, Limits},
     running::Running,
     serve::{self, AgentService, ObserverService, PeerService},
     source::{OpenError, SourceError, SourceOptions},
@@ -30,6 +30,8 @@ pub const DEFAULT_SOCKET: &str = "/run/palomar/observer.sock";
 pub const DEFAULT_RING_CAPACITY: usize = 4095;
 /// The largest ring: some eight gigabytes of flows.
 pub const MAX_RING_CAPACITY: usize = 16_777_215;
+/// Losses of a reader are gathered for so long unless told otherwise, as in Hubble.
+pub const DEFAULT_LOST_EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an agent is to run.
 #[derive(Clone, Debug)]
@@ -51,8 +53,10 @@ pub struct Config {
     pub source: SourceOptions,
     /// Which requests and responses become flows.
     pub exchanges: exchange::Options,
-    /// How many flows to keep.
-    pub ring_capacity: usize,
+    /// How much to keep.
+    pub ring: Limits,
+    /// How long losses of a reader are gathered before it is told of them.
+    pub lost_event_interval: Duration,
     /// Where to serve metrics; nowhere for `None`.
     pub metrics_address: Option<SocketAddr>,
 }
@@ -110,7 +114,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     // The socket before the probes: a second agent should fail before it attaches anything.
     let (listener, _socket) = listen::unix(&config.socket).await?;
 
-    let ring = Arc::new(FlowRing::new(config.ring_capacity));
+    if config.ring.memory_comes_first() {
+        let (flows, bytes) = (config.ring.events, config.ring.bytes);
+        warn!(
+            flows,
+            bytes, "the ring's memory is full before so many flows are kept"
+        );
+    }
+    let ring = Arc::new(FlowRing::with_limits(config.ring));
     let counters = Arc::new(Counters::default());
     let (announce, nodes) = watch::channel(serve::peer_nodes(&config, &inventory));
     let namespaces = Arc::new(SeenNamespaces::default());
@@ -167,6 +178,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         node,
         counters: Arc::clone(&counters),
         namespaces,
+        lost_event_interval: config.lost_event_interval,
         shutdown: closing.clone(),
     };
     let agent = AgentService {

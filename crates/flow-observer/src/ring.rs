@@ -33,6 +33,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::agent::DEFAULT_RING_CAPACITY;
 use announcer::Announcer;
 use batch::Segment;
 use run::Appender;
@@ -69,10 +70,27 @@ impl Limits {
         }
     }
 
+    /// Whether so many events never fit into the memory.
+    #[must_use]
+    pub fn memory_comes_first(self) -> bool {
+        self.bytes
+            .is_some_and(|bytes| Self::of_bytes(bytes).events < self.events)
+    }
+
     /// How many events a segment holds.
     fn segment(self) -> usize {
         let fit = Self::of_bytes(self.bytes.unwrap_or(u64::MAX)).events;
         (self.events.min(fit) / SEGMENTS).clamp(MIN_SEGMENT, MAX_BATCH)
+    }
+}
+
+impl Default for Limits {
+    /// As many flows as Hubble keeps.
+    fn default() -> Self {
+        Self {
+            events: DEFAULT_RING_CAPACITY,
+            bytes: None,
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct ObserverService {
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) namespaces: Arc<SeenNamespaces>,
+    /// How long losses of a reader are gathered before it is told of them.
+    pub(crate) lost_event_interval: Duration,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -133,7 +135,8 @@ impl ObserverService {
             Arc::clone(&self.ring),
             Arc::clone(&self.node),
             self.shutdown.clone(),
-        )?;
+        )?
+        .telling_losses_every(self.lost_event_interval);
         let responses = stream::unfold(query, async |mut query| {
             let response = query.next().await?;
             Some((response, query))

@@ -19,6 +19,7 @@ use tonic::Status;
 
 use super::mask::Mask;
 use crate::{
+    agent::DEFAULT_LOST_EVENT_INTERVAL,
     assemble::now_ns,
     encode::{
         NodeFacts, encoded, flow_extension, flow_in_envelope, lost_event_response, timestamp,
@@ -26,9 +27,6 @@ use crate::{
     ring::{Event, FlowRing, Read, Slot},
     view::matches,
 };
-
-/// Losses of a reader are gathered for so long before they are told, as in Hubble.
-const LOST_EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Which events a request is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,6 +63,8 @@ pub(super) struct Query {
     remaining: Option<u64>,
     position: u64,
     missed: Option<Missed>,
+    /// Losses are gathered for so long before they are told.
+    lost_event_interval: Duration,
     /// Matched and not yet asked for.
     ready: VecDeque<Bytes>,
     done: bool,
@@ -121,12 +121,21 @@ impl Query {
             remaining: (request.number > 0 && !request.follow).then_some(request.number),
             position: 0,
             missed: None,
+            lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
             ready: VecDeque::new(),
             done: false,
             shutdown,
         };
         query.position = query.start(request);
         Ok(query)
+    }
+
+    /// Gathers losses of this reader for so long before it tells them.
+    pub(super) fn telling_losses_every(self, lost_event_interval: Duration) -> Self {
+        Self {
+            lost_event_interval,
+            ..self
+        }
     }
 
     /// Whether this is an event that the client should get.
@@ -188,7 +197,7 @@ impl Query {
         let told_at = self
             .missed
             .as_ref()
-            .map(|missed| missed.since + LOST_EVENT_INTERVAL);
+            .map(|missed| missed.since + self.lost_event_interval);
         let ends_at = self.ends_at();
         let position = self.position;
         tokio::select! {
@@ -295,7 +304,7 @@ impl Query {
         if self
             .missed
             .as_ref()
-            .is_some_and(|missed| missed.since.elapsed() >= LOST_EVENT_INTERVAL)
+            .is_some_and(|missed| missed.since.elapsed() >= self.lost_event_interval)
         {
             self.flush_missed();
         }
@@ -327,11 +336,19 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// A time of the request in nanoseconds.
 fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
+    /// What a timestamp of protobuf may be, in seconds since 1970.
+    const YEARS_1_TO_9999: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
     let Some(time) = time else { return Ok(None) };
     if !(0..1_000_000_000).contains(&time.nanos) {
         let nanos = time.nanos;
         return Err(Status::unknown(format!(
             "invalid {field}: {nanos} nanoseconds, expected 0 to 999999999"
+        )));
+    }
+    if !YEARS_1_TO_9999.contains(&time.seconds) {
+        let seconds = time.seconds;
+        return Err(Status::unknown(format!(
+            "invalid {field}: {seconds} seconds, expected a time in the years 1 to 9999"
         )));
     }
     let ns = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
@@ -343,5 +360,7 @@ fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod senseless;
 #[cfg(test)]
 mod tests;

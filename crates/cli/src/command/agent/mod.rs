@@ -4,6 +4,7 @@ mod identities;
 mod kubernetes;
 mod layer7;
 mod probes;
+mod ring;
 
 pub(crate) use probes::aggregation;
 
@@ -11,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use flow_observer::{
-    agent::{self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY},
+    agent::{self, Config, DEFAULT_SOCKET},
     enrich::ContainerMode,
     source::{SourceOptions, SourceSpec},
 };
@@ -65,14 +66,8 @@ pub(crate) struct Args {
     #[arg(long)]
     take_over: bool,
 
-    /// How many flows to keep in memory
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = DEFAULT_RING_CAPACITY as u64,
-        value_parser = clap::value_parser!(u64).range(1..=MAX_RING_CAPACITY as u64)
-    )]
-    ring_capacity: u64,
+    #[command(flatten)]
+    ring: ring::Args,
 
     /// Serve the agent's own numbers as metrics on `/metrics` there, as in 127.0.0.1:9965
     #[arg(long, value_name = "ADDRESS")]
@@ -128,7 +123,8 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             probes: args.probes.config(),
         },
         exchanges: args.layer7.options(),
-        ring_capacity: usize::try_from(args.ring_capacity)?,
+        ring: args.ring.limits()?,
+        lost_event_interval: args.ring.lost_event_interval(),
         metrics_address: args.metrics_listen,
     };
     Ok(agent::run(config, shutdown).await?)

@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::{
+    agent::DEFAULT_LOST_EVENT_INTERVAL,
     counters::Counters,
     ring::{Lost, Message},
     serve::ObserverService,
@@ -284,7 +285,10 @@ fn number(response: GetFlowsResponse) -> u64 {
 }
 
 /// A server of this ring, and a client of it.
-fn serve(ring: &Arc<FlowRing>, directory: &tempfile::TempDir) -> ObserverClient<Channel> {
+pub(super) fn serve(
+    ring: &Arc<FlowRing>,
+    directory: &tempfile::TempDir,
+) -> ObserverClient<Channel> {
     let socket = directory.path().join("observer.sock");
     let listener = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
     let service = ObserverService {
@@ -292,6 +296,7 @@ fn serve(ring: &Arc<FlowRing>, directory: &tempfile::TempDir) -> ObserverClient<
         node: Arc::default(),
         counters: Arc::new(Counters::default()),
         namespaces: Arc::default(),
+        lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
         shutdown: CancellationToken::new(),
     };
     let server = Server::builder().add_service(ObserverServer::new(service));
