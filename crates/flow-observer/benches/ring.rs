@@ -23,9 +23,9 @@ use tokio::runtime::Runtime;
 
 /// As many events as an agent keeps when nobody asks for more.
 const CAPACITY: usize = 4095;
-/// Events of a run.
-const EVENTS: usize = 64 * 1024;
-const RUNS: usize = 41;
+/// Events of a run: so few that they are in the processor's cache, as those that were just made are.
+const EVENTS: usize = 2 * MAX_BATCH;
+const RUNS: usize = 1001;
 
 /// Losses are as large as flows, as all events are, and there is nothing in them to drop: what is
 /// measured is the ring.

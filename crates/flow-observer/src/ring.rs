@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Events lie in segments, which are evicted as a whole. Never more than the capacity
-//! is visible. Beyond it, the memory of at most two segments is held: of the one whose events are
-//! leaving, and of the one that is not full yet.
+//! is visible. Beyond it, the memory of at most three segments is held: of the one whose events are
+//! leaving, of the one that is not full yet, and of one to be used again.
 
 mod announcer;
 mod batch;
@@ -24,11 +24,12 @@ mod weight;
 
 use std::{
     collections::VecDeque,
-    fmt, iter,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    vec,
 };
 
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ use tokio::sync::watch;
 use crate::agent::DEFAULT_RING_CAPACITY;
 use announcer::Announcer;
 use batch::Segment;
-use run::Appender;
+use run::{Appender, Run};
 
 pub use batch::{Batch, Slot};
 pub use event::{Event, Lost, Message};
@@ -138,6 +139,8 @@ struct Writer {
     /// Fills the newest segment.
     slots: Appender<Slot>,
     segment: Arc<Segment>,
+    /// A segment that was evicted last, for the next one to be made of.
+    spare: Option<Arc<Run<Slot>>>,
     /// Where the ring's end is when the oldest segment may go.
     evict_at: u64,
 }
@@ -178,6 +181,7 @@ impl FlowRing {
             writer: Mutex::new(Writer {
                 slots,
                 segment: first,
+                spare: None,
                 evict_at: limits.events as u64,
             }),
             floor: AtomicU64::new(0),
@@ -192,38 +196,35 @@ impl FlowRing {
             return;
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = events.into_iter().map(Slot::new);
-        while slots.len() > 0 {
-            self.append(&mut writer, &mut slots);
+        let mut events = events.into_iter();
+        while events.len() > 0 {
+            self.append(&mut writer, &mut events);
         }
         drop(writer);
         self.announcer.call();
     }
 
     /// Appends as many events as fit into a segment.
-    fn append(&self, writer: &mut Writer, slots: &mut impl Iterator<Item = Slot>) {
-        let mut room = self.room_aside(&writer.segment);
-        if writer.slots.is_full() || room == 0 {
+    fn append(&self, writer: &mut Writer, events: &mut vec::IntoIter<Event>) {
+        let mut room_aside = self.room_aside(&writer.segment);
+        if writer.slots.room() == 0 || room_aside == 0 {
             self.begin_segment(writer);
-            room = self.room_aside(&writer.segment);
+            room_aside = self.room_aside(&writer.segment);
         }
         let segment = &writer.segment;
         let mut oldest_ns = segment.oldest_ns.load(Ordering::Relaxed);
-        let mut aside_bytes = 0;
-        let slots = iter::from_fn(|| {
-            if aside_bytes >= room {
-                return None;
+        let (mut count, mut aside_bytes) = (0, 0);
+        for event in events.as_slice().iter().take(writer.slots.room()) {
+            if aside_bytes >= room_aside {
+                break;
             }
-            let slot = slots.next()?;
-            let time_ns = slot.event.time_ns();
-            if time_ns < oldest_ns {
-                oldest_ns = time_ns;
-                // Before the event is visible: who sees it sees this.
-                segment.oldest_ns.store(time_ns, Ordering::Relaxed);
-            }
-            aside_bytes += weight::aside_bytes(&slot.event);
-            Some(slot)
-        });
+            count += 1;
+            oldest_ns = oldest_ns.min(event.time_ns());
+            aside_bytes += weight::aside_bytes(event);
+        }
+        // Before the events are visible: who sees them sees this.
+        segment.oldest_ns.store(oldest_ns, Ordering::Relaxed);
+        let slots = events.take(count).map(Slot::new);
         let end = self.end() + writer.slots.extend(slots) as u64;
         self.announcer.set_end(end);
         if aside_bytes > 0 {
@@ -250,7 +251,11 @@ impl FlowRing {
     }
 
     fn begin_segment(&self, writer: &mut Writer) {
-        writer.slots = Appender::with_capacity(self.limits.segment());
+        writer.slots = writer
+            .spare
+            .take()
+            .and_then(Appender::reusing)
+            .unwrap_or_else(|| Appender::with_capacity(self.limits.segment()));
         let segment = Arc::new(Segment::new(self.end(), Arc::clone(writer.slots.run())));
         writer.segment = Arc::clone(&segment);
         let mut kept = self.kept();
@@ -274,8 +279,10 @@ impl FlowRing {
         writer.evict_at = second + self.capacity();
         self.floor.store(kept.begin(), Ordering::Release);
         drop(kept);
-        // Freed outside of the lock: a reader should not wait for the allocator.
-        drop(evicted);
+        // Freed outside of the lock: a reader should not wait for the allocator. What no reader has is
+        // used again: taking memory anew costs as much as filling it.
+        let unread = evicted.into_iter().filter_map(Arc::into_inner).last();
+        writer.spare = unread.map(|segment| segment.slots);
     }
 
     /// Takes out the oldest segments until the others fit.

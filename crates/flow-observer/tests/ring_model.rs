@@ -56,9 +56,9 @@ fn a_reader_sees_whole_values_in_order_and_none_that_was_not_published() {
             assert_ne!(len, 1);
         });
         assert_eq!(appender.extend((0..2).map(Box::new)), 2);
-        assert!(!appender.is_full());
+        assert_eq!(appender.room(), 1);
         assert_eq!(appender.extend((2..9).map(Box::new)), 1);
-        assert!(appender.is_full());
+        assert_eq!(appender.room(), 0);
         reader.join().unwrap();
     });
 }
@@ -76,6 +76,24 @@ fn values_are_dropped_once_by_whoever_has_them_last() {
         reader.join().unwrap();
         // What is left is this one; the checker complains of memory that nobody freed.
         assert!(Arc::try_unwrap(token).is_ok());
+    });
+}
+
+#[test]
+fn memory_is_used_again_only_when_nobody_has_it() {
+    loom::model(|| {
+        let mut appender = Appender::with_capacity(1);
+        let values = Arc::clone(appender.run());
+        let reader = thread::spawn(move || values.get(0).cloned());
+        appender.extend(std::iter::once(Box::new(1)));
+        let run = Arc::clone(appender.run());
+        drop(appender);
+        if let Some(mut again) = Appender::reusing(run) {
+            assert!(again.run().get(0).is_none());
+            assert_eq!(again.extend(std::iter::once(Box::new(2))), 1);
+            assert_eq!(again.run().get(0).cloned(), Some(Box::new(2)));
+        }
+        assert!(reader.join().unwrap().is_none_or(|value| *value == 1));
     });
 }
 

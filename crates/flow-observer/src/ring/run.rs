@@ -43,6 +43,18 @@ impl<T> Run<T> {
         self.cells.len()
     }
 
+    /// Drops the values.
+    fn clear(&mut self) {
+        let len = self.len.load(Ordering::Relaxed);
+        // First, so that a value whose drop panics is not dropped again.
+        self.len.store(0, Ordering::Relaxed);
+        for cell in &self.cells[..len] {
+            // SAFETY: values before `len` are initialised, and nobody else has the run: it is
+            // borrowed for writing.
+            cell.with_mut(|cell| unsafe { (*cell).assume_init_drop() });
+        }
+    }
+
     /// A value that is visible.
     pub(super) fn get(&self, index: usize) -> Option<&T> {
         if index >= self.len() {
@@ -55,10 +67,7 @@ impl<T> Run<T> {
 
 impl<T> Drop for Run<T> {
     fn drop(&mut self) {
-        for cell in &self.cells[..self.len.load(Ordering::Relaxed)] {
-            // SAFETY: values before `len` are initialised, and nobody else has the run any more.
-            cell.with_mut(|cell| unsafe { (*cell).assume_init_drop() });
-        }
+        self.clear();
     }
 }
 
@@ -81,13 +90,20 @@ impl<T> Appender<T> {
         }
     }
 
+    /// The memory of a run that nobody else has, emptied; `None` if somebody has it.
+    pub(super) fn reusing(mut run: Arc<Run<T>>) -> Option<Self> {
+        Arc::get_mut(&mut run)?.clear();
+        Some(Self { run, len: 0 })
+    }
+
     /// What is being filled.
     pub(super) fn run(&self) -> &Arc<Run<T>> {
         &self.run
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.len == self.run.capacity()
+    /// How many values more there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.run.capacity() - self.len
     }
 
     /// Takes as many values as there is room for, and then makes them visible at once. Tells how
