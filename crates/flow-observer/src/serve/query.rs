@@ -1,5 +1,7 @@
 //! One GetFlows request against the ring: where to begin, what to send, when to stop.
 
+mod position;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -127,57 +129,6 @@ impl Query {
         Ok(query)
     }
 
-    /// Where to begin. With `since`, at the first event not before it; else so that `number`
-    /// matching events are left until the end; all of them for 0, but none in a follow.
-    fn start(&self, request: &GetFlowsRequest) -> u64 {
-        let oldest = self.ring.oldest();
-        if request.since.is_some() {
-            return self.first_since(oldest);
-        }
-        if request.first || (request.number == 0 && !request.follow) {
-            return oldest;
-        }
-        let mut left = request.number;
-        let mut position = self.ring.end();
-        if left == 0 {
-            return position;
-        }
-        for batch in self.ring.batches().iter().rev() {
-            for (index, slot) in batch.from(batch.start()).iter().enumerate().rev() {
-                let at = batch.start() + index as u64;
-                if at < oldest {
-                    return oldest;
-                }
-                if at >= position {
-                    continue;
-                }
-                if self.matches(slot) {
-                    position = at;
-                    left -= 1;
-                    if left == 0 {
-                        return position;
-                    }
-                }
-            }
-        }
-        oldest
-    }
-
-    /// Times rise along the ring, unless the wall clock was set back; then a little more is
-    /// walked, and sorted out one by one.
-    fn first_since(&self, oldest: u64) -> u64 {
-        for batch in self.ring.batches() {
-            let slots = batch.from(oldest);
-            if slots
-                .last()
-                .is_some_and(|slot| slot.event.time_ns() >= self.since_ns)
-            {
-                return batch.start().max(oldest);
-            }
-        }
-        self.ring.end()
-    }
-
     /// Whether this is an event that the client should get.
     fn matches(&self, slot: &Slot) -> bool {
         let event = &slot.event;
@@ -214,6 +165,7 @@ impl Query {
                     let slots = batch.from(self.position);
                     self.position = batch.end();
                     self.take(slots);
+                    self.ring.weigh(&batch);
                     // A long scan that finds nothing must not keep the runtime to itself.
                     tokio::task::yield_now().await;
                 }
