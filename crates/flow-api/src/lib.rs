@@ -13,13 +13,14 @@
 //!                └─ FILE_DESCRIPTOR_SET                       for reflection and checks
 //! ```
 //!
-//! Written by hand are [`connect`], which turns a server's name into a channel, [`codec`], and the
-//! rules of the JSON mapping in [`json`].
+//! Written by hand are [`connect`], which turns a server's name into a channel, [`codec`] and
+//! [`frames`], and the rules of the JSON mapping in [`json`].
 
 mod code;
 pub mod codec;
 pub mod connect;
 pub mod extension;
+pub mod frames;
 pub mod json;
 pub mod service;
 

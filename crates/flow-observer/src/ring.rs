@@ -327,11 +327,11 @@ impl FlowRing {
 
     /// Counts what a reader had encoded of a batch; the oldest segments go if that is too much.
     pub fn weigh(&self, batch: &Batch) {
-        let bytes = batch.segment.encoded_bytes();
         let mut kept = self.kept();
         if batch.segment.start < kept.begin() {
             return;
         }
+        let bytes = batch.segment.encoded.bytes();
         let before = batch.segment.encoded_bytes.swap(bytes, Ordering::Relaxed);
         kept.bytes = kept.bytes + bytes - before;
         let evicted = self.evict_for_memory(&mut kept);

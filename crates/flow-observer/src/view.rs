@@ -9,7 +9,7 @@ use flow_filter::{
 };
 
 use crate::{
-    encode::{NodeFacts, flow_message, uuid_text},
+    encode::{NodeFacts, flow_message, uuid_digits},
     record::{FlowRecord, Observation, Party, Transport},
     ring::Event,
 };
@@ -55,7 +55,7 @@ impl FlowView for RecordView<'_> {
     }
 
     fn has_uuid(&self, uuid: &str) -> bool {
-        uuid_text(self.flow.uuid) == uuid
+        uuid_digits(self.flow.uuid) == *uuid.as_bytes()
     }
 
     fn event_type(&self) -> Option<EventType> {

@@ -1,13 +1,11 @@
 //! What goes beyond Hubble's contract, for clients that ask.
 
-use bytes::Bytes;
 use flow_api::{
-    extension, flow,
+    extension,
     palomar::{self, FlowDetail},
 };
-use prost::Message as _;
 
-use super::timestamp;
+use super::{Writer, flow::EXTENSIONS, timestamp};
 use crate::{
     cgroup::Owner,
     process::Process,
@@ -16,12 +14,11 @@ use crate::{
 };
 
 /// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
-pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
-    let flow = flow::Flow {
-        extensions: Some(extension::pack(&flow_detail(record))),
-        ..flow::Flow::default()
-    };
-    flow.encode_to_vec().into()
+pub(crate) fn flow_extension(record: &FlowRecord) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let detail = extension::pack(&flow_detail(record));
+    Writer::new(&mut bytes).prost(EXTENSIONS, &detail);
+    bytes
 }
 
 /// What clients get that ask for more than Hubble tells.

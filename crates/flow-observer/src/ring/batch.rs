@@ -3,37 +3,24 @@
 use std::{
     slice,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use super::{Event, run::Run};
-use crate::encode::Encoded;
+use crate::encode::EncodedEvents;
 
-/// An event in the ring, with its bytes once a reader has asked for them.
+/// An event in the ring.
 #[derive(Debug)]
 pub struct Slot {
     /// The event.
     pub event: Event,
-    /// The whole event as a response, encoded at most once for all readers. Boxed, as most events
-    /// leave the ring without a reader.
-    pub(crate) encoded: OnceLock<Box<Encoded>>,
 }
 
 impl Slot {
     pub(super) fn new(event: Event) -> Self {
-        Self {
-            event,
-            encoded: OnceLock::new(),
-        }
-    }
-
-    /// Bytes that the encoded event takes; 0 before it is.
-    fn encoded_bytes(&self) -> u64 {
-        self.encoded.get().map_or(0, |encoded| {
-            (size_of::<Encoded>() + encoded.response.len()) as u64
-        })
+        Self { event }
     }
 }
 
@@ -46,7 +33,9 @@ pub(super) struct Segment {
     pub(super) oldest_ns: AtomicI64,
     /// Bytes that lie elsewhere for its events' sake: boxes, messages.
     pub(super) aside_bytes: AtomicU64,
-    /// Bytes of encoded events.
+    /// What readers had encoded of its events.
+    pub(super) encoded: EncodedEvents,
+    /// Bytes of that, as far as the ring has counted them.
     pub(super) encoded_bytes: AtomicU64,
 }
 
@@ -54,6 +43,7 @@ impl Segment {
     pub(super) fn new(start: u64, slots: Arc<Run<Slot>>) -> Self {
         Self {
             start,
+            encoded: EncodedEvents::new(slots.capacity()),
             slots,
             oldest_ns: AtomicI64::new(i64::MAX),
             aside_bytes: AtomicU64::new(0),
@@ -67,11 +57,6 @@ impl Segment {
         slots as u64
             + self.aside_bytes.load(Ordering::Relaxed)
             + self.encoded_bytes.load(Ordering::Relaxed)
-    }
-
-    /// What its encoded events take now, as far as they are visible.
-    pub(super) fn encoded_bytes(&self) -> u64 {
-        self.visible().iter().map(Slot::encoded_bytes).sum()
     }
 
     #[expect(unsafe_code, reason = "cells lend one value at a time")]
@@ -113,6 +98,11 @@ impl Batch {
             .visible()
             .get(begin as usize..end as usize)
             .unwrap_or_default()
+    }
+
+    /// What readers had encoded of the events around it, and the position that is event 0 there.
+    pub(crate) fn encoded(&self) -> (&EncodedEvents, u64) {
+        (&self.segment.encoded, self.segment.start)
     }
 
     /// No event is older than this; nanoseconds since 1970. The oldest may have left the ring.

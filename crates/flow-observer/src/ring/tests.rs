@@ -1,12 +1,12 @@
 //! Order, capacity and losses, against what was written.
 
-use std::{thread, time::Duration};
+use std::{slice, thread, time::Duration};
 
 use proptest::prelude::*;
 use tokio::time::timeout;
 
 use super::*;
-use crate::encode;
+use crate::encode::{GROUP, NodeFacts, Surroundings};
 
 fn events(times: impl IntoIterator<Item = i64>) -> Vec<Event> {
     times
@@ -263,11 +263,17 @@ fn what_readers_had_encoded_counts_towards_the_limit_of_memory() {
     ring.publish(events(0..flows as i64));
     let before = ring.fill();
     let (mut position, mut read) = (0, 0);
+    let node = NodeFacts::default();
+    let around = Surroundings::now(&node);
     loop {
         match ring.read(position) {
             Read::Batch(batch) => {
-                for slot in batch.from(position) {
-                    encode::encoded(slot, &encode::NodeFacts::default());
+                let (encoded, origin) = batch.encoded();
+                for (slot, at) in batch.from(position).iter().zip(position..) {
+                    let event = (at - origin) as usize;
+                    let (group, first) = (event / GROUP, event % GROUP);
+                    let slots = slice::from_ref(slot);
+                    encoded.frames(group, slots, first, 1 << first, &around);
                     read += 1;
                 }
                 ring.weigh(&batch);

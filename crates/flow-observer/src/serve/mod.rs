@@ -5,6 +5,7 @@ mod mask;
 mod observer;
 mod peer;
 mod query;
+mod responses;
 
 use std::time::Duration;
 

@@ -1,8 +1,7 @@
 //! The Observer service of a node.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use flow_api::{
     extension,
     observer::{
@@ -12,11 +11,13 @@ use flow_api::{
     },
     service::observer_server::Observer,
 };
-use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::query::{Kind, Query};
+use super::{
+    query::{Kind, Query},
+    responses::Responses,
+};
 use crate::{
     assemble::now_ns, counters::Counters, encode::NodeFacts, namespaces::SeenNamespaces,
     ring::FlowRing,
@@ -33,9 +34,6 @@ pub(crate) struct ObserverService {
     pub(crate) namespaces: Arc<SeenNamespaces>,
     pub(crate) shutdown: CancellationToken,
 }
-
-/// Encoded events of a stream.
-type Responses = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Observer for ObserverService {
@@ -134,11 +132,7 @@ impl ObserverService {
             Arc::clone(&self.node),
             self.shutdown.clone(),
         )?;
-        let responses = stream::unfold(query, async |mut query| {
-            let response = query.next().await?;
-            Some((response, query))
-        });
-        Ok(Response::new(Box::pin(responses)))
+        Ok(Response::new(Responses::of(query)))
     }
 }
 

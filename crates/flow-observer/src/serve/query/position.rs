@@ -34,9 +34,10 @@ impl Query {
     /// was set back, what lies before the step is not looked at. Losses before `since` that no
     /// matching event follows are told, as they are there.
     fn first_since(&self, end: u64) -> u64 {
-        let is_older = |slot: &Slot| slot.event.time_ns() < self.since_ns && self.matches(slot);
+        let is_older =
+            |slot: &Slot| slot.event.time_ns() < self.scan.since_ns && self.matches(slot);
         // Times are compared first, and most batches lie on one side of `since`.
-        self.find_back(end, |oldest_ns| oldest_ns < self.since_ns, is_older)
+        self.find_back(end, |oldest_ns| oldest_ns < self.scan.since_ns, is_older)
             .map_or_else(|oldest| oldest, |position| position + 1)
     }
 
