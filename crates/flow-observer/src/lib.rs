@@ -41,4 +41,6 @@ mod view;
 pub use listen::ListenError;
 pub use metrics::MetricsError;
 pub use namespaces::SeenNamespaces;
+#[doc(hidden)]
+pub use serve::serve_ring;
 pub use tcp_troubles::TcpTroubles;

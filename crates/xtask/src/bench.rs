@@ -24,6 +24,8 @@ enum Bench {
     Enrich,
     /// From records to flows in the ring
     Pipeline,
+    /// From the ring to a client of `GetFlows`
+    Serve,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
     Probes,
     /// The memory of an idle agent; needs root
@@ -44,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Decode => ("flow-observer", "decode"),
             Bench::Enrich => ("flow-observer", "enrich"),
             Bench::Pipeline => ("flow-observer", "pipeline"),
+            Bench::Serve => ("flow-observer", "serve"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
         };

@@ -7,7 +7,7 @@ mod peer;
 mod query;
 mod responses;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use flow_api::{
     FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, palomar::agent_server::AgentServer,
@@ -22,7 +22,7 @@ use tonic_health::ServingStatus;
 use tower::util::MapResponseLayer;
 use tracing::warn;
 
-use crate::agent::AgentError;
+use crate::{agent::AgentError, encode::NodeFacts, ring::FlowRing};
 
 pub(crate) use agent::AgentService;
 pub(crate) use observer::ObserverService;
@@ -84,4 +84,32 @@ pub(crate) async fn run(
             Ok(())
         }
     }
+}
+
+/// Answers for a ring that somebody else fills, on a Unix socket, until `closing`. For benchmarks: no
+/// source, nobody known, no other service.
+///
+/// # Errors
+/// When the socket breaks.
+#[doc(hidden)]
+pub async fn serve_ring(
+    listener: UnixListener,
+    ring: Arc<FlowRing>,
+    node_name: &str,
+    closing: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let observer = ObserverService {
+        ring,
+        node: Arc::new(NodeFacts {
+            name: node_name.to_owned(),
+            directory: None,
+        }),
+        counters: Arc::default(),
+        namespaces: Arc::default(),
+        shutdown: closing.clone(),
+    };
+    Server::builder()
+        .add_service(ObserverServer::new(observer))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), closing.cancelled_owned())
+        .await
 }
