@@ -1,15 +1,18 @@
 //! The gRPC edge: what a node answers.
 
 mod agent;
+mod coverage;
+mod health;
 mod mask;
 mod observer;
 mod peer;
 mod query;
+mod rate;
 
 use std::time::Duration;
 
 use flow_api::{
-    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, palomar::agent_server::AgentServer,
+    FILE_DESCRIPTOR_SET, HUBBLE_VERSION, palomar::agent_server::AgentServer,
     peer::peer_server::PeerServer, service::observer_server::ObserverServer,
 };
 use http::HeaderValue;
@@ -17,7 +20,6 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
 use tower::util::MapResponseLayer;
 use tracing::warn;
 
@@ -25,7 +27,8 @@ use crate::agent::AgentError;
 
 pub(crate) use agent::AgentService;
 pub(crate) use observer::ObserverService;
-pub(crate) use peer::{PeerService, peer_nodes};
+pub(crate) use peer::{Announcing, PeerService, full_name, told_cluster};
+pub(crate) use rate::FlowRate;
 
 /// The header in which servers tell their version.
 const VERSION_HEADER: &str = "hubble-server-version";
@@ -34,12 +37,13 @@ const VERSION_HEADER: &str = "hubble-server-version";
 /// would hold them open for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves until `closing`, and then until the open streams have ended with a status of their own.
+/// Serves until `closing`, healthy until `ending`, and then until the open streams have ended with a status of their own.
 pub(crate) async fn run(
     listener: UnixListener,
     observer: ObserverService,
     agent: AgentService,
     peers: PeerService,
+    ending: CancellationToken,
     closing: CancellationToken,
 ) -> Result<(), AgentError> {
     let version = MapResponseLayer::new(|mut response: http::Response<tonic::body::Body>| {
@@ -47,10 +51,7 @@ pub(crate) async fn run(
         response.headers_mut().insert(VERSION_HEADER, version);
         response
     });
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter
-        .set_service_status(HEALTH_SERVICE, ServingStatus::Serving)
-        .await;
+    let health = health::service(ending, closing.clone()).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)

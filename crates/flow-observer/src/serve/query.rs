@@ -63,11 +63,33 @@ pub(super) struct Query {
     remaining: Option<u64>,
     position: u64,
     missed: Option<Missed>,
+    tally: Tally,
     /// Matched and not yet asked for.
     ready: VecDeque<Bytes>,
     done: bool,
     end: watch::Receiver<u64>,
     shutdown: CancellationToken,
+}
+
+/// What became of a request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Events of the kind that was asked for.
+    pub(super) delivered: u64,
+    /// Times of the first and the last of them.
+    pub(super) times_ns: Option<(i64, i64)>,
+    /// Events that left the ring before this reader came to them.
+    pub(super) overtaken: u64,
+    /// As many were sent as were asked for: there may be more.
+    pub(super) is_limited: bool,
+}
+
+impl Tally {
+    fn deliver(&mut self, time_ns: i64) {
+        self.delivered += 1;
+        let first_ns = self.times_ns.map_or(time_ns, |(first_ns, _)| first_ns);
+        self.times_ns = Some((first_ns, time_ns));
+    }
 }
 
 /// Losses of this reader that it was not told of yet.
@@ -119,6 +141,7 @@ impl Query {
             remaining: (request.number > 0 && !request.follow).then_some(request.number),
             position: 0,
             missed: None,
+            tally: Tally::default(),
             ready: VecDeque::new(),
             done: false,
             shutdown,
@@ -193,6 +216,14 @@ impl Query {
     /// Whether clients are told of losses: those of flows are.
     fn tells_losses(&self) -> bool {
         matches!(self.kind, Kind::Flows | Kind::DetailedFlows)
+    }
+
+    /// What became of the request so far.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            is_limited: self.remaining == Some(0),
+            ..self.tally
+        }
     }
 
     /// The next response; `None` when the request is answered.
@@ -288,6 +319,7 @@ impl Query {
                 break;
             }
             self.remaining = self.remaining.map(|remaining| remaining - 1);
+            self.tally.deliver(time_ns);
             let response = self.response(slot);
             self.ready.push_back(response);
         }
@@ -337,6 +369,7 @@ impl Query {
             since: Instant::now(),
         });
         missed.count += count;
+        self.tally.overtaken += count;
         missed.last_ns = now_ns;
     }
 
