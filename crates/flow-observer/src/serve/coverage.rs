@@ -84,13 +84,14 @@ impl Begun {
         };
         let mut to_ns = self.until.map_or(ended_ns, nanoseconds).min(ended_ns);
         let counts_from_the_oldest = self.first || since_ns.is_some();
+        // A follow goes on after as many as were asked for.
+        let has_all_that_number = self.number > 0
+            && (tally.is_limited || (self.follow && tally.delivered >= self.number));
         match tally.times_ns {
             // More may have come behind them, or been there before them.
             Some((_, last_ns)) if tally.is_limited && counts_from_the_oldest => to_ns = last_ns,
-            Some((first_ns, _)) if self.number > 0 && !counts_from_the_oldest => {
-                if tally.is_limited || (self.follow && tally.delivered >= self.number) {
-                    from_ns = from_ns.max(first_ns);
-                }
+            Some((first_ns, _)) if has_all_that_number && !counts_from_the_oldest => {
+                from_ns = from_ns.max(first_ns);
             }
             _ => {}
         }
