@@ -121,6 +121,7 @@ pub(crate) async fn observe(
         source,
         exchanges: exchange::Options::default(),
         ring_capacity: DEFAULT_RING_CAPACITY,
+        prefer_ipv6: false,
         metrics_address: None,
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));

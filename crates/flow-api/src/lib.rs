@@ -19,6 +19,7 @@
 mod code;
 pub mod codec;
 pub mod connect;
+pub mod coverage;
 pub mod extension;
 pub mod frames;
 pub mod json;

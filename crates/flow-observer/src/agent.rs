@@ -2,17 +2,18 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 #[cfg(feature = "kubernetes")]
 use crate::enrich::kubernetes::{self, Kubernetes};
 use crate::{
+    agent_events::AgentEvents,
     counters::Counters,
     encode::NodeFacts,
     enrich::{
-        self, ContainerMode, Containers, Directory, Inventory, InventoryError, Reports, WatchedFile,
+        self, ContainerMode, Containers, Directory, Inventory, InventoryError, NodeName, Reports,
+        WatchedFile,
     },
     exchange,
     listen::{self, ListenError},
@@ -20,8 +21,8 @@ use crate::{
     namespaces::SeenNamespaces,
     ring::FlowRing,
     running::Running,
-    serve::{self, AgentService, ObserverService, PeerService},
-    source::{OpenError, SourceError, SourceOptions},
+    serve::{self, AgentService, Announcing, FlowRate, ObserverService, PeerService},
+    source::{OpenError, SourceError, SourceOptions, SourceSpec},
 };
 
 /// Where an agent listens unless told otherwise.
@@ -53,6 +54,8 @@ pub struct Config {
     pub exchanges: exchange::Options,
     /// How many flows to keep.
     pub ring_capacity: usize,
+    /// Relays are told the IPv6 addresses of nodes rather than those of IPv4.
+    pub prefer_ipv6: bool,
     /// Where to serve metrics; nowhere for `None`.
     pub metrics_address: Option<SocketAddr>,
 }
@@ -112,19 +115,28 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
 
     let ring = Arc::new(FlowRing::new(config.ring_capacity));
     let counters = Arc::new(Counters::default());
-    let (announce, nodes) = watch::channel(serve::peer_nodes(&config, &inventory));
     let namespaces = Arc::new(SeenNamespaces::default());
     let directory = Arc::new(Directory::with_settings(
         &config.node_name,
         inventory,
         config.enrich.clone(),
     ));
+    let agent_events = Arc::new(AgentEvents::default());
+    // Cilium's agent tells its own, which are among the flows as in Hubble.
+    let tells_own = !matches!(config.source.spec, SourceSpec::Cilium(_));
+    if tells_own {
+        agent_events.start(&directory, Arc::clone(&counters));
+    }
     #[cfg(feature = "kubernetes")]
     let providers = providers(&config, &directory, &counters).await?;
     #[cfg(not(feature = "kubernetes"))]
     let providers: Vec<Arc<dyn Reports>> = Vec::new();
-    let node = Arc::new(NodeFacts {
+    let own = NodeName {
+        cluster: config.enrich.cluster_name.to_string(),
         name: config.node_name.clone(),
+    };
+    let node = Arc::new(NodeFacts {
+        name: serve::full_name(&own),
         directory: Some(Arc::clone(&directory)),
     });
     let mut running = Running::start(
@@ -145,11 +157,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
 
     let closing = CancellationToken::new();
     if let Some(file) = inventory_file {
-        let config = config.clone();
-        let take = move |inventory| {
-            announce.send_replace(serve::peer_nodes(&config, &inventory));
-            directory.set_inventory(inventory);
-        };
+        let directory = Arc::clone(&directory);
+        let take = move |inventory| directory.set_inventory(inventory);
         tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
     }
     if let Some(address) = config.metrics_address {
@@ -163,7 +172,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     }
     info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {
-        ring,
+        agent_events: Arc::clone(if tells_own {
+            agent_events.ring()
+        } else {
+            &ring
+        }),
+        rate: FlowRate::default(),
+        cluster: serve::told_cluster(&own.cluster),
+        ring: Arc::clone(&ring),
         node,
         counters: Arc::clone(&counters),
         namespaces,
@@ -171,16 +187,32 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     let agent = AgentService {
         source: config.source,
+        ring,
         hooks: std::mem::take(&mut running.hooks),
         devices: Arc::clone(&running.devices),
         counters: Arc::clone(&counters),
         providers,
     };
     let peers = PeerService {
-        nodes,
+        nodes: directory.nodes(),
+        announcing: Announcing {
+            own,
+            socket: config.socket.clone(),
+            listen: None,
+            with_tls: false,
+            prefer_ipv6: config.prefer_ipv6,
+        },
         shutdown: closing.clone(),
     };
-    let server = serve::run(listener, observer, agent, peers, closing.clone());
+    let ending = CancellationToken::new();
+    let server = serve::run(
+        listener,
+        observer,
+        agent,
+        peers,
+        ending.clone(),
+        closing.clone(),
+    );
     tokio::pin!(server);
     let mut served = None;
     let ended = tokio::select! {
@@ -191,6 +223,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         () = shutdown.cancelled() => Ok(()),
         error = running.broken() => Err(error),
     };
+    ending.cancel();
     // The source first, so that what it had left is in the ring before the streams end. Its threads
     // look for the end ten times a second.
     drop(tokio::task::spawn_blocking(move || drop(running)).await);

@@ -8,13 +8,16 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+use crate::loss_log::{Kind, LossLog};
 
 /// Counts of one agent since its start.
 #[derive(Debug)]
 pub struct Counters {
     started: Instant,
+    started_ns: i64,
     seen_flows: AtomicU64,
     closing_reports: AtomicU64,
     /// Records that the kernel could not hand over, by CPU.
@@ -25,6 +28,7 @@ pub struct Counters {
     identity_collisions: AtomicU64,
     inventories_taken: AtomicU64,
     inventories_refused: AtomicU64,
+    agent_events_left_out: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
@@ -35,6 +39,8 @@ pub struct Counters {
     provider_errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
+    /// When what was lost.
+    losses: Mutex<LossLog>,
 }
 
 /// A number with its name.
@@ -85,6 +91,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            started_ns: wall_clock_ns(),
             seen_flows: AtomicU64::new(0),
             closing_reports: AtomicU64::new(0),
             lost: Mutex::default(),
@@ -94,11 +101,13 @@ impl Default for Counters {
             identity_collisions: AtomicU64::new(0),
             inventories_taken: AtomicU64::new(0),
             inventories_refused: AtomicU64::new(0),
+            agent_events_left_out: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             forgotten_names: Mutex::default(),
             provider_errors: Mutex::default(),
             source: Mutex::default(),
+            losses: Mutex::default(),
         }
     }
 }
@@ -108,6 +117,11 @@ impl Counters {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The same by the wall clock: nanoseconds since 1970.
+    pub(crate) fn started_ns(&self) -> i64 {
+        self.started_ns
     }
 
     /// Flows published.
@@ -177,6 +191,7 @@ impl Counters {
             ("identity_collisions", &self.identity_collisions),
             ("inventories_taken", &self.inventories_taken),
             ("inventories_refused", &self.inventories_refused),
+            ("agent_events_left_out", &self.agent_events_left_out),
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
@@ -210,9 +225,23 @@ impl Counters {
         counts
     }
 
-    /// What the source counted itself, in full.
+    /// What the source counted itself, in full. Told every second, which is how losses come to a
+    /// time.
     pub(crate) fn set_source(&self, counts: Vec<StageCount>) {
         *lock(&self.source) = counts;
+        self.date_losses();
+    }
+
+    /// What was lost between two times, with what has not been dated yet.
+    pub(crate) fn lost_between(&self, from_ns: i64, to_ns: i64) -> BTreeMap<Kind, u64> {
+        self.date_losses();
+        lock(&self.losses).between(from_ns, to_ns)
+    }
+
+    fn date_losses(&self) {
+        // Locked first, so that totals are compared in the order in which they were read.
+        let mut losses = lock(&self.losses);
+        losses.note(&self.stages(), wall_clock_ns());
     }
 
     pub(crate) fn published(&self, flows: u64, closing_reports: u64) {
@@ -264,6 +293,12 @@ impl Counters {
             .or_default() += 1;
     }
 
+    /// Changes of the directory that were too many at once to be told one by one.
+    pub(crate) fn agent_events_left_out(&self, count: u64) {
+        self.agent_events_left_out
+            .fetch_add(count, Ordering::Relaxed);
+    }
+
     /// A changed inventory is in use.
     pub(crate) fn inventory_taken(&self) {
         self.inventories_taken.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +312,11 @@ impl Counters {
     pub(crate) fn undecodable(&self, reason: &'static str) {
         *lock(&self.undecodable).entry(reason).or_default() += 1;
     }
+}
+
+fn wall_clock_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,6 +11,7 @@
 //! readers share the ring's batches and never hold the writer up.
 
 pub mod agent;
+mod agent_events;
 pub mod assemble;
 mod bounded;
 pub mod cgroup;
@@ -21,6 +22,7 @@ pub mod enrich;
 pub mod exchange;
 pub mod layer7;
 mod listen;
+mod loss_log;
 mod metrics;
 mod namespaces;
 pub mod offline;

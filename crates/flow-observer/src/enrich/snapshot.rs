@@ -119,6 +119,16 @@ impl Snapshot {
         self.look_up(address).endpoint
     }
 
+    /// Who has this address by itself, and not by its range.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<&Arc<Endpoint>> {
+        match address {
+            IpAddr::V4(ip) => self.v4.get(ip),
+            IpAddr::V6(ip) => self.v6.get(ip),
+        }?
+        .endpoint
+        .as_ref()
+    }
+
     /// What an address is always called.
     #[must_use]
     pub fn names(&self, address: IpAddr) -> Option<&Arc<Names>> {

@@ -1,16 +1,19 @@
 //! The gRPC edge: what a node answers.
 
 mod agent;
+mod coverage;
+mod health;
 mod mask;
 mod observer;
 mod peer;
 mod query;
+mod rate;
 mod responses;
 
 use std::{sync::Arc, time::Duration};
 
 use flow_api::{
-    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, palomar::agent_server::AgentServer,
+    FILE_DESCRIPTOR_SET, HUBBLE_VERSION, palomar::agent_server::AgentServer,
     peer::peer_server::PeerServer, service::observer_server::ObserverServer,
 };
 use http::HeaderValue;
@@ -18,7 +21,6 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
 use tower::util::MapResponseLayer;
 use tracing::warn;
 
@@ -26,7 +28,8 @@ use crate::{agent::AgentError, encode::NodeFacts, ring::FlowRing};
 
 pub(crate) use agent::AgentService;
 pub(crate) use observer::ObserverService;
-pub(crate) use peer::{PeerService, peer_nodes};
+pub(crate) use peer::{Announcing, PeerService, full_name, told_cluster};
+pub(crate) use rate::FlowRate;
 
 /// The header in which servers tell their version.
 const VERSION_HEADER: &str = "hubble-server-version";
@@ -35,12 +38,13 @@ const VERSION_HEADER: &str = "hubble-server-version";
 /// would hold them open for ever.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves until `closing`, and then until the open streams have ended with a status of their own.
+/// Serves until `closing`, healthy until `ending`, and then until the open streams have ended with a status of their own.
 pub(crate) async fn run(
     listener: UnixListener,
     observer: ObserverService,
     agent: AgentService,
     peers: PeerService,
+    ending: CancellationToken,
     closing: CancellationToken,
 ) -> Result<(), AgentError> {
     let version = MapResponseLayer::new(|mut response: http::Response<tonic::body::Body>| {
@@ -48,14 +52,16 @@ pub(crate) async fn run(
         response.headers_mut().insert(VERSION_HEADER, version);
         response
     });
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter
-        .set_service_status(HEALTH_SERVICE, ServingStatus::Serving)
-        .await;
+    let health = health::service(ending, closing.clone()).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Each version describes the other, too: both are served.
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
     };
     let server = Server::builder()
         .layer(version)
@@ -100,12 +106,15 @@ pub async fn serve_ring(
 ) -> Result<(), tonic::transport::Error> {
     let observer = ObserverService {
         ring,
+        agent_events: Arc::new(FlowRing::new(1)),
+        rate: FlowRate::default(),
         node: Arc::new(NodeFacts {
             name: node_name.to_owned(),
             directory: None,
         }),
         counters: Arc::default(),
         namespaces: Arc::default(),
+        cluster: String::new(),
         shutdown: closing.clone(),
     };
     Server::builder()

@@ -1,9 +1,9 @@
 //! The Observer service of a node.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use flow_api::{
-    extension,
+    coverage, extension,
     observer::{
         GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
         GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
@@ -11,11 +11,14 @@ use flow_api::{
     },
     service::observer_server::Observer,
 };
+use futures::stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{
+    coverage::Begun,
     query::{Kind, Query},
+    rate::FlowRate,
     responses::Responses,
 };
 use crate::{
@@ -23,15 +26,17 @@ use crate::{
     ring::FlowRing,
 };
 
-/// Flows per second are counted over this long, or over the history there is.
-const RATE_WINDOW: Duration = Duration::from_secs(60);
-
 /// Answers for one node.
 pub(crate) struct ObserverService {
     pub(crate) ring: Arc<FlowRing>,
+    /// Where agent events are.
+    pub(crate) agent_events: Arc<FlowRing>,
+    pub(crate) rate: FlowRate,
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) namespaces: Arc<SeenNamespaces>,
+    /// The agent's own cluster; empty for the default one.
+    pub(crate) cluster: String,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -45,8 +50,10 @@ impl Observer for ObserverService {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let tells_coverage = coverage::is_asked(request.metadata());
         let request = extension::asked(request);
-        self.answer(Kind::of_flows(&request), &request)
+        let begun = tells_coverage.then(|| Begun::new(&request, &self.ring, &self.counters));
+        self.answer(Kind::of_flows(&request), &request, begun)
     }
 
     async fn get_agent_events(
@@ -62,7 +69,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::AgentEvents, &request)
+        self.answer(Kind::AgentEvents, &request, None)
     }
 
     async fn get_debug_events(
@@ -78,7 +85,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::DebugEvents, &request)
+        self.answer(Kind::DebugEvents, &request, None)
     }
 
     async fn get_nodes(
@@ -92,13 +99,13 @@ impl Observer for ObserverService {
         &self,
         _request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        // The default cluster is told as none.
+        // As in Hubble, namespaces at the other end are told as of this cluster, too.
         let namespaces = self
             .namespaces
             .names()
             .into_iter()
             .map(|namespace| Namespace {
-                cluster: String::new(),
+                cluster: self.cluster.clone(),
                 namespace,
             })
             .collect();
@@ -116,58 +123,53 @@ impl Observer for ObserverService {
             seen_flows: self.counters.seen_flows(),
             uptime_ns: u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX),
             version: concat!("palomar v", env!("CARGO_PKG_VERSION")).to_owned(),
-            flows_rate: flows_rate(&self.ring, now_ns()),
+            flows_rate: self.rate.per_second(&self.ring, now_ns()),
             ..ServerStatusResponse::default()
         }))
     }
 }
 
 impl ObserverService {
-    /// Compiles a request, and answers it from the ring.
-    fn answer(&self, kind: Kind, request: &GetFlowsRequest) -> Result<Response<Responses>, Status> {
+    /// Compiles a request, and answers it from its ring. Who wants to know what that covers is told
+    /// at the end.
+    fn answer(
+        &self,
+        kind: Kind,
+        request: &GetFlowsRequest,
+        begun: Option<Begun>,
+    ) -> Result<Response<Responses>, Status> {
+        let ring = match kind {
+            Kind::AgentEvents => &self.agent_events,
+            Kind::Flows | Kind::DetailedFlows | Kind::DebugEvents => &self.ring,
+        };
         let query = Query::new(
             kind,
             request,
-            Arc::clone(&self.ring),
+            Arc::clone(ring),
             Arc::clone(&self.node),
             self.shutdown.clone(),
         )?;
-        Ok(Response::new(Responses::of(query)))
-    }
-}
-
-/// Flows per second over the last minute; over the history there is, where the ring holds less.
-fn flows_rate(ring: &FlowRing, now_ns: i64) -> f64 {
-    let window_ns = RATE_WINDOW.as_nanos() as i64;
-    let begin_ns = now_ns.saturating_sub(window_ns);
-    let mut flows = 0u64;
-    let mut oldest_ns = now_ns;
-    let mut reached_begin = false;
-    for batch in ring.batches().iter().rev() {
-        for slot in batch.from(ring.oldest()).iter().rev() {
-            if !slot.event.is_flow() {
-                continue;
-            }
-            let time_ns = slot.event.time_ns();
-            if time_ns < begin_ns {
-                reached_begin = true;
-                break;
-            }
-            flows += 1;
-            oldest_ns = time_ns;
-        }
-        if reached_begin {
-            break;
-        }
-    }
-    let covered_ns = if reached_begin {
-        window_ns
-    } else {
-        now_ns - oldest_ns
-    };
-    if covered_ns <= 0 {
-        0.0
-    } else {
-        flows as f64 * 1e9 / covered_ns as f64
+        let Some(begun) = begun else {
+            let frames = stream::unfold(query, async |mut query| {
+                let frames = query.next_frames().await?;
+                Some((frames, query))
+            });
+            return Ok(Response::new(Responses::of(frames)));
+        };
+        let (node, counters) = (Arc::clone(&self.node), Arc::clone(&self.counters));
+        let report = move |query: &Query| {
+            let coverage = begun.coverage(&node.name, query.tally(), &counters);
+            coverage::report([coverage], 0)
+        };
+        let frames = stream::unfold(Some((query, report)), async |answer| {
+            let (mut query, report) = answer?;
+            Some(match query.next_frames().await {
+                Some(Ok(frames)) => (Ok(frames), Some((query, report))),
+                Some(Err(status)) => (Err(coverage::append(status, &report(&query))), None),
+                // A status that is no error carries the trailers.
+                None => (Err(coverage::end(&report(&query))), None),
+            })
+        });
+        Ok(Response::new(Responses::of(frames)))
     }
 }

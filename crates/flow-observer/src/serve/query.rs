@@ -80,11 +80,38 @@ pub(super) struct Query {
     position: u64,
     ahead: Ahead,
     missed: Option<Missed>,
+    tally: Tally,
     /// Frames that were not asked for yet.
     ready: VecDeque<Bytes>,
     done: bool,
     end: watch::Receiver<u64>,
     shutdown: CancellationToken,
+}
+
+/// What became of a request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Events of the kind that was asked for.
+    pub(super) delivered: u64,
+    /// Times of the first and the last of them.
+    pub(super) times_ns: Option<(i64, i64)>,
+    /// Events that left the ring before this reader came to them.
+    pub(super) overtaken: u64,
+    /// As many were sent as were asked for: there may be more.
+    pub(super) is_limited: bool,
+}
+
+impl Tally {
+    fn deliver(&mut self, found: &Found) {
+        self.delivered += found.counted;
+        self.times_ns = span(self.times_ns, found.times_ns);
+    }
+}
+
+/// From the begin of what comes first to the end of what comes last.
+fn span(first: Option<(i64, i64)>, last: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    let begin = first.or(last)?.0;
+    Some((begin, last.or(first)?.1))
 }
 
 /// Losses of this reader that it was not told of yet.
@@ -139,6 +166,7 @@ impl Query {
             position: 0,
             ahead: Ahead::default(),
             missed: None,
+            tally: Tally::default(),
             ready: VecDeque::new(),
             done: false,
             shutdown,
@@ -150,6 +178,14 @@ impl Query {
     /// Whether this is an event that the client should get.
     fn matches(&self, slot: &Slot) -> bool {
         self.scan.matches(slot)
+    }
+
+    /// What became of the request so far.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            is_limited: self.remaining == Some(0),
+            ..self.tally
+        }
     }
 
     /// The next responses, as frames; `None` when the request is answered.
@@ -164,7 +200,14 @@ impl Query {
             }
             self.read_ahead().await;
             match self.ahead.next().await {
-                Some(Ok(found)) => {
+                // Units that are ahead do not know of each other: the one that finds more than is
+                // left is scanned again, and knows.
+                Some(Ok((begin, found))) if self.remaining.is_some_and(|it| found.counted > it) => {
+                    self.ahead = Ahead::default();
+                    self.position = begin;
+                    continue;
+                }
+                Some(Ok((_, found))) => {
                     self.take(found);
                     continue;
                 }
@@ -238,12 +281,11 @@ impl Query {
     }
 
     /// Makes what was found ready.
-    fn take(&mut self, mut found: Found) {
+    fn take(&mut self, found: Found) {
         let mut is_over = found.is_over;
+        self.tally.deliver(&found);
         if let Some(remaining) = &mut self.remaining {
-            // Units that are ahead do not know of each other.
-            found.truncate(*remaining);
-            *remaining -= found.counted;
+            *remaining = remaining.saturating_sub(found.counted);
             is_over |= *remaining == 0;
         }
         self.ready.extend(found.frames);
@@ -262,6 +304,7 @@ impl Query {
             since: Instant::now(),
         });
         missed.count += count;
+        self.tally.overtaken += count;
         missed.last_ns = now_ns;
     }
 

@@ -7,10 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use flow_api::frames::Frames;
-use futures::{Stream, stream};
+use futures::Stream;
 use tonic::Status;
-
-use super::query::Query;
 
 /// Encoded responses, one by one. Polled by the client's connection: a client that does not read
 /// stops its own request only, and a stream that is dropped ends it.
@@ -21,11 +19,7 @@ pub(crate) struct Responses {
 }
 
 impl Responses {
-    pub(super) fn of(query: Query) -> Self {
-        let frames = stream::unfold(query, async |mut query| {
-            let frames = query.next_frames().await?;
-            Some((frames, query))
-        });
+    pub(super) fn of(frames: impl Stream<Item = Result<Bytes, Status>> + Send + 'static) -> Self {
         Self {
             current: Frames::default(),
             frames: Box::pin(frames),

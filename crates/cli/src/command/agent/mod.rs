@@ -74,6 +74,10 @@ pub(crate) struct Args {
     )]
     ring_capacity: u64,
 
+    /// Tell relays the IPv6 addresses of nodes that have both
+    #[arg(long)]
+    prefer_ipv6: bool,
+
     /// Serve the agent's own numbers as metrics on `/metrics` there, as in 127.0.0.1:9965
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
@@ -129,6 +133,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         },
         exchanges: args.layer7.options(),
         ring_capacity: usize::try_from(args.ring_capacity)?,
+        prefer_ipv6: args.prefer_ipv6,
         metrics_address: args.metrics_listen,
     };
     Ok(agent::run(config, shutdown).await?)

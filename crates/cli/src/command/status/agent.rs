@@ -1,9 +1,10 @@
 //! What an agent of Palomar says about itself, below what every server of Hubble's API says.
 
 use flow_api::palomar::{GetAgentStatusResponse, Hook, Provider, StageCount};
+use prost_types::Timestamp;
 
-use super::grouped;
-use crate::print::{Escape, append};
+use super::uptime;
+use crate::print::{Escape, append, grouped, time::TimeFormat};
 
 /// Versions of servers that answer: `palomar v0.1.0`. A relay, `palomar-relay v0.1.0`, does not.
 pub(super) const VERSION_PREFIX: &str = "palomar v";
@@ -29,6 +30,13 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         Escape::for_stdout().write(out, reason);
         append!(out, ")\n");
     }
+    if let (Some(oldest), Some(newest)) = (&status.oldest, &status.newest) {
+        append!(out, "Ring Span: {}, ", span(oldest, newest));
+        TimeFormat::Rfc3339.write(out, Some(oldest));
+        append!(out, " to ");
+        TimeFormat::Rfc3339.write(out, Some(newest));
+        append!(out, "\n");
+    }
     for provider in &status.providers {
         tell_provider(out, provider);
     }
@@ -50,6 +58,12 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         }
         append!(out, "\n");
     }
+}
+
+/// How long it is from one time to another.
+fn span(oldest: &Timestamp, newest: &Timestamp) -> String {
+    let seconds = newest.seconds.saturating_sub(oldest.seconds);
+    uptime::words(seconds.saturating_mul(1_000_000_000))
 }
 
 /// Who tells who is who: one line, and one more for each part that does not hear of changes.
@@ -136,6 +150,14 @@ mod tests {
             ],
             watched_devices: 3,
             providers: Vec::new(),
+            oldest: Some(Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 5,
+            }),
+            newest: Some(Timestamp {
+                seconds: 1_700_000_125,
+                nanos: 0,
+            }),
         };
         let mut out = Vec::new();
         lines(&mut out, &status);
@@ -143,6 +165,7 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "Source: probes, 3 devices watched, aggregation medium\n\
              Off: sockets (no cgroup v2)\n\
+             Ring Span: 2m5s, 2023-11-14T22:13:20Z to 2023-11-14T22:15:25Z\n\
              Lost Events: 1,234\n  \
              - 1,234: decode, undecodable, short_packet\n"
         );

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Endpoint, Inventory, Names, Node, Prefix, Service};
 use crate::{
-    enrich::facts::{EndpointFact, Fact, Key, NamesFact, NodeFact, PrefixFact, ServiceFact},
+    enrich::facts::{
+        AgentFact, EndpointFact, Fact, Key, NamesFact, NodeFact, PrefixFact, ServiceFact,
+    },
     record,
 };
 
@@ -32,6 +34,10 @@ impl Inventory {
 
 fn node(node: Node) -> (Key, Fact) {
     let key = format!("node/{}", node.name).into();
+    let agent = AgentFact {
+        address: node.address,
+        ips: node.ips.clone(),
+    };
     let fact = NodeFact {
         name: node.name,
         cluster: node.cluster,
@@ -41,7 +47,7 @@ fn node(node: Node) -> (Key, Fact) {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect(),
-        address: node.address,
+        agent: Some(agent),
         is_api_server: node.api_server,
     };
     (key, Fact::Node(fact))

@@ -39,13 +39,15 @@ static WORKERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// begun.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    units: VecDeque<AbortOnDropHandle<Found>>,
+    /// Where each begins, and what is found in it.
+    units: VecDeque<(u64, AbortOnDropHandle<Found>)>,
 }
 
 impl Ahead {
-    /// What the first unit holds; `None` if nothing is ahead.
-    pub(super) async fn next(&mut self) -> Option<Result<Found, Status>> {
-        let found = self.units.front_mut()?.await;
+    /// Where the first unit begins, and what it holds; `None` if nothing is ahead.
+    pub(super) async fn next(&mut self) -> Option<Result<(u64, Found), Status>> {
+        let (begin, unit) = self.units.front_mut()?;
+        let found = unit.await.map(|found| (*begin, found));
         self.units.pop_front();
         Some(found.map_err(|error| Status::internal(format!("cannot scan the ring: {error}"))))
     }
@@ -89,7 +91,8 @@ impl Query {
                 }
                 found
             });
-            self.ahead.units.push_back(AbortOnDropHandle::new(unit));
+            let unit = AbortOnDropHandle::new(unit);
+            self.ahead.units.push_back((begin, unit));
         }
     }
 

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flow_api::frames::{Frames, PREFIX, put_frame};
+use flow_api::frames::put_frame;
 use flow_filter::Filter;
 use prost::Message as _;
 
 use super::{
     super::mask::{Choice, Mask},
-    Kind,
+    Kind, span,
 };
 use crate::{
     encode::{
@@ -40,6 +40,8 @@ pub(super) struct Found {
     pub(super) frames: Vec<Bytes>,
     /// How many of them count: losses do not.
     pub(super) counted: u64,
+    /// Times of the first and the last of those.
+    pub(super) times_ns: Option<(i64, i64)>,
     /// Nothing that comes later is wanted.
     pub(super) is_over: bool,
 }
@@ -49,28 +51,8 @@ impl Found {
     pub(super) fn append(&mut self, mut later: Self) {
         self.frames.append(&mut later.frames);
         self.counted += later.counted;
+        self.times_ns = span(self.times_ns, later.times_ns);
         self.is_over |= later.is_over;
-    }
-
-    /// Leaves out what is beyond so many events that count.
-    pub(super) fn truncate(&mut self, limit: u64) {
-        /// `GetFlowsResponse.lost_events`, which is alone with the node's name and the time.
-        const LOSS: u8 = 3 << 3 | 2;
-        if self.counted <= limit {
-            return;
-        }
-        self.counted = 0;
-        let mut left = Vec::new();
-        for frames in self.frames.drain(..) {
-            let mut rest = Frames::new(frames);
-            while self.counted < limit
-                && let Some(frame) = rest.next_frame()
-            {
-                self.counted += u64::from(frame.get(PREFIX) != Some(&LOSS));
-                left.extend_from_slice(&frame);
-            }
-        }
-        self.frames.push(left.into());
     }
 }
 
@@ -165,6 +147,7 @@ impl Scan {
             {
                 wanted |= 1 << index;
                 found.counted += 1;
+                found.times_ns = span(found.times_ns, Some((time_ns, time_ns)));
             }
         }
         wanted
