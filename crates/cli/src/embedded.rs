@@ -16,6 +16,7 @@ use flow_api::{
     connect::{ConnectOptions, Target, connect},
     extension,
     observer::{GetFlowsRequest, observer_client::ObserverClient},
+    server::SocketAccess,
 };
 use flow_observer::{
     agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
@@ -114,6 +115,8 @@ pub(crate) async fn observe(
     let config = Config {
         node_name: host_name(),
         socket: socket.clone(),
+        socket_access: SocketAccess::default(),
+        listen: None,
         enrich: enrich::Settings::default(),
         kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
         inventory,

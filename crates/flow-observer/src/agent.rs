@@ -2,6 +2,9 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use flow_api::server::{
+    ListenError, Listener, ServeError, SocketAccess, TlsServer, raise_open_files,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,7 +18,6 @@ use crate::{
         self, ContainerMode, Containers, Directory, Inventory, InventoryError, Reports, WatchedFile,
     },
     exchange,
-    listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
     ring::FlowRing,
@@ -38,6 +40,10 @@ pub struct Config {
     pub node_name: String,
     /// The Unix socket to serve on.
     pub socket: PathBuf,
+    /// Who may connect to it.
+    pub socket_access: SocketAccess,
+    /// Where to serve by TCP as well; nowhere for `None`.
+    pub listen: Option<Listen>,
     /// Who is behind which address; without it, only this host's own addresses are known.
     pub inventory: Option<PathBuf>,
     /// How to come to identities.
@@ -57,6 +63,15 @@ pub struct Config {
     pub metrics_address: Option<SocketAddr>,
 }
 
+/// Serving by TCP.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How to encrypt. `None` shows all flows to everybody who can connect.
+    pub tls: Option<TlsServer>,
+}
+
 /// Why an agent could not run, or ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,15 +86,15 @@ pub enum AgentError {
     /// The source cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The socket cannot be served on.
+    /// A socket cannot be served on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Metrics cannot be served.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The server broke.
-    #[error("cannot serve")]
-    Serve(#[source] tonic::transport::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The descriptors that reflection tells do not add up; a build gone wrong.
     #[error("cannot offer reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -108,7 +123,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         None => (None, Inventory::default()),
     };
     // The socket before the probes: a second agent should fail before it attaches anything.
-    let (listener, _socket) = listen::unix(&config.socket).await?;
+    let listeners = listeners(&config).await?;
 
     let ring = Arc::new(FlowRing::new(config.ring_capacity));
     let counters = Arc::new(Counters::default());
@@ -180,7 +195,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         nodes,
         shutdown: closing.clone(),
     };
-    let server = serve::run(listener, observer, agent, peers, closing.clone());
+    let counts = counters.server();
+    let server = serve::run(listeners, counts, observer, agent, peers, closing.clone());
     tokio::pin!(server);
     let mut served = None;
     let ended = tokio::select! {
@@ -202,6 +218,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     report(&counters);
     served.and(ended)
+}
+
+/// The sockets, bound before anything is observed: an agent that cannot serve should say so at once.
+async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
+    raise_open_files();
+    let mut listeners = vec![Listener::unix(&config.socket, &config.socket_access).await?];
+    if let Some(Listen { address, tls }) = &config.listen {
+        match tls {
+            None => {
+                warn!(%address, "TCP is served in plain text: anybody who can connect sees all flows")
+            }
+            Some(tls) if !tls.files.verify_clients() => {
+                warn!(%address, "clients are not verified: anybody who can connect sees all flows");
+            }
+            Some(_) => {}
+        }
+        listeners.push(Listener::tcp(*address, tls.clone())?);
+    }
+    Ok(listeners)
 }
 
 /// Those who tell who is who for as long as the agent runs.

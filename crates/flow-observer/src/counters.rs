@@ -5,11 +5,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
+
+use flow_api::server::ServerCounts;
 
 /// Counts of one agent since its start.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Counters {
     provider_errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
+    /// What the server counts about its clients.
+    server: Arc<ServerCounts>,
 }
 
 /// A number with its name.
@@ -65,6 +69,8 @@ pub enum Stage {
     Enrich,
     /// Keeping them.
     Ring,
+    /// Answering clients.
+    Serve,
 }
 
 impl Stage {
@@ -77,6 +83,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Enrich => "enrich",
             Self::Ring => "ring",
+            Self::Serve => "serve",
         }
     }
 }
@@ -99,6 +106,7 @@ impl Default for Counters {
             forgotten_names: Mutex::default(),
             provider_errors: Mutex::default(),
             source: Mutex::default(),
+            server: Arc::default(),
         }
     }
 }
@@ -206,8 +214,37 @@ impl Counters {
             &self.closing_reports,
             false,
         ));
+        counts.extend(self.of_server());
         counts.sort_by_key(|count| count.stage);
         counts
+    }
+
+    /// Where the server counts.
+    pub(crate) fn server(&self) -> Arc<ServerCounts> {
+        Arc::clone(&self.server)
+    }
+
+    /// What the server counted, without what never happened.
+    fn of_server(&self) -> impl Iterator<Item = StageCount> {
+        let server = &self.server;
+        let refused = server
+            .refused()
+            .map(|(refusal, count)| ("refused", refusal.name(), count));
+        [
+            ("connections", "", server.accepted()),
+            ("certificates_taken", "", server.certificates_taken()),
+            ("certificates_refused", "", server.certificates_refused()),
+        ]
+        .into_iter()
+        .filter(|(.., count)| *count > 0)
+        .chain(refused)
+        .map(|(what, kind, count)| StageCount {
+            stage: Stage::Serve,
+            what,
+            kind: kind.to_owned(),
+            count,
+            is_loss: false,
+        })
     }
 
     /// What the source counted itself, in full.

@@ -20,7 +20,6 @@ mod encode;
 pub mod enrich;
 pub mod exchange;
 pub mod layer7;
-mod listen;
 mod metrics;
 mod namespaces;
 pub mod offline;
@@ -38,7 +37,6 @@ pub mod translation;
 mod uuid;
 mod view;
 
-pub use listen::ListenError;
 pub use metrics::MetricsError;
 pub use namespaces::SeenNamespaces;
 pub use tcp_troubles::TcpTroubles;

@@ -6,20 +6,20 @@ mod observer;
 mod peer;
 mod query;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use flow_api::{
-    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION, palomar::agent_server::AgentServer,
-    peer::peer_server::PeerServer, service::observer_server::ObserverServer,
+    FILE_DESCRIPTOR_SET, HEALTH_SERVICE, HUBBLE_VERSION,
+    palomar::agent_server::AgentServer,
+    peer::peer_server::PeerServer,
+    server::{Limits, Listener, Server, ServerCounts},
+    service::observer_server::ObserverServer,
 };
 use http::HeaderValue;
-use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
-use tower::util::MapResponseLayer;
-use tracing::warn;
+use tower::{ServiceBuilder, util::MapResponseLayer};
 
 use crate::agent::AgentError;
 
@@ -30,13 +30,10 @@ pub(crate) use peer::{PeerService, peer_nodes};
 /// The header in which servers tell their version.
 const VERSION_HEADER: &str = "hubble-server-version";
 
-/// How long open streams may take to end once the agent is closing. A client that does not read
-/// would hold them open for ever.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Serves until `closing`, and then until the open streams have ended with a status of their own.
 pub(crate) async fn run(
-    listener: UnixListener,
+    listeners: Vec<Listener>,
+    counts: Arc<ServerCounts>,
     observer: ObserverService,
     agent: AgentService,
     peers: PeerService,
@@ -56,9 +53,7 @@ pub(crate) async fn run(
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let server = Server::builder()
-        .layer(version)
-        .add_service(ObserverServer::new(observer))
+    let routes = Routes::new(ObserverServer::new(observer))
         .add_service(AgentServer::new(agent))
         .add_service(PeerServer::new(peers))
         .add_service(health)
@@ -68,19 +63,10 @@ pub(crate) async fn run(
                 .build_v1alpha()
                 .map_err(AgentError::Reflection)?,
         )
-        .serve_with_incoming_shutdown(
-            UnixListenerStream::new(listener),
-            closing.clone().cancelled_owned(),
-        );
-    let too_late = async {
-        closing.cancelled().await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = server => served.map_err(AgentError::Serve),
-        () = too_late => {
-            warn!("clients did not let go of their streams in time");
-            Ok(())
-        }
-    }
+        .prepare();
+    let service = ServiceBuilder::new().layer(version).service(routes);
+    Server::new(Limits::default(), counts)
+        .serve(listeners, service, closing)
+        .await?;
+    Ok(())
 }
