@@ -28,6 +28,8 @@ enum Bench {
     Probes,
     /// The memory of an idle agent; needs root
     Idle,
+    /// 1,000 followers of 50,000 flows/s for a minute
+    Followers,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -46,6 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Pipeline => ("flow-observer", "pipeline"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
+            Bench::Followers => ("palomar", "followers"),
         };
         let mut cargo = Command::new("cargo");
         cargo
