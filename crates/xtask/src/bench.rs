@@ -11,8 +11,13 @@ use crate::workspace;
 pub(crate) struct Options {
     /// Only this one
     bench: Option<Bench>,
-    /// Passed on to it, as a part of `probes`: test-run, traffic, iperf or sustained
-    #[arg(requires = "bench")]
+    /// Passed on to it, as a part of `probes`: test-run, traffic, iperf or sustained; or options, as
+    /// those of `followers`: --followers 1000 --rate 50000 --seconds 60
+    #[arg(
+        requires = "bench",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     arguments: Vec<String>,
 }
 

@@ -17,7 +17,7 @@ use flow_api::{
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_palomar");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_palomar");
 
 /// How long anything may take that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

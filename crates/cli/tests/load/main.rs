@@ -1,10 +1,11 @@
-//! An agent under load: many followers, slow ones, hostile ones. Needs no privileges.
+//! An agent and its clients: many, slow, hostile, by TCP. Needs no privileges.
 //!
 //! `cargo xtask bench followers` runs the same at full size.
 
 mod agent;
 mod follower;
 mod run;
+mod secured;
 mod storm;
 
 use std::time::Duration;
@@ -36,4 +37,9 @@ async fn each_of_many_followers_is_given_or_told_exactly_what_was_written() -> R
 async fn a_storm_of_clients_that_do_not_behave_costs_a_bounded_amount_and_nobody_else() -> Result<()>
 {
     storm::weather(500, Duration::from_secs(4)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_reached_by_tcp_with_a_certificate_and_not_without() -> Result<()> {
+    secured::reached().await
 }
