@@ -20,8 +20,10 @@ pub enum Refusal {
     NotHttp2,
     /// TLS failed: no certificate of its own, one that is not trusted, an old version.
     Tls,
-    /// It broke the rules of HTTP/2, or did not answer a ping.
+    /// It broke the rules of HTTP/2.
     Broken,
+    /// It did not answer a ping.
+    Silent,
     /// As many calls are open as there may be.
     Calls,
     /// A request is longer than one may be.
@@ -35,7 +37,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Connections,
         Self::ConnectionsOfPeer,
         Self::HandshakeTimeout,
@@ -44,6 +46,7 @@ impl Refusal {
         Self::NotHttp2,
         Self::Tls,
         Self::Broken,
+        Self::Silent,
         Self::Calls,
         Self::RequestSize,
         Self::RequestsInAll,
@@ -63,6 +66,7 @@ impl Refusal {
             Self::NotHttp2 => "not_http2",
             Self::Tls => "tls",
             Self::Broken => "broken",
+            Self::Silent => "silent",
             Self::Calls => "calls",
             Self::RequestSize => "request_size",
             Self::RequestsInAll => "requests_in_all",

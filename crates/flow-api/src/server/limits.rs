@@ -38,7 +38,7 @@ pub struct Limits {
     /// What a client may send on one stream, or on one connection, before it is read. Requests are
     /// read at once.
     pub receive_window_bytes: u32,
-    /// A connection that is silent for so long is asked whether it still lives.
+    /// A connection of TCP that is silent for so long is asked whether it still lives.
     pub keepalive: Duration,
     /// It is cut when it has not answered after so long. A client may be suspended for a moment.
     pub keepalive_timeout: Duration,

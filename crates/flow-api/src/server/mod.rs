@@ -24,7 +24,13 @@ mod open_files;
 mod quiet;
 mod tls;
 
-use std::{convert::Infallible, io, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error as _,
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::server::conn::http2;
@@ -109,7 +115,8 @@ impl Server {
         let shared = Arc::new(Shared {
             admission: Admission::new(self.limits, Arc::clone(&self.counts)),
             calls: Calls::new(self.limits, Arc::clone(&self.counts)),
-            http: http(&self.limits),
+            http_unix: http(&self.limits, None),
+            http_tcp: http(&self.limits, Some(self.limits.keepalive)),
             limits: self.limits,
             counts: self.counts,
             closing: closing.clone(),
@@ -154,7 +161,8 @@ struct Shared {
     counts: Arc<ServerCounts>,
     admission: Arc<Admission>,
     calls: Arc<Calls>,
-    http: http2::Builder<TokioExecutor>,
+    http_unix: http2::Builder<TokioExecutor>,
+    http_tcp: http2::Builder<TokioExecutor>,
     closing: CancellationToken,
     /// Cancelled when what is still open has had its time.
     cut: CancellationToken,
@@ -164,8 +172,8 @@ struct Shared {
     starved: Quiet,
 }
 
-/// The settings of HTTP/2.
-fn http(limits: &Limits) -> http2::Builder<TokioExecutor> {
+/// The settings of HTTP/2, with pings where they are needed.
+fn http(limits: &Limits, keepalive: Option<Duration>) -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .initial_stream_window_size(limits.receive_window_bytes)
@@ -173,7 +181,7 @@ fn http(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(limits.calls_per_connection)
         .max_header_list_size(limits.header_bytes)
         .max_send_buf_size(limits.send_buffer_bytes)
-        .keep_alive_interval(limits.keepalive)
+        .keep_alive_interval(keepalive)
         .keep_alive_timeout(limits.keepalive_timeout);
     http
 }
@@ -320,6 +328,12 @@ async fn serve_connection<S>(
         + 'static,
     S::Future: Send + 'static,
 {
+    let http = match &socket {
+        // The kernel closes the socket of a process that is dead, and one that is only stopped, or
+        // waits for its pager, may go on later.
+        Socket::Unix(_) => &shared.http_unix,
+        Socket::Tcp(_) => &shared.http_tcp,
+    };
     let connection = match begun(socket, tls, &shared).await {
         Some(Ok(connection)) => connection,
         Some(Err(Failure { refusal, reason })) => {
@@ -334,9 +348,7 @@ async fn serve_connection<S>(
         None => return,
     };
     let service = TowerToHyperService::new(service);
-    let serving = shared
-        .http
-        .serve_connection(TokioIo::new(connection), service);
+    let serving = http.serve_connection(TokioIo::new(connection), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -349,10 +361,25 @@ async fn serve_connection<S>(
         }
     };
     if let Err(error) = ended {
-        shared.counts.refuse(Refusal::Broken);
+        if let Some(refusal) = blame(&error) {
+            shared.counts.refuse(refusal);
+        }
         debug!(%peer, %error, "a connection broke");
     }
     drop(admitted);
+}
+
+/// What a client did wrong whose connection broke; `None` for one that just went away.
+fn blame(error: &hyper::Error) -> Option<Refusal> {
+    if error.is_timeout() {
+        return Some(Refusal::Silent);
+    }
+    let cause = error.source()?.downcast_ref::<io::Error>();
+    match cause.map(io::Error::kind) {
+        // Of TLS, in the midst of a connection.
+        None | Some(io::ErrorKind::InvalidData) => Some(Refusal::Broken),
+        Some(_) => None,
+    }
 }
 
 /// A connection on which HTTP/2 has begun; `None` when the server closes meanwhile.

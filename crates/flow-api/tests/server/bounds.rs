@@ -282,7 +282,7 @@ async fn a_dead_client_is_noticed() {
     .await;
     let mut dead = TcpStream::connect(running.address).await.unwrap();
     dead.write_all(&[PREFACE, SETTINGS].concat()).await.unwrap();
-    until("it is cut", || running.refused(Refusal::Broken) == 1).await;
+    until("it is cut", || running.refused(Refusal::Silent) == 1).await;
     until("room again", || running.counts.connections() == 0).await;
 }
 
@@ -313,4 +313,26 @@ async fn an_idle_client_that_answers_pings_is_kept() {
         }
     }
     assert_eq!(running.counts.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_no_broken_one() {
+    let running = Running::start(Setup {
+        is_endless: true,
+        ..Setup::default()
+    })
+    .await;
+    for target in [running.unix(), running.tcp()] {
+        let mut leaves = Follower::open(&target, &options()).await;
+        assert!(leaves.hears(&running).await);
+        drop(leaves);
+        // One that is killed has read nothing of what was sent.
+        let mut killed = TcpStream::connect(running.address).await.unwrap();
+        let begin = [PREFACE, SETTINGS].concat();
+        killed.write_all(&begin).await.unwrap();
+        killed.readable().await.unwrap();
+        drop(killed);
+    }
+    until("all are gone", || running.counts.connections() == 0).await;
+    assert_eq!(running.refused(Refusal::Broken), 0);
 }
