@@ -16,11 +16,13 @@ use flow_api::{
     connect::{ConnectOptions, Target, connect},
     extension,
     observer::{GetFlowsRequest, observer_client::ObserverClient},
+    server::SocketAccess,
 };
 use flow_observer::{
-    agent::{self, AgentError, Config, DEFAULT_RING_CAPACITY},
+    agent::{self, AgentError, Config, DEFAULT_LOST_EVENT_INTERVAL},
     enrich::{self, ContainerMode},
     exchange,
+    ring::Limits,
     source::{SourceOptions, SourceSpec},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -114,13 +116,17 @@ pub(crate) async fn observe(
     let config = Config {
         node_name: host_name(),
         socket: socket.clone(),
+        socket_access: SocketAccess::default(),
+        listen: None,
         enrich: enrich::Settings::default(),
         kubernetes: flow_observer::enrich::kubernetes::Settings::default(),
         inventory,
         containers: ContainerMode::Auto,
         source,
         exchanges: exchange::Options::default(),
-        ring_capacity: DEFAULT_RING_CAPACITY,
+        ring: Limits::default(),
+        lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
+        prefer_ipv6: false,
         metrics_address: None,
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));

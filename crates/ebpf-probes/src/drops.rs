@@ -16,8 +16,8 @@ use probe_events::{
 
 use crate::{
     atomic::fetch_add,
-    maps::{DROP_RATES, NETNS, REASONS, Record, bounded, count, emit, kernel_layout, settings},
-    tuple,
+    maps::{DROP_RATES, NETNS, REASONS, Record, bounded, count, emit, kernel_layout},
+    settings, tuple,
     walk::{self, Bytes, Fragment, Headers},
 };
 
@@ -130,7 +130,7 @@ fn report(ctx: &BtfTracePointContext) -> Option<()> {
 /// more through; none goes uncounted.
 #[inline(always)]
 fn is_beyond_rate(reason: u32, now_ns: u64) -> bool {
-    let limit = settings().drops_per_second;
+    let limit = settings::drops_per_second();
     if limit == 0 {
         return false;
     }

@@ -5,15 +5,16 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use probe_events::{
-    Aggregation, Counter, FlowKey, FlowState, Origin, Phase, Settings, Side, TracePoint,
-    TraceReason, side_index,
+    Account, Aggregation, Counter, FlowKey, FlowState, Marks, Origin, SEEN_EVERY_NS, TracePoint,
+    TraceReason, other_side, side_index,
 };
 
 use crate::{
-    atomic,
-    maps::{FLOWS, count, settings},
+    entry::{self, account, add, is_leaving, marks, take},
+    maps::{FLOWS, count},
     opaque,
     payload::{Begun, Hint},
+    settings,
     tuple::{Role, Tuple},
     walk::TCP,
 };
@@ -51,8 +52,8 @@ pub(crate) struct Verdict {
     /// The packet carries what an earlier one awaits.
     pub(crate) is_awaited: bool,
     pub(crate) counts: Counts,
-    /// The packet's side of its entry. The point is set there by [`Self::at`].
-    side: Option<*mut Side>,
+    /// The marks of the packet's side. The point is set there by [`Self::at`].
+    marks: Option<*mut Marks>,
     /// The side has a point, from an earlier packet.
     has_point: bool,
     /// Where the counts were taken from, so that they can be given back.
@@ -83,7 +84,7 @@ impl Verdict {
                 other_packets: 0,
                 other_bytes: 0,
             },
-            side: None,
+            marks: None,
             has_point: true,
             taken_from: None,
         }
@@ -99,9 +100,9 @@ impl Verdict {
     /// Says where the packet is.
     #[inline(always)]
     pub(crate) fn at(&self, point: TracePoint) {
-        if let Some(side) = self.side {
+        if let Some(marks) = self.marks {
             // SAFETY: the entry outlives this program, see `retire`.
-            unsafe { (*side).point = point as u8 + 1 };
+            unsafe { (*marks).point = point as u8 + 1 };
         }
     }
 
@@ -111,8 +112,8 @@ impl Verdict {
         if let Some((state, index)) = self.taken_from {
             // SAFETY: the entry outlives this program, see `retire`.
             unsafe {
-                add(side(state, index), self.counts.packets, self.counts.bytes);
-                let other = side(state, index ^ 1);
+                let (own, other) = (account(state, index), account(state, other_side(index)));
+                add(own, self.counts.packets, self.counts.bytes);
                 add(other, self.counts.other_packets, self.counts.other_bytes);
             }
         }
@@ -142,7 +143,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing, look: impl FnOnce() -> B
     let index = side_index(passing.outgoing, !passing.sender_is_a);
     let tcp = if is_tcp { entry } else { None };
     // SAFETY: a live entry of the map; concurrent programs only change whole words.
-    let begun = unsafe { opaque::begun(tcp, index, passing, look) };
+    let begun = unsafe { opaque::begun(tcp, index, passing.hint, passing.tuple.tcp_flags, look) };
     let Some(state) = entry else {
         count(Counter::FlowTableFull);
         return Verdict {
@@ -151,33 +152,26 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing, look: impl FnOnce() -> B
         };
     };
 
-    let Settings {
-        aggregation,
-        tcp_flags,
-        interval_ns,
-        ..
-    } = settings();
-    // SAFETY: a live entry of the map; concurrent programs only change whole words.
-    let is_leaving =
-        unsafe { core::ptr::read_volatile(&raw const (*state).phase) } != Phase::Live as u32;
     // SAFETY: as above.
-    let side = unsafe { side(state, index) };
+    let (marks, account) = unsafe { (marks(state, index), account(state, index)) };
     // SAFETY: as above.
-    let has_point = unsafe { (*side).point } != 0;
+    let has_point = unsafe { (*marks).point } != 0;
     // SAFETY: as above.
     let new_flags = unsafe {
-        let seen = (*side).tcp_flags;
+        let seen = (*marks).tcp_flags;
         let new = passing.tuple.tcp_flags & !seen;
         if new != 0 {
-            (*side).tcp_flags = seen | new;
+            (*marks).tcp_flags = seen | new;
         }
         new
     };
     // SAFETY: as above.
-    let is_awaited = unsafe { is_awaited(side, passing, begun.awaits) };
-    if is_leaving || aggregation == Aggregation::None as u32 {
+    let is_awaited = unsafe { is_awaited(account, passing, begun.awaits) };
+    let aggregation = settings::aggregation();
+    // SAFETY: as above.
+    if unsafe { is_leaving(state) } || aggregation == Aggregation::None as u32 {
         return Verdict {
-            side: Some(side),
+            marks: Some(marks),
             has_point,
             begun,
             is_awaited,
@@ -186,30 +180,30 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing, look: impl FnOnce() -> B
     }
 
     // SAFETY: as above.
-    let reported_ns = unsafe { (*side).reported_ns };
+    let reported_ns = unsafe { (*account).reported_ns };
     let is_due = aggregation == Aggregation::Low as u32
         || reported_ns == 0
-        || u32::from(new_flags) & tcp_flags != 0
+        || u32::from(new_flags) & settings::tcp_flags() != 0
         || begun.is_message
         || is_awaited
         || (aggregation == Aggregation::Medium as u32
-            && passing.now_ns.wrapping_sub(reported_ns) >= interval_ns);
+            && passing.now_ns.wrapping_sub(reported_ns) >= settings::interval_ns());
     if !is_due || passing.must_not_report {
         // SAFETY: as above.
-        unsafe { add(side, passing.packets, passing.bytes) };
+        unsafe { add(account, passing.packets, passing.bytes) };
         count(Counter::Aggregated);
         return Verdict {
             report: false,
-            side: Some(side),
+            marks: Some(marks),
             has_point,
             ..Verdict::alone(reason, passing)
         };
     }
     // SAFETY: as above. Two CPUs may both find that a report is due; they share the counts.
     let counts = unsafe {
-        (*side).reported_ns = passing.now_ns;
-        let (packets, bytes) = take(side);
-        let (other_packets, other_bytes) = take(self::side(state, index ^ 1));
+        (*account).reported_ns = passing.now_ns;
+        let (packets, bytes) = take(account);
+        let (other_packets, other_bytes) = take(entry::account(state, other_side(index)));
         Counts {
             packets: packets + passing.packets,
             bytes: bytes + passing.bytes,
@@ -223,7 +217,7 @@ pub(crate) fn observe(key: &FlowKey, passing: &Passing, look: impl FnOnce() -> B
         begun,
         is_awaited,
         counts,
-        side: Some(side),
+        marks: Some(marks),
         has_point,
         taken_from: Some((state, index)),
     }
@@ -262,7 +256,10 @@ fn relate(
     };
     // SAFETY: as above. Two CPUs that race write the same origin, or one after the other.
     unsafe {
-        (*state).last_seen_ns = passing.now_ns;
+        // Also where a CPU's clock is behind: that is rare, and late by as little.
+        if silent_ns >= SEEN_EVERY_NS {
+            (*state).last_seen_ns = passing.now_ns;
+        }
         if origin != known_origin {
             (*state).origin = origin;
         }
@@ -289,18 +286,22 @@ fn relate(
 #[inline(always)]
 unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
     // SAFETY: the caller's.
-    let sides = unsafe { &mut (*state).sides };
-    let ended = sides.iter().any(|side| side.tcp_flags & (FIN | RST) != 0);
-    for side in sides.iter_mut() {
-        side.plain = 0;
+    let FlowState {
+        marks, accounts, ..
+    } = unsafe { &mut *state };
+    let ended = marks.iter().any(|it| it.tcp_flags & (FIN | RST) != 0);
+    for marks in marks.iter_mut() {
+        marks.plain = 0;
     }
     if is_tcp && !ended {
         return;
     }
-    for side in sides {
-        side.tcp_flags = 0;
-        side.awaited = 0;
-        side.reported_ns = 0;
+    for marks in marks {
+        marks.tcp_flags = 0;
+    }
+    for account in accounts {
+        account.awaited = 0;
+        account.reported_ns = 0;
     }
 }
 
@@ -308,20 +309,20 @@ unsafe fn begin_anew(state: *mut FlowState, is_tcp: bool) {
 /// Two CPUs that race here capture a packet too many or too few.
 ///
 /// # Safety
-/// `side` lies in a live entry.
+/// `account` lies in a live entry.
 #[inline(always)]
-unsafe fn is_awaited(side: *mut Side, passing: &Passing, awaits: u16) -> bool {
+unsafe fn is_awaited(account: *mut Account, passing: &Passing, awaits: u16) -> bool {
     // SAFETY: the caller's.
     unsafe {
-        let awaited = (*side).awaited;
+        let awaited = (*account).awaited;
         if awaits != 0 {
-            (*side).awaited = awaits;
+            (*account).awaited = awaits;
             return false;
         }
         if awaited == 0 || passing.payload == 0 {
             return false;
         }
-        (*side).awaited = if passing.payload < u32::from(awaited) {
+        (*account).awaited = if passing.payload < u32::from(awaited) {
             awaited - passing.payload as u16
         } else {
             0
@@ -333,21 +334,8 @@ unsafe fn is_awaited(side: *mut Side, passing: &Passing, awaits: u16) -> bool {
 /// Adds an empty entry; `None` when the table is full.
 #[inline(always)]
 fn insert(key: &FlowKey) -> Option<*mut FlowState> {
-    const EMPTY: FlowState = FlowState {
-        last_seen_ns: 0,
-        origin: Origin::Unknown as u32,
-        phase: Phase::Live as u32,
-        sides: [Side {
-            packets: 0,
-            bytes: 0,
-            reported_ns: 0,
-            tcp_flags: 0,
-            point: 0,
-            awaited: 0,
-            plain: 0,
-            reserved: [0; 3],
-        }; 4],
-    };
+    // SAFETY: plain numbers; 0 is `Origin::Unknown`, and `Phase::Live`.
+    const EMPTY: FlowState = unsafe { core::mem::zeroed() };
     // Another CPU may have been faster; both then use its entry.
     FLOWS.insert(key, &EMPTY, u64::from(BPF_NOEXIST)).ok();
     FLOWS.get_ptr_mut(key)
@@ -359,41 +347,5 @@ fn end(is_a: bool) -> u32 {
         Origin::A as u32
     } else {
         Origin::B as u32
-    }
-}
-
-/// # Safety
-/// `state` is a live entry.
-#[inline(always)]
-pub(crate) unsafe fn side(state: *mut FlowState, index: usize) -> *mut Side {
-    // SAFETY: the caller's; the mask keeps the verifier from looking for larger ones.
-    unsafe { (&raw mut (*state).sides).cast::<Side>().add(index & 3) }
-}
-
-/// # Safety
-/// `side` lies in a live entry.
-#[inline(always)]
-pub(crate) unsafe fn add(side: *mut Side, packets: u64, bytes: u64) {
-    // SAFETY: the caller's; the fields are aligned.
-    unsafe {
-        atomic::fetch_add(&raw mut (*side).packets, packets);
-        atomic::fetch_add(&raw mut (*side).bytes, bytes);
-    }
-}
-
-/// # Safety
-/// `side` lies in a live entry.
-#[inline(always)]
-pub(crate) unsafe fn take(side: *mut Side) -> (u64, u64) {
-    // SAFETY: the caller's. A packet that another CPU counts between the two exchanges splits over
-    // two records; the sums are the same.
-    unsafe {
-        if (*side).packets | (*side).bytes == 0 {
-            return (0, 0);
-        }
-        (
-            atomic::take(&raw mut (*side).packets),
-            atomic::take(&raw mut (*side).bytes),
-        )
     }
 }

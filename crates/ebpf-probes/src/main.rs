@@ -6,9 +6,11 @@
 //! attaches each program, and runs one of them itself: `retire`, which empties the flow table.
 //!
 //! ```text
-//! packet -> walk -> tuple -> flow_table -+-> counted there
-//!                                        +-> trace -> ring <- drops <- freed packet
-//!                                        +<- retire ---^
+//! packet -> quick --> counted in the flow table
+//!             |                ^
+//!             v                |
+//!      plain or walk -> tuple -+-> trace -> ring <- drops <- freed packet
+//!                              +<- retire ---^
 //! ```
 //!
 //! The programs only watch: classifiers pass every packet on to the next program.
@@ -30,11 +32,15 @@ mod classifier;
 
 mod atomic;
 mod drops;
+mod entry;
 mod flow_table;
 mod maps;
 mod opaque;
 mod payload;
+mod plain;
+mod quick;
 mod retire;
+mod settings;
 mod trace;
 mod tuple;
 mod walk;

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use probe_events::{
     Counter, DropRate, EventHeader, FlowKey, FlowState, HELLO_CAPTURE_BYTES, KernelLayout,
-    REASON_TABLE_ENTRIES, ReaderState, Settings, WAKE_AT_BYTES, WAKE_EVERY_NS,
+    REASON_TABLE_ENTRIES, ReaderState, WAKE_AT_BYTES, WAKE_EVERY_NS,
 };
 
 use crate::atomic::forget;
@@ -78,16 +78,6 @@ static KERNEL_LAYOUT: KernelLayout = KernelLayout {
     features: 0,
 };
 
-/// How to work. User space sets it before the programs are loaded.
-#[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings {
-    interval_ns: 0,
-    aggregation: 0,
-    tcp_flags: 0,
-    payload_bytes: 0,
-    drops_per_second: 0,
-};
-
 /// One fragmented packet.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -108,21 +98,6 @@ pub(crate) struct FragmentPorts(pub(crate) [u16; 2]);
 pub(crate) fn kernel_layout() -> KernelLayout {
     // SAFETY: a valid static; volatile since the loader writes it behind the compiler's back.
     unsafe { core::ptr::read_volatile(&raw const KERNEL_LAYOUT) }
-}
-
-/// The settings as user space made them. Read field by field: the verifier then knows each value.
-#[inline(always)]
-pub(crate) fn settings() -> Settings {
-    // SAFETY: as above.
-    unsafe {
-        Settings {
-            interval_ns: core::ptr::read_volatile(&raw const SETTINGS.interval_ns),
-            aggregation: core::ptr::read_volatile(&raw const SETTINGS.aggregation),
-            tcp_flags: core::ptr::read_volatile(&raw const SETTINGS.tcp_flags),
-            payload_bytes: core::ptr::read_volatile(&raw const SETTINGS.payload_bytes),
-            drops_per_second: core::ptr::read_volatile(&raw const SETTINGS.drops_per_second),
-        }
-    }
 }
 
 /// Adds one to a counter of this CPU.

@@ -4,10 +4,10 @@
 //! The kernel keeps a segment's bytes apart from its headers, in memory that this processor may not
 //! have touched yet. To fetch them can cost more than all that a counted packet costs otherwise.
 
-use probe_events::{FlowState, Side};
+use probe_events::{FlowState, Marks, other_side};
 
 use crate::{
-    flow_table::{Passing, side},
+    entry::marks,
     payload::{Begun, Hint},
 };
 
@@ -19,7 +19,8 @@ const AFTER: u8 = 16;
 const PSH: u8 = 0x08;
 
 /// What a packet begins, as its hint says, or else `look`, which looks at its bytes and is asked
-/// unless the packet's direction of a TCP connection is opaque.
+/// unless the packet's direction of a TCP connection is opaque. Where a packet begins a message, to ask
+/// again gives the same.
 ///
 /// # Safety
 /// `tcp` is a live entry, or none for what is no TCP or not in the table.
@@ -27,15 +28,16 @@ const PSH: u8 = 0x08;
 pub(crate) unsafe fn begun(
     tcp: Option<*mut FlowState>,
     index: usize,
-    passing: &Passing,
+    hint: Hint,
+    tcp_flags: u8,
     look: impl FnOnce() -> Begun,
 ) -> Begun {
-    let looks = match passing.hint {
+    let looks = match hint {
         Hint::None | Hint::Message => false,
         // SAFETY: the caller's.
         Hint::AskBytes => tcp.is_none_or(|state| unsafe { is_readable(state, index) }),
     };
-    let begun = match passing.hint {
+    let begun = match hint {
         Hint::Message => Begun::MESSAGE,
         Hint::AskBytes if looks => look(),
         Hint::None | Hint::AskBytes => Begun::NOTHING,
@@ -44,9 +46,9 @@ pub(crate) unsafe fn begun(
         // SAFETY: the caller's.
         unsafe {
             if looks {
-                looked_at(side(state, index), begun.is_message);
+                looked_at(marks(state, index), begun.is_message);
             }
-            hand_over(state, index, passing.tuple.tcp_flags);
+            hand_over(state, index, tcp_flags);
         }
     }
     begun
@@ -60,23 +62,23 @@ pub(crate) unsafe fn begun(
 #[inline(always)]
 unsafe fn is_readable(state: *mut FlowState, index: usize) -> bool {
     // SAFETY: the caller's.
-    unsafe { (*side(state, index)).plain < AFTER || (*side(state, index ^ 1)).point == 0 }
+    unsafe { (*marks(state, index)).plain < AFTER || (*marks(state, other_side(index))).point == 0 }
 }
 
 /// Remembers whether a packet that was looked at began a message. Two CPUs that race here look at a
 /// packet too many or too few.
 ///
 /// # Safety
-/// `side` lies in a live entry.
+/// `marks` lie in a live entry.
 #[inline(always)]
-unsafe fn looked_at(side: *mut Side, began: bool) {
+unsafe fn looked_at(marks: *mut Marks, began: bool) {
     // SAFETY: the caller's.
     unsafe {
-        let plain = (*side).plain;
+        let plain = (*marks).plain;
         if began {
-            (*side).plain = 0;
+            (*marks).plain = 0;
         } else if plain < AFTER {
-            (*side).plain = plain + 1;
+            (*marks).plain = plain + 1;
         }
     }
 }
@@ -94,7 +96,7 @@ unsafe fn hand_over(state: *mut FlowState, index: usize, tcp_flags: u8) {
     }
     // SAFETY: the caller's.
     unsafe {
-        let other = side(state, index ^ 1);
+        let other = marks(state, other_side(index));
         // Two CPUs may share the line: written only when that changes something.
         if (*other).plain != 0 {
             (*other).plain = 0;

@@ -8,11 +8,11 @@
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray, programs::TcContext};
 use probe_events::{
     Counter, EventHeader, ExpiredDetail, FlowKey, FlowState, KIND_EXPIRED, NO_POINT, Phase,
-    RECORD_VERSION, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK, RetireHeader,
+    RECORD_VERSION, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK, RetireHeader, other_side,
 };
 
 use crate::{
-    flow_table::{side, take},
+    entry::{account, marks, take},
     maps::{FLOWS, count, output},
 };
 
@@ -83,16 +83,17 @@ unsafe fn set_phase(state: *mut FlowState, phase: Phase) {
 #[inline(always)]
 unsafe fn report(key: &FlowKey, state: *mut FlowState) -> bool {
     // SAFETY: the caller's.
-    unsafe { report_path(key, state, 0) && report_path(key, state, 2) }
+    unsafe { report_path(key, state, 0) && report_path(key, state, 1) }
 }
 
 /// # Safety
 /// As [`report`].
 #[inline(always)]
-unsafe fn report_path(key: &FlowKey, state: *mut FlowState, path: usize) -> bool {
+unsafe fn report_path(key: &FlowKey, state: *mut FlowState, index_a: usize) -> bool {
     // SAFETY: the caller's; nobody else changes the counts any more.
     unsafe {
-        let (a, b) = (side(state, path), side(state, path + 1));
+        let index_b = other_side(index_a);
+        let (a, b) = (account(state, index_a), account(state, index_b));
         if (*a).packets | (*b).packets == 0 {
             return true;
         }
@@ -113,8 +114,8 @@ unsafe fn report_path(key: &FlowKey, state: *mut FlowState, path: usize) -> bool
         (*record).detail = ExpiredDetail {
             key: *key,
             origin: (*state).origin,
-            point_a: (*a).point.wrapping_sub(1),
-            point_b: (*b).point.wrapping_sub(1),
+            point_a: (*marks(state, index_a)).point.wrapping_sub(1),
+            point_b: (*marks(state, index_b)).point.wrapping_sub(1),
             reserved: 0,
             last_seen_ns: (*state).last_seen_ns,
             packets_a: (*a).packets,

@@ -1,5 +1,7 @@
 //! The trace points: classifiers on both directions of each device.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{bpf_get_socket_cookie, bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
@@ -13,10 +15,12 @@ use probe_events::{
 
 use crate::{
     flow_table::{self, Passing, Verdict},
-    maps::{LOCAL_ADDRESSES, count, settings},
+    maps::{LOCAL_ADDRESSES, count},
     payload::{self, Begun, Hint},
+    plain::InPlace,
+    quick, settings,
     tuple::{self, Role, Tuple},
-    walk::{Headers, InPlace, read_back},
+    walk::{Headers, read_back},
     work::{Known, SHORT_BYTES, WORK, emit_in_place},
 };
 
@@ -42,7 +46,9 @@ macro_rules! programs {
                     outgoing: $outgoing,
                     starts_at_ip: $starts_at_ip,
                 };
-                report(&ctx, hook);
+                if !quick::is_counted(&ctx, hook) {
+                    report(&ctx, hook);
+                }
                 PASS_ON
             }
         }
@@ -78,10 +84,9 @@ programs! {
 
 #[inline(always)]
 fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
-    let settings = settings();
     // The coarse time is a few milliseconds behind at most, and much cheaper than the exact one,
     // which only records need.
-    let is_exact = settings.aggregation == Aggregation::None as u32;
+    let is_exact = settings::aggregation() == Aggregation::None as u32;
     let now_ns = if is_exact { exact_ns() } else { coarse_ns() };
     let packet_len = ctx.len();
     // SAFETY: the entry belongs to this CPU, and classifiers do not nest on one CPU.
@@ -92,29 +97,28 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     }
     let known = read_back(&work.known);
     let tuple = read_back(&work.tuple);
-    let hint = if settings.payload_bytes != 0 && known as u8 == Known::Tuple as u8 {
-        payload::hint(&tuple, work.headers.protocol, packet_len)
-    } else {
-        Hint::None
+    let hint = match known {
+        Known::Tuple => hint(&tuple, work.headers.protocol, packet_len),
+        Known::Nothing | Known::Headers => Hint::None,
     };
 
     let skb = ctx.skb.skb;
     // SAFETY: the context is a valid __sk_buff for as long as the program runs.
-    let (ifindex, segments) = unsafe { ((*skb).ifindex, (*skb).gso_segs) };
-    let segments = u64::from(segments.max(1));
+    let ifindex = unsafe { (*skb).ifindex };
+    let (packets, bytes) = segments(ctx, packet_len, tuple.payload);
     let mut passing = Passing {
         tuple,
         sender_is_a: false,
         outgoing: hook.outgoing,
         now_ns,
-        packets: segments,
-        bytes: u64::from(packet_len) + u64::from(tuple.payload) * (segments - 1),
+        packets,
+        bytes,
         payload: match tuple.payload {
             0 => 0,
             at => packet_len.saturating_sub(at),
         },
         hint,
-        must_not_report: settings.aggregation == Aggregation::Low as u32
+        must_not_report: settings::aggregation() == Aggregation::Low as u32
             && !is_last(hook, known, &work.headers),
     };
     let verdict = if known as u8 != Known::Tuple as u8 {
@@ -122,14 +126,16 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     } else if tuple.role as u8 == Role::Related as u8 {
         Verdict::alone(TraceReason::Related, &passing)
     } else {
-        work.key.place = hook.place as u8;
-        work.key.scope = match hook.place {
-            Place::Endpoint | Place::Host => ifindex,
-            Place::Network | Place::Overlay => 0,
-        };
-        passing.sender_is_a = tuple::fill_key(&work.headers, &tuple, &mut work.key);
+        let scope = scope(hook, ifindex);
+        passing.sender_is_a =
+            tuple::fill_key(&work.headers, &tuple, hook.place, scope, &mut work.key);
         flow_table::observe(&work.key, &passing, || {
-            begun(ctx, packet_len, &work.headers, &tuple)
+            begun(
+                ctx.as_ptr(),
+                packet_len,
+                tuple.payload,
+                work.headers.protocol,
+            )
         })
     };
     if !verdict.needs_point() {
@@ -175,23 +181,27 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
         captured_len: 0,
         vlan,
     };
-    let detail = TraceDetail {
-        reason: verdict.reason as u8,
-        reserved: [0; 3],
-        source_port,
-        destination_port,
-        socket_cookie: socket_cookie(ctx),
-        packets: verdict.counts.packets,
-        bytes: verdict.counts.bytes,
-        other_packets: verdict.counts.other_packets,
-        other_bytes: verdict.counts.other_bytes,
+    // As words: the compiler would call a function for the three bytes that are zero.
+    let reason_and_ports = u64::from(verdict.reason as u8)
+        | u64::from(source_port) << 32
+        | u64::from(destination_port) << 48;
+    // SAFETY: plain numbers without padding, of the same size; the target is little-endian.
+    let detail = unsafe {
+        core::mem::transmute::<[u64; 6], TraceDetail>([
+            reason_and_ports,
+            socket_cookie(ctx),
+            verdict.counts.packets,
+            verdict.counts.bytes,
+            verdict.counts.other_packets,
+            verdict.counts.other_bytes,
+        ])
     };
     let sent = if has_payload || read_back(&work.copied) != 0 {
         let wanted = if !has_payload {
             0
-        } else if settings.payload_bytes < PAYLOAD_CAPTURE_BYTES as u32 {
+        } else if settings::payload_bytes() < PAYLOAD_CAPTURE_BYTES as u32 {
             // Somebody wants less of everything.
-            settings.payload_bytes
+            settings::payload_bytes()
         } else if verdict.begun.is_hello || verdict.is_awaited {
             HELLO_CAPTURE_BYTES as u32
         } else {
@@ -213,14 +223,44 @@ fn report(ctx: &TcContext, hook: Hook) -> Option<()> {
     Some(())
 }
 
+/// Whose view of the connection the device has.
+#[inline(always)]
+pub(crate) fn scope(hook: Hook, ifindex: u32) -> u32 {
+    match hook.place {
+        Place::Endpoint | Place::Host => ifindex,
+        Place::Network | Place::Overlay => 0,
+    }
+}
+
+/// What a packet is on the wire: how many packets, and bytes with the headers of each, which end where
+/// the application's bytes begin.
+#[inline(always)]
+pub(crate) fn segments(ctx: &TcContext, packet_len: u32, payload: u32) -> (u64, u64) {
+    // SAFETY: the context is a valid __sk_buff for as long as the program runs.
+    let packets = u64::from(unsafe { (*ctx.skb.skb).gso_segs }.max(1));
+    let bytes = u64::from(packet_len) + u64::from(payload) * (packets - 1);
+    (packets, bytes)
+}
+
+/// What the packet's ports and length say of its bytes, as far as these are asked for.
+#[inline(always)]
+pub(crate) fn hint(tuple: &Tuple, protocol: u8, packet_len: u32) -> Hint {
+    if settings::payload_bytes() == 0 {
+        return Hint::None;
+    }
+    payload::hint(tuple, protocol, packet_len)
+}
+
 /// The message that the packet's bytes begin, if any. They may lie in another piece of the packet
 /// than its headers.
-#[inline(always)]
-fn begun(ctx: &TcContext, packet_len: u32, headers: &Headers, tuple: &Tuple) -> Begun {
-    let at = tuple.payload as usize;
-    let first = InPlace::new(ctx).at_any(at).or_else(|| ctx.load(at).ok());
+///
+/// A function of its own, since few packets get here: it would lie between what is done for all.
+#[inline(never)]
+pub(crate) fn begun(skb: *mut c_void, packet_len: u32, payload: u32, protocol: u8) -> Begun {
+    let (ctx, at) = (TcContext::new(skb.cast()), payload as usize);
+    let first = InPlace::new(&ctx).at_any(at).or_else(|| ctx.load(at).ok());
     match first {
-        Some(first) => payload::begun(first, headers.protocol, packet_len - tuple.payload),
+        Some(first) => payload::begun(first, protocol, packet_len - payload),
         None => Begun::NOTHING,
     }
 }
@@ -272,7 +312,7 @@ fn exact_ns() -> u64 {
 }
 
 #[inline(always)]
-fn coarse_ns() -> u64 {
+pub(crate) fn coarse_ns() -> u64 {
     // SAFETY: no arguments, no preconditions.
     unsafe { bpf_ktime_get_coarse_ns() }
 }

@@ -1,13 +1,13 @@
 //! Which connection a packet belongs to, and what it does to it.
 
-use probe_events::FlowKey;
+use probe_events::{FlowKey, Place};
 
 use crate::{
     maps::{FRAGMENTS, FragmentKey, FragmentPorts},
     walk::{Fragment, Headers, ICMP, ICMPV6, Read, SCTP, TCP, UDP},
 };
 
-const SYN: u8 = 0x02;
+pub(crate) const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
 /// What the flow table wants to know of a packet.
@@ -34,6 +34,19 @@ impl Tuple {
         is_later_fragment: false,
         payload: 0,
     };
+
+    /// What a TCP segment at `transport` tells by its ports and by its thirteenth and fourteenth byte.
+    #[inline(always)]
+    pub(crate) fn set_segment(&mut self, ports: [u8; 4], [offset, flags]: [u8; 2], transport: u32) {
+        self.set_ports(ports);
+        self.tcp_flags = flags;
+        self.payload = transport + u32::from(offset >> 4) * 4;
+        self.role = match (flags & SYN != 0, flags & ACK != 0) {
+            (true, false) => Role::Opens,
+            (true, true) => Role::Answers,
+            (false, _) => Role::Continues,
+        };
+    }
 
     /// Source and destination port, as TCP, UDP and SCTP begin.
     #[inline(always)]
@@ -74,15 +87,8 @@ pub(crate) fn of(bytes: &impl Read, headers: &Headers, into: &mut Tuple) -> Opti
     let transport = headers.transport as usize;
     match headers.protocol {
         TCP => {
-            let [offset, flags]: [u8; 2] = bytes.at(transport + 12)?;
-            into.set_ports(bytes.at(transport)?);
-            into.tcp_flags = flags;
-            into.payload = (transport + usize::from(offset >> 4) * 4) as u32;
-            into.role = match (flags & SYN != 0, flags & ACK != 0) {
-                (true, false) => Role::Opens,
-                (true, true) => Role::Answers,
-                (false, _) => Role::Continues,
-            };
+            let offset_and_flags = bytes.at(transport + 12)?;
+            into.set_segment(bytes.at(transport)?, offset_and_flags, headers.transport);
         }
         UDP => {
             into.set_ports(bytes.at(transport)?);
@@ -122,26 +128,28 @@ fn fragment_key(headers: &Headers) -> FragmentKey {
     }
 }
 
-/// Fills in the connection; place and scope are the caller's. Returns whether the sender is the
-/// key's end `a`.
+/// Fills in the connection. Returns whether the sender is the key's end `a`.
 #[inline(always)]
-pub(crate) fn fill_key(headers: &Headers, tuple: &Tuple, key: &mut FlowKey) -> bool {
+pub(crate) fn fill_key(
+    headers: &Headers,
+    tuple: &Tuple,
+    place: Place,
+    scope: u32,
+    key: &mut FlowKey,
+) -> bool {
     let sender_is_a = is_lower(headers, tuple);
-    // SAFETY: sixteen bytes are sixteen bytes.
-    let address = |words: [u64; 2]| unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(words) };
-    if sender_is_a {
-        key.address_a = address(headers.source);
-        key.address_b = address(headers.destination);
-        key.port_a = tuple.source_port;
-        key.port_b = tuple.destination_port;
+    let ports = |a: u16, b: u16| u64::from(a) | u64::from(b) << 16 | u64::from(scope) << 32;
+    // As words: the compiler would put the key together byte by byte.
+    let last = u64::from(headers.protocol) | (place as u64) << 8;
+    let ([a0, a1], [b0, b1], ports) = if sender_is_a {
+        let ports = ports(tuple.source_port, tuple.destination_port);
+        (headers.source, headers.destination, ports)
     } else {
-        key.address_a = address(headers.destination);
-        key.address_b = address(headers.source);
-        key.port_a = tuple.destination_port;
-        key.port_b = tuple.source_port;
-    }
-    key.protocol = headers.protocol;
-    key.reserved = [0; 6];
+        let ports = ports(tuple.destination_port, tuple.source_port);
+        (headers.destination, headers.source, ports)
+    };
+    // SAFETY: plain numbers without padding, of the same size; the target is little-endian.
+    *key = unsafe { core::mem::transmute::<[u64; 6], FlowKey>([a0, a1, b0, b1, ports, last]) };
     sender_is_a
 }
 

@@ -1,21 +1,20 @@
 //! From a packet's first bytes to its connection's two ends.
 //!
-//! The plainest packets, which are nearly all, are read where they lie. The others are copied into
-//! the record that is being put together and walked there: the kernel may keep them in pieces, and
-//! would have every step tested against the end of the first one.
+//! Packets that are not [`plain`](crate::plain) are copied into the record that is being put together
+//! and walked there: the kernel may keep them in pieces, and would have every step tested against the
+//! end of the first one.
 
-use aya_ebpf::programs::TcContext;
 use probe_events::TUNNEL_CAPTURE_BYTES;
 
 use crate::atomic::forget;
 
-const ETHERNET_HEADER: usize = 14;
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERNET_HEADER: usize = 14;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_PROVIDER_VLAN: u16 = 0x88a8;
 /// Geneve's way to say that an Ethernet frame follows.
-const ETHERTYPE_BRIDGED: u16 = 0x6558;
+pub(crate) const ETHERTYPE_BRIDGED: u16 = 0x6558;
 
 const HOP_BY_HOP: u8 = 0;
 pub(crate) const ICMP: u8 = 1;
@@ -35,59 +34,14 @@ const MAX_EXTENSIONS: usize = 6;
 const VXLAN_PORT: u16 = 4789;
 /// What Linux used before the number was assigned, and Flannel and Cilium still do.
 const VXLAN_LINUX_PORT: u16 = 8472;
-const GENEVE_PORT: u16 = 6081;
+pub(crate) const GENEVE_PORT: u16 = 6081;
 /// The flag that says that the network number is valid, which must be set (RFC 7348, section 5).
-const VXLAN_HAS_NUMBER: u8 = 0x08;
+pub(crate) const VXLAN_HAS_NUMBER: u8 = 0x08;
 
 /// Where the bytes of a packet are read from.
 pub(crate) trait Read {
     /// The bytes at an offset, `None` where the packet, or what is there of it, ends before.
     fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
-}
-
-/// A packet where it lies, as far as its first piece goes. Offsets must be constants to the
-/// verifier, unless [`InPlace::at_any`] is asked.
-pub(crate) struct InPlace {
-    start: usize,
-    end: usize,
-}
-
-impl InPlace {
-    #[inline(always)]
-    pub(crate) fn new(ctx: &TcContext) -> Self {
-        // The compiler would otherwise compare the lower halves, which is all that it sees loaded;
-        // to the verifier, that compares no pointers.
-        Self {
-            start: forget(ctx.data()),
-            end: forget(ctx.data_end()),
-        }
-    }
-
-    /// As [`Read::at`], for offsets of which the verifier knows nothing.
-    #[inline(always)]
-    pub(crate) fn at_any<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > OFFSET_MASK {
-            return None;
-        }
-        let at = forget(self.start + (forget(offset) & OFFSET_MASK));
-        if at + N > self.end {
-            return None;
-        }
-        // SAFETY: within the packet, as tested; bytes need no alignment.
-        Some(unsafe { (at as *const [u8; N]).read_unaligned() })
-    }
-}
-
-impl Read for InPlace {
-    #[inline(always)]
-    fn at<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.start + offset;
-        if at + N > self.end {
-            return None;
-        }
-        // SAFETY: within the packet, as tested; bytes need no alignment.
-        Some(unsafe { (at as *const [u8; N]).read_unaligned() })
-    }
 }
 
 /// A packet's first bytes, as far as they were copied.
@@ -132,7 +86,7 @@ pub(crate) fn read_back<T: Copy>(value: &T) -> T {
 }
 
 /// Larger than [`TUNNEL_CAPTURE_BYTES`], which is the longest copy that is walked.
-const OFFSET_MASK: usize = 0x1ff;
+pub(crate) const OFFSET_MASK: usize = 0x1ff;
 const LARGEST_READ: usize = 40;
 const _: () = assert!(TUNNEL_CAPTURE_BYTES <= OFFSET_MASK);
 
@@ -172,78 +126,8 @@ pub(crate) enum Fragment {
     Later = 2,
 }
 
-/// Finds the IP header of a plain packet: TCP or UDP in IPv4 without options or IPv6 without
-/// extensions, in one piece. `None` says nothing of what else it is: see [`outer`].
 #[inline(always)]
-pub(crate) fn plain(packet: &InPlace, starts_at_ip: bool) -> Option<Headers> {
-    if starts_at_ip {
-        let [version] = packet.at(0)?;
-        return plain_ip(packet, 0, version >> 4 == 6);
-    }
-    plain_ethernet(packet, 0)
-}
-
-/// The same for the packet within a tunnel's plain packet, where nothing comes between the two.
-/// `None` says nothing either: see [`inner`].
-#[inline(always)]
-pub(crate) fn plain_inner(packet: &InPlace, outer: &Headers, port: u16) -> Option<Headers> {
-    let at = outer.transport as usize + 8;
-    let [first, _, kind_high, kind_low]: [u8; 4] = packet.at(at)?;
-    let is_plain = if port == GENEVE_PORT {
-        first & 0x3f == 0 && u16::from_be_bytes([kind_high, kind_low]) == ETHERTYPE_BRIDGED
-    } else {
-        first & VXLAN_HAS_NUMBER != 0
-    };
-    if !is_plain {
-        return None;
-    }
-    plain_ethernet(packet, at + 8)
-}
-
-#[inline(always)]
-fn plain_ethernet(packet: &InPlace, at: usize) -> Option<Headers> {
-    let at = at + ETHERNET_HEADER;
-    match u16::from_be_bytes(packet.at(at - 2)?) {
-        ETHERTYPE_IPV4 => plain_ip(packet, at, false),
-        ETHERTYPE_IPV6 => plain_ip(packet, at, true),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn plain_ip(packet: &InPlace, at: usize, is_ipv6: bool) -> Option<Headers> {
-    let mut headers = Headers::NONE;
-    if is_ipv6 {
-        let word = |index: usize| packet.at(at + 8 + index * 8).map(u64::from_ne_bytes);
-        headers.source = [word(0)?, word(1)?];
-        headers.destination = [word(2)?, word(3)?];
-        [headers.protocol] = packet.at(at + 6)?;
-        headers.transport = (at + 40) as u32;
-    } else {
-        /// Version 4, and a header of five words.
-        const PLAIN_IPV4: u8 = 0x45;
-        let [first] = packet.at(at)?;
-        let [offset_high, offset_low]: [u8; 2] = packet.at(at + 6)?;
-        // The remaining bit says that the packet may not be taken apart.
-        if first != PLAIN_IPV4 || (offset_high & 0xbf) | offset_low != 0 {
-            return None;
-        }
-        headers.source = mapped(packet.at(at + 12)?);
-        headers.destination = mapped(packet.at(at + 16)?);
-        [headers.protocol] = packet.at(at + 9)?;
-        headers.transport = (at + 20) as u32;
-    }
-    matches!(headers.protocol, TCP | UDP).then_some(headers)
-}
-
-/// Whether there may be a packet within, see [`inner`]: for one in place.
-#[inline(always)]
-pub(crate) fn is_tunnel(headers: &Headers, destination_port: u16) -> bool {
-    headers.protocol == UDP && is_tunnel_port(destination_port)
-}
-
-#[inline(always)]
-fn is_tunnel_port(port: u16) -> bool {
+pub(crate) fn is_tunnel_port(port: u16) -> bool {
     matches!(port, VXLAN_PORT | VXLAN_LINUX_PORT | GENEVE_PORT)
 }
 
@@ -389,7 +273,7 @@ fn fragment(offset: u16, more: bool) -> Fragment {
 
 /// An IPv4 address as the IPv6 address that stands for it: ten bytes of 0, two of 0xff, its four.
 #[inline(always)]
-fn mapped(address: [u8; 4]) -> [u64; 2] {
+pub(crate) fn mapped(address: [u8; 4]) -> [u64; 2] {
     [
         0,
         u64::from(u32::from_le_bytes(address)) << 32 | 0xffff_0000,

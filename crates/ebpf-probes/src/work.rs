@@ -11,9 +11,10 @@ use probe_events::{
 
 use crate::{
     maps::{EVENTS, Record, bounded, emit, wake},
+    plain::{self, InPlace},
     trace::Hook,
     tuple::{self, Tuple},
-    walk::{self, Bytes, Headers, InPlace, read_back},
+    walk::{self, Bytes, Headers, read_back},
 };
 
 /// Packets up to this length are reported in records of their own size: acknowledgements, handshakes
@@ -64,7 +65,7 @@ impl Work {
     #[inline(always)]
     fn read_in_place(&mut self, ctx: &TcContext, hook: Hook) -> bool {
         let packet = InPlace::new(ctx);
-        let Some(mut headers) = walk::plain(&packet, hook.starts_at_ip) else {
+        let Some(mut headers) = plain::plain(&packet, hook.starts_at_ip) else {
             return false;
         };
         let mut tuple = Tuple::NONE;
@@ -73,9 +74,9 @@ impl Work {
         }
         let mut captured = CAPTURE_BYTES;
         if hook.place as u8 == Place::Network as u8
-            && walk::is_tunnel(&headers, tuple.destination_port)
+            && plain::is_tunnel(&headers, tuple.destination_port)
         {
-            let Some(inner) = walk::plain_inner(&packet, &headers, tuple.destination_port) else {
+            let Some(inner) = plain::plain_inner(&packet, &headers, tuple.destination_port) else {
                 return false;
             };
             headers = inner;

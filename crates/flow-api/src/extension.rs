@@ -79,6 +79,12 @@ pub fn flow_detail(extensions: Option<&Any>) -> Option<FlowDetail> {
     FlowDetail::decode(&*any.value).ok()
 }
 
+/// Whether this is the detail of a flow.
+#[must_use]
+pub fn is_flow_detail(extensions: Option<&Any>) -> bool {
+    extensions.is_some_and(holds::<FlowDetail>)
+}
+
 fn holds<M: Name>(any: &Any) -> bool {
     any.type_url
         .rsplit_once('/')

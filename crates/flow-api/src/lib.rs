@@ -13,14 +13,18 @@
 //!                └─ FILE_DESCRIPTOR_SET                       for reflection and checks
 //! ```
 //!
-//! Written by hand are [`connect`], which turns a server's name into a channel, [`codec`], and the
-//! rules of the JSON mapping in [`json`].
+//! Written by hand are [`connect`], which turns a server's name into a channel, `server` (a feature),
+//! which answers on sockets, [`codec`] and [`frames`], and the rules of the JSON mapping in [`json`].
 
 mod code;
 pub mod codec;
 pub mod connect;
+pub mod coverage;
 pub mod extension;
+pub mod frames;
 pub mod json;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod service;
 
 pub use code::code_name;

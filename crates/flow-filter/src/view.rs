@@ -349,7 +349,7 @@ pub struct InterfaceView<'a> {
 
 /// The nine flags of a TCP segment, as they stand in its header: FIN is bit 0, NS is bit 8
 /// (RFC 9293 section 3.1, RFC 3540).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TcpFlags(u16);
 
 impl TcpFlags {

@@ -23,8 +23,9 @@ use flow_observer::{
     counters::Counters,
     decode::payload,
     enrich::{
-        Directory, Identities, Inventory, NameTable, Snapshot,
+        Directory, Identities, Inventory, NameTable, Snapshot, WARMED,
         facts::{Change, EndpointFact, Fact, Key, NamesFact, Port, Provider, ServiceFact},
+        warm,
     },
     record::{
         Counts, Endpoint, FlowRecord, Ip, Names, Observation, PacketHeaders, Party, Transport,
@@ -74,6 +75,8 @@ const REPLICAS: u32 = 20;
 const LOCAL: u32 = ENDPOINTS / NODES;
 /// Pairs of a pod and an address that are used over and over.
 const HOT: usize = 2_000;
+/// Events that come in one batch. One alone waits for memory by itself.
+const BATCHES: [usize; 3] = [1, 32, 1024];
 /// Events of a run of the loop.
 const EVENTS: usize = 4096;
 
@@ -189,6 +192,14 @@ fn ends(of: u32, address: fn(u32) -> IpAddr, other: fn(u32) -> IpAddr) -> Vec<[I
         .collect()
 }
 
+fn as_ip(ends: Vec<[IpAddr; 2]>) -> Vec<Ip> {
+    let ip = |[source, destination]: [IpAddr; 2]| Ip {
+        source,
+        destination,
+    };
+    ends.into_iter().map(ip).collect()
+}
+
 /// Pods of this node and the addresses whose names they were told. As many events as there are names:
 /// few of them come again before most others were looked up.
 fn told_ends() -> Vec<[IpAddr; 2]> {
@@ -253,6 +264,7 @@ fn flow(snapshot: &Snapshot, [source, destination]: [IpAddr; 2]) -> FlowRecord {
         source: of_snapshot(snapshot, source),
         destination: of_snapshot(snapshot, destination),
         direction: TrafficDirection::Unknown,
+        tunnel: None,
         interface: None,
         socket_cookie: 0,
         counts: Counts::default(),
@@ -357,6 +369,26 @@ fn both_ends_pods(bencher: Bencher<'_, '_>) {
     look_up(bencher, ends, |ip| of_snapshot(&snapshot, ip));
 }
 
+/// The same as the assembler does it, in batches, where nobody was told any names.
+#[divan::bench(args = BATCHES, sample_size = 1, sample_count = 2000)]
+fn both_ends_pods_in_batches(bencher: Bencher<'_, '_>, batch: usize) {
+    let snapshot = snapshot();
+    let names = NameTable::new(Arc::default());
+    let ends = as_ip(ends(ENDPOINTS, pod_ip, pod_ip));
+    let mut runs = ends.chunks_exact(EVENTS).cycle();
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+        for batch in runs.next().into_iter().flat_map(|run| run.chunks(batch)) {
+            for some in batch.chunks(WARMED) {
+                warm(&snapshot, &names, some);
+                for ip in some {
+                    let party = |address| of_snapshot(&snapshot, address);
+                    black_box((party(ip.source), party(ip.destination)));
+                }
+            }
+        }
+    });
+}
+
 /// From a pod to somebody of whom nothing is known.
 #[divan::bench(sample_size = 1, sample_count = 2000)]
 fn both_ends_pod_to_world(bencher: Bencher<'_, '_>) {
@@ -377,34 +409,42 @@ fn both_ends_pod_to_name(bencher: Bencher<'_, '_>) {
     look_up(bencher, ends, |ip| of_snapshot(&snapshot, ip));
 }
 
-/// Goes through events as the assembler does: both ends are looked up in the snapshot, and what they
-/// were told of each other in the names. `is_named` says of the first one whether there is a name.
-fn look_up_with_names(bencher: Bencher<'_, '_>, ends: Vec<[IpAddr; 2]>, is_named: bool) {
+/// Goes through events as the assembler does: in batches, both ends are looked up in the snapshot, and
+/// what they were told of each other in the names. `is_named` says whether they were.
+fn look_up_with_names(
+    bencher: Bencher<'_, '_>,
+    batch: usize,
+    ends: Vec<[IpAddr; 2]>,
+    is_named: bool,
+) {
     let snapshot = snapshot();
     let mut names = told(&snapshot, &Arc::default());
     let mut flow = flow(&snapshot, ends[0]);
-    let mut look_up = |flow: &mut FlowRecord, [source, destination]: [IpAddr; 2]| {
-        flow.packet.ip = Some(Ip {
-            source,
-            destination,
-        });
-        flow.source = of_snapshot(&snapshot, source);
-        flow.destination = of_snapshot(&snapshot, destination);
+    let ends = as_ip(ends);
+    let look_up = |names: &mut NameTable, flow: &mut FlowRecord, ip: Ip| {
+        flow.packet.ip = Some(ip);
+        flow.source = of_snapshot(&snapshot, ip.source);
+        flow.destination = of_snapshot(&snapshot, ip.destination);
         names.name(flow, Identities::Ours);
     };
     // Once before, since the first use of a name also decides on its identity.
-    for &ends in &ends {
-        look_up(&mut flow, ends);
+    for &ip in &ends {
+        look_up(&mut names, &mut flow, ip);
         assert_eq!(flow.destination.names.is_some(), is_named);
     }
-    look_up(&mut flow, ends[0]);
+    look_up(&mut names, &mut flow, ends[0]);
     let told = flow.destination.names.as_ref().map(|it| &*it.all[0].text);
-    let number = ends.first().and_then(|[_, ip]| number_outside(*ip));
+    let number = number_outside(ends[0].destination);
     assert_eq!(told, number.map(name).as_deref());
     let mut runs = ends.chunks_exact(EVENTS).cycle();
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
-        for &ends in runs.next().into_iter().flatten() {
-            look_up(black_box(&mut flow), ends);
+        for batch in runs.next().into_iter().flat_map(|run| run.chunks(batch)) {
+            for some in batch.chunks(WARMED) {
+                warm(&snapshot, &names, some);
+                for &ip in some {
+                    look_up(&mut names, black_box(&mut flow), ip);
+                }
+            }
         }
     });
 }
@@ -444,21 +484,21 @@ fn floor_plain_maps_with_names(bencher: Bencher<'_, '_>) {
 }
 
 /// Between a pod of this node and another pod, with a million names told.
-#[divan::bench(sample_size = 1, sample_count = 2000)]
-fn names_told_but_not_of_these_pods(bencher: Bencher<'_, '_>) {
-    look_up_with_names(bencher, ends(ENDPOINTS, local_ip, pod_ip), false);
+#[divan::bench(args = BATCHES, sample_size = 1, sample_count = 2000)]
+fn names_told_but_not_of_these_pods(bencher: Bencher<'_, '_>, batch: usize) {
+    look_up_with_names(bencher, batch, ends(ENDPOINTS, local_ip, pod_ip), false);
 }
 
 /// From a pod of this node to any of a million addresses that it was told a name of.
-#[divan::bench(sample_size = 1, sample_count = 2000)]
-fn names_told_of_any_address(bencher: Bencher<'_, '_>) {
-    look_up_with_names(bencher, told_ends(), true);
+#[divan::bench(args = BATCHES, sample_size = 1, sample_count = 2000)]
+fn names_told_of_any_address(bencher: Bencher<'_, '_>, batch: usize) {
+    look_up_with_names(bencher, batch, told_ends(), true);
 }
 
 /// The same over and over for few of them.
-#[divan::bench(sample_size = 1, sample_count = 2000)]
-fn names_told_of_few_addresses(bencher: Bencher<'_, '_>) {
-    look_up_with_names(bencher, hot_ends(), true);
+#[divan::bench(args = BATCHES, sample_size = 1, sample_count = 2000)]
+fn names_told_of_few_addresses(bencher: Bencher<'_, '_>, batch: usize) {
+    look_up_with_names(bencher, batch, hot_ends(), true);
 }
 
 /// The service of a pod's port.

@@ -114,9 +114,18 @@ impl Source for Replayed {
     }
 }
 
+/// A host without the optional programs, that translates nothing.
 struct NoFacts;
 
-impl HostFacts for NoFacts {}
+impl HostFacts for NoFacts {
+    fn has_processes(&self) -> bool {
+        false
+    }
+
+    fn has_translations(&self) -> bool {
+        false
+    }
+}
 
 fn inventory() -> Inventory {
     let endpoint = |number: u16| inventory::Endpoint {

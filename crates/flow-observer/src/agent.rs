@@ -1,27 +1,30 @@
 //! A node's agent: everything between the probes and the socket, put together.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use flow_api::server::{
+    ListenError, Listener, ServeError, SocketAccess, TlsServer, raise_open_files,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 #[cfg(feature = "kubernetes")]
 use crate::enrich::kubernetes::{self, Kubernetes};
 use crate::{
+    agent_events::AgentEvents,
     counters::Counters,
     encode::NodeFacts,
     enrich::{
-        self, ContainerMode, Containers, Directory, Inventory, InventoryError, Reports, WatchedFile,
+        self, ContainerMode, Containers, Directory, Inventory, InventoryError, NodeName, Reports,
+        WatchedFile,
     },
     exchange,
-    listen::{self, ListenError},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
-    ring::FlowRing,
+    ring::{FlowRing, Limits},
     running::Running,
-    serve::{self, AgentService, ObserverService, PeerService},
-    source::{OpenError, SourceError, SourceOptions},
+    serve::{self, AgentService, Announcing, FlowRate, ObserverService, PeerService},
+    source::{OpenError, SourceError, SourceOptions, SourceSpec},
 };
 
 /// Where an agent listens unless told otherwise.
@@ -30,6 +33,8 @@ pub const DEFAULT_SOCKET: &str = "/run/palomar/observer.sock";
 pub const DEFAULT_RING_CAPACITY: usize = 4095;
 /// The largest ring: some eight gigabytes of flows.
 pub const MAX_RING_CAPACITY: usize = 16_777_215;
+/// Losses of a reader are gathered for so long unless told otherwise, as in Hubble.
+pub const DEFAULT_LOST_EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How an agent is to run.
 #[derive(Clone, Debug)]
@@ -38,6 +43,10 @@ pub struct Config {
     pub node_name: String,
     /// The Unix socket to serve on.
     pub socket: PathBuf,
+    /// Who may connect to it.
+    pub socket_access: SocketAccess,
+    /// Where to serve by TCP as well; nowhere for `None`.
+    pub listen: Option<Listen>,
     /// Who is behind which address; without it, only this host's own addresses are known.
     pub inventory: Option<PathBuf>,
     /// How to come to identities.
@@ -51,10 +60,23 @@ pub struct Config {
     pub source: SourceOptions,
     /// Which requests and responses become flows.
     pub exchanges: exchange::Options,
-    /// How many flows to keep.
-    pub ring_capacity: usize,
+    /// How much to keep.
+    pub ring: Limits,
+    /// How long losses of a reader are gathered before it is told of them.
+    pub lost_event_interval: Duration,
+    /// Relays are told the IPv6 addresses of nodes rather than those of IPv4.
+    pub prefer_ipv6: bool,
     /// Where to serve metrics; nowhere for `None`.
     pub metrics_address: Option<SocketAddr>,
+}
+
+/// Serving by TCP.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// How to encrypt. `None` shows all flows to everybody who can connect.
+    pub tls: Option<TlsServer>,
 }
 
 /// Why an agent could not run, or ended.
@@ -71,15 +93,15 @@ pub enum AgentError {
     /// The source cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The socket cannot be served on.
+    /// A socket cannot be served on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Metrics cannot be served.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The server broke.
-    #[error("cannot serve")]
-    Serve(#[source] tonic::transport::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The descriptors that reflection tells do not add up; a build gone wrong.
     #[error("cannot offer reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -108,23 +130,41 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         None => (None, Inventory::default()),
     };
     // The socket before the probes: a second agent should fail before it attaches anything.
-    let (listener, _socket) = listen::unix(&config.socket).await?;
+    let listeners = listeners(&config).await?;
 
-    let ring = Arc::new(FlowRing::new(config.ring_capacity));
+    if config.ring.memory_comes_first() {
+        let (flows, bytes) = (config.ring.events, config.ring.bytes);
+        warn!(
+            flows,
+            bytes, "the ring's memory is full before so many flows are kept"
+        );
+    }
+    let ring = Arc::new(FlowRing::with_limits(config.ring));
     let counters = Arc::new(Counters::default());
-    let (announce, nodes) = watch::channel(serve::peer_nodes(&config, &inventory));
     let namespaces = Arc::new(SeenNamespaces::default());
     let directory = Arc::new(Directory::with_settings(
         &config.node_name,
         inventory,
         config.enrich.clone(),
     ));
+    let agent_events = Arc::new(AgentEvents::default());
+    // Cilium's agent tells its own, which are among the flows as in Hubble.
+    let tells_own = !matches!(config.source.spec, SourceSpec::Cilium(_));
+    if tells_own {
+        agent_events.start(&directory, Arc::clone(&counters));
+    }
     #[cfg(feature = "kubernetes")]
-    let providers = providers(&config, &directory, &counters).await?;
+    let mut providers = providers(&config, &directory, &counters).await?;
     #[cfg(not(feature = "kubernetes"))]
-    let providers: Vec<Arc<dyn Reports>> = Vec::new();
-    let node = Arc::new(NodeFacts {
+    let mut providers: Vec<Arc<dyn Reports>> = Vec::new();
+    let has_kubernetes = !providers.is_empty();
+    providers.extend(inventory_file.as_ref().map(WatchedFile::reports));
+    let own = NodeName {
+        cluster: config.enrich.cluster_name.to_string(),
         name: config.node_name.clone(),
+    };
+    let node = Arc::new(NodeFacts {
+        name: serve::full_name(&own),
         directory: Some(Arc::clone(&directory)),
     });
     let mut running = Running::start(
@@ -135,21 +175,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         &namespaces,
     )?;
 
-    let looks_for_containers = config
-        .containers
-        .is_on(&config.source.spec, !providers.is_empty());
+    let looks_for_containers = config.containers.is_on(&config.source.spec, has_kubernetes);
     let containers = looks_for_containers
         .then(|| Containers::start(Arc::clone(&directory), Arc::clone(&running.devices)))
         .transpose()
         .map_err(AgentError::Thread)?;
+    providers.extend(containers.as_ref().map(Containers::reports));
 
     let closing = CancellationToken::new();
     if let Some(file) = inventory_file {
-        let config = config.clone();
-        let take = move |inventory| {
-            announce.send_replace(serve::peer_nodes(&config, &inventory));
-            directory.set_inventory(inventory);
-        };
+        let directory = Arc::clone(&directory);
+        let take = move |inventory| directory.set_inventory(inventory);
         tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
     }
     if let Some(address) = config.metrics_address {
@@ -163,24 +199,49 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     }
     info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {
-        ring,
+        agent_events: Arc::clone(if tells_own {
+            agent_events.ring()
+        } else {
+            &ring
+        }),
+        rate: FlowRate::default(),
+        cluster: serve::told_cluster(&own.cluster),
+        ring: Arc::clone(&ring),
         node,
         counters: Arc::clone(&counters),
         namespaces,
+        lost_event_interval: config.lost_event_interval,
         shutdown: closing.clone(),
     };
     let agent = AgentService {
         source: config.source,
+        ring,
         hooks: std::mem::take(&mut running.hooks),
         devices: Arc::clone(&running.devices),
         counters: Arc::clone(&counters),
         providers,
     };
     let peers = PeerService {
-        nodes,
+        nodes: directory.nodes(),
+        announcing: Announcing {
+            own,
+            socket: config.socket.clone(),
+            listen: config.listen.as_ref().map(|it| it.address),
+            with_tls: config.listen.as_ref().is_some_and(|it| it.tls.is_some()),
+            prefer_ipv6: config.prefer_ipv6,
+        },
         shutdown: closing.clone(),
     };
-    let server = serve::run(listener, observer, agent, peers, closing.clone());
+    let ending = CancellationToken::new();
+    let server = serve::run(
+        listeners,
+        counters.server(),
+        observer,
+        agent,
+        peers,
+        ending.clone(),
+        closing.clone(),
+    );
     tokio::pin!(server);
     let mut served = None;
     let ended = tokio::select! {
@@ -191,6 +252,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         () = shutdown.cancelled() => Ok(()),
         error = running.broken() => Err(error),
     };
+    ending.cancel();
     // The source first, so that what it had left is in the ring before the streams end. Its threads
     // look for the end ten times a second.
     drop(tokio::task::spawn_blocking(move || drop(running)).await);
@@ -202,6 +264,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     report(&counters);
     served.and(ended)
+}
+
+/// The sockets, bound before anything is observed: an agent that cannot serve should say so at once.
+async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
+    raise_open_files();
+    let mut listeners = vec![Listener::unix(&config.socket, &config.socket_access).await?];
+    if let Some(Listen { address, tls }) = &config.listen {
+        match tls {
+            None => {
+                warn!(%address, "TCP is served in plain text: anybody who can connect sees all flows")
+            }
+            Some(tls) if !tls.files.verify_clients() => {
+                warn!(%address, "clients are not verified: anybody who can connect sees all flows");
+            }
+            Some(_) => {}
+        }
+        listeners.push(Listener::tcp(*address, tls.clone())?);
+    }
+    Ok(listeners)
 }
 
 /// Those who tell who is who for as long as the agent runs.

@@ -3,32 +3,34 @@
 //! In: what a source hands out. Out: a batch of events, each flow with what was known of its ends
 //! when it happened. Nothing waits here; what cannot be read is counted by reason and skipped.
 
+mod ahead;
 mod application;
 mod cilium;
 mod hooks;
+mod places;
 mod services;
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use ahead::Ahead;
 use application::Payload;
 use arc_swap::ArcSwap;
 use cilium::Cilium;
-use flow_api::flow::{Flow, TrafficDirection};
+use flow_api::{flow::TrafficDirection, observer::GetFlowsResponse};
+use places::{DropKey, Places};
 use probe_events::{DropDetail, EventHeader};
 use services::SocketTranslations;
 
 use crate::{
     counters::Counters,
-    decode::{self, Detail, Dissected, Fragments, PacketError, drop_code, payload},
+    decode::{self, Detail, Dissected, Fragments, PacketError, payload},
     enrich::{Directory, HostUnits, NameTable, Snapshot},
     exchange::{self, Exchanges},
-    record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Interface, Observation, PacketHeaders, Party,
-        Traffic,
-    },
+    record::{Counts, FlowRecord, Observation, PacketHeaders, Party, Traffic},
     ring::{Event, Lost, Message},
     rules,
     source::{CapturedPacket, HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
@@ -53,6 +55,9 @@ pub struct Assembler {
     exchanges: Exchanges,
     units: HostUnits,
     sockets: SocketTranslations,
+    places: Places,
+    /// Nothing waits there between batches, but the memory is kept.
+    ahead: Ahead,
     /// Size of the batch before.
     collected: usize,
 }
@@ -60,7 +65,10 @@ pub struct Assembler {
 /// Who is who while a batch is put together: all its events see the same.
 struct Surroundings {
     snapshot: Arc<Snapshot>,
-    devices: Arc<LocalDevices>,
+    /// Somebody knows processes; else nobody is asked.
+    has_processes: bool,
+    /// Somebody knows translated connections.
+    has_translations: bool,
     /// What to add to the source's times.
     offset_ns: i64,
     /// The time of events that have none.
@@ -96,6 +104,8 @@ impl Assembler {
             cilium: Cilium::default(),
             units: HostUnits::default(),
             sockets: SocketTranslations::default(),
+            places: Places::default(),
+            ahead: Ahead::default(),
             collected: 0,
         }
     }
@@ -125,14 +135,19 @@ impl Assembler {
         let offset_ns = source.wall_clock_offset_ns();
         self.facts.refresh();
         let mut surroundings = None;
+        let mut ahead = std::mem::take(&mut self.ahead);
         // Growing from nothing would copy each event several times. Batches follow each other in
         // size: full ones when there is much to read, small ones when there is not.
         let mut events = Vec::with_capacity(self.collected.next_power_of_two().min(limit));
         let progress = source.poll(patience, limit, &mut |raw| {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
-            self.event(raw, surroundings, &mut events);
+            self.take(raw, &mut ahead, surroundings, &mut events);
         })?;
+        if let Some(surroundings) = &surroundings {
+            self.catch_up(&mut ahead, surroundings, &mut events);
+        }
+        self.ahead = ahead;
         self.exchanges.settle(progress, &mut events);
         self.collected = events.len();
         Ok((events, progress))
@@ -148,9 +163,11 @@ impl Assembler {
         self.directory.set_own_addresses(&devices.addresses);
         self.counters
             .set_identity_collisions(self.directory.identity_collisions());
+        self.places.set_devices(devices);
         Surroundings {
             snapshot: self.directory.snapshot(),
-            devices,
+            has_processes: self.facts.has_processes(),
+            has_translations: self.facts.has_translations(),
             offset_ns,
             now_ns: now_ns(),
         }
@@ -168,9 +185,10 @@ impl Assembler {
         let Some(flow) = self.probe_flow(header, detail, &packet, around, events) else {
             return;
         };
-        self.add_hooks(flow);
-        self.add_services(flow, around);
-        let payload = Payload::of(bytes, &packet);
+        self.add_hooks(flow, around);
+        self.add_translation(flow, around);
+        let is_whole = u32::from(header.captured_len) >= header.packet_len;
+        let payload = Payload::of(bytes, is_whole, &packet);
         self.hear(events.len() - 1, payload, events);
     }
 
@@ -182,7 +200,7 @@ impl Assembler {
                 return self.cilium_event(cpu, bytes, surroundings, events);
             }
             RawEvent::Packet(packet) => return self.captured_flow(packet, surroundings, events),
-            RawEvent::Flow(flow) => Some(Event::Message(replayed(flow))),
+            RawEvent::Response(response) => Some(Event::Recorded(replayed(response))),
             RawEvent::Lost { cpu, count } => {
                 self.counters.lost(cpu, count);
                 Some(Event::Lost(Lost {
@@ -224,11 +242,13 @@ impl Assembler {
                     reason,
                     encrypted: false,
                 };
-                let interface = around.interface(header.ifindex);
+                let interface = self.places.device(header.ifindex);
+                let tunnel = self.places.tunnel(packet.tunnel.as_ref());
                 let parties = around.parties(headers);
                 let flow = self.begin(events, time_ns, observation, headers, parties)?;
                 flow.direction = rules::probe_direction(point, reason);
                 flow.interface = Some(interface);
+                flow.tunnel = tunnel;
                 flow.socket_cookie = detail.socket_cookie;
                 flow.counts.forward = Traffic {
                     packets: detail.packets,
@@ -248,10 +268,11 @@ impl Assembler {
                     point: closing.point,
                     reason: closing.reason,
                 };
+                let interface = self.places.device_unless_zero(header.ifindex);
                 let parties = around.parties(&closing.packet);
                 let flow = self.begin(events, time_ns, observation, &closing.packet, parties)?;
                 flow.direction = rules::probe_direction(closing.point, closing.reason);
-                flow.interface = around.interface_unless_zero(header.ifindex);
+                flow.interface = interface;
                 flow.counts.forward = closing.forward;
                 flow.counts.backward = closing.backward;
                 Some(flow)
@@ -268,19 +289,21 @@ impl Assembler {
                     self.counters.other_node();
                     return None;
                 };
-                let reason = self.facts.drop_reason(reason);
-                if rules::is_received_copy(&reason, headers.transport) {
+                let key = DropKey {
+                    reason,
+                    location,
+                    netns_inode,
+                };
+                let facts = &mut self.facts;
+                let drop = self.places.drop(key, || {
+                    (facts.drop_reason(reason), facts.function(location))
+                });
+                if rules::is_received_copy(&drop.reason, headers.transport) {
                     self.counters.received_copy();
                     return None;
                 }
-                let observation = Observation::Drop(Dropped {
-                    code: drop_code(&reason),
-                    by: DroppedBy::Kernel {
-                        reason,
-                        function: self.facts.function(location),
-                        netns_inode,
-                    },
-                });
+                let observation = Observation::KernelDrop(drop);
+                let tunnel = self.places.tunnel(packet.tunnel.as_ref());
                 let parties = around.parties(headers);
                 let flow = self.begin(events, time_ns, observation, headers, parties)?;
                 flow.direction = rules::kernel_drop_direction(
@@ -289,6 +312,7 @@ impl Assembler {
                     &flow.source.endpoint,
                     &flow.destination.endpoint,
                 );
+                flow.tunnel = tunnel;
                 flow.socket_cookie = socket_cookie;
                 Some(flow)
             }
@@ -312,15 +336,20 @@ impl Assembler {
         self.fragments.complete(headers, captured.time_ns);
         let parties = around.parties(headers);
         let observation = Observation::Captured;
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
+        let interface = captured
+            .interface
+            .map(|(index, name)| self.places.captured_device(index, name));
         let Some(flow) = self.begin(events, captured.time_ns, observation, headers, parties) else {
             return;
         };
-        flow.interface = captured.interface.map(|(index, name)| Interface {
-            index,
-            name: Arc::clone(name),
-        });
-        self.add_services(flow, around);
-        let payload = Payload::of(captured.bytes, &dissected);
+        flow.tunnel = tunnel;
+        flow.interface = interface;
+        self.add_translation(flow, around);
+        let payload = Payload {
+            is_followed: true,
+            ..Payload::of(captured.bytes, !cut, &dissected)
+        };
         self.hear(events.len() - 1, payload, events);
     }
 
@@ -332,8 +361,9 @@ impl Assembler {
     }
 
     /// Puts a flow at the end of the batch, with what every source can tell and nothing else. It is
-    /// large, so it is made where it stays, and what else there is to tell is added to it there.
-    /// Always there, though the type cannot say so.
+    /// large, so it is made where it stays, once there is room: `push` would make it before, and then
+    /// move it. What else there is to tell is added to it there. Always there, though the type cannot
+    /// say so.
     #[inline(always)]
     fn begin<'events>(
         &mut self,
@@ -343,65 +373,58 @@ impl Assembler {
         headers: &PacketHeaders,
         (source, destination): (Party, Party),
     ) -> Option<&'events mut FlowRecord> {
-        let event = events.push_mut(Event::Flow(FlowRecord {
-            time_ns,
-            uuid: self.uuids.next(),
-            observation,
-            packet: PacketHeaders::default(),
-            source,
-            destination,
-            direction: TrafficDirection::Unknown,
-            interface: None,
-            socket_cookie: 0,
-            counts: Counts::default(),
-            process: None,
-            translation: None,
-            rare: None,
+        let uuid = self.uuids.next();
+        events.extend(iter::once_with(|| {
+            Event::Flow(FlowRecord {
+                time_ns,
+                uuid,
+                observation,
+                packet: *headers,
+                tunnel: None,
+                source,
+                destination,
+                direction: TrafficDirection::Unknown,
+                interface: None,
+                socket_cookie: 0,
+                counts: Counts::default(),
+                process: None,
+                translation: None,
+                rare: None,
+            })
         }));
-        let Event::Flow(flow) = event else {
-            return None;
-        };
-        flow.packet = *headers;
-        Some(flow)
+        match events.last_mut() {
+            Some(Event::Flow(flow)) => Some(flow),
+            _ => None,
+        }
     }
 }
 
 impl Surroundings {
-    /// Who is behind a packet's addresses, and what those are always called.
+    /// Who is behind a packet's addresses, what those are always called, and which services they are.
     #[inline]
     fn parties(&self, packet: &PacketHeaders) -> (Party, Party) {
-        match packet.ip {
-            Some(ip) => (
-                self.snapshot.look_up(ip.source).party(),
-                self.snapshot.look_up(ip.destination).party(),
-            ),
-            None => (
-                Party::of(self.snapshot.unknown()),
-                Party::of(self.snapshot.unknown()),
-            ),
-        }
-    }
-
-    fn interface(&self, index: u32) -> Interface {
-        let name = self.devices.names.get(&index).cloned().unwrap_or_default();
-        Interface { index, name }
-    }
-
-    fn interface_unless_zero(&self, index: u32) -> Option<Interface> {
-        (index != 0).then(|| self.interface(index))
+        let Some(ip) = packet.ip else {
+            let unknown = || Party::of(self.snapshot.unknown());
+            return (unknown(), unknown());
+        };
+        let source = self.snapshot.look_up(ip.source);
+        let destination = self.snapshot.look_up(ip.destination);
+        let mut parties = (source.party(), destination.party());
+        services::add(&self.snapshot, packet, (source, destination), &mut parties);
+        parties
     }
 }
 
-/// A flow that is a message already keeps its time; one without gets that of reading.
-fn replayed(flow: Box<Flow>) -> Message<Flow> {
-    let time_ns = flow.time.map_or_else(now_ns, |time| {
+/// What was recorded keeps its time; what has none gets that of reading.
+fn replayed(response: Box<GetFlowsResponse>) -> Message<GetFlowsResponse> {
+    let time_ns = response.time.map_or_else(now_ns, |time| {
         time.seconds
             .saturating_mul(1_000_000_000)
             .saturating_add(i64::from(time.nanos))
     });
     Message {
         time_ns,
-        message: flow,
+        message: response,
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Who may make cgroups may give them any name; what does not look like a name is nobody's.
 
-use std::sync::Arc;
-
 /// Identifiers of containers are SHA-256 sums.
 const ID_DIGITS: usize = 64;
 /// What people read of an identifier.
@@ -88,11 +86,6 @@ impl Owner {
             above = name;
         }
         (owner != Self::default()).then_some(owner)
-    }
-
-    /// As above, shared.
-    pub(crate) fn shared(path: &str) -> Option<Arc<Self>> {
-        Self::of_path(path).map(Arc::new)
     }
 }
 

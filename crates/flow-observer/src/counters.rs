@@ -5,16 +5,21 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+use flow_api::server::ServerCounts;
+
+use crate::loss_log::{Kind, LossLog};
 
 /// Counts of one agent since its start.
 #[derive(Debug)]
 pub struct Counters {
     started: Instant,
+    started_ns: i64,
     seen_flows: AtomicU64,
     closing_reports: AtomicU64,
     /// Records that the kernel could not hand over, by CPU.
@@ -25,6 +30,7 @@ pub struct Counters {
     identity_collisions: AtomicU64,
     inventories_taken: AtomicU64,
     inventories_refused: AtomicU64,
+    agent_events_left_out: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
@@ -35,6 +41,10 @@ pub struct Counters {
     provider_errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// What the source counted itself, as of its last report.
     source: Mutex<Vec<StageCount>>,
+    /// When what was lost.
+    losses: Mutex<LossLog>,
+    /// What the server counts about its clients.
+    server: Arc<ServerCounts>,
 }
 
 /// A number with its name.
@@ -65,6 +75,8 @@ pub enum Stage {
     Enrich,
     /// Keeping them.
     Ring,
+    /// Answering clients.
+    Serve,
 }
 
 impl Stage {
@@ -77,6 +89,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Enrich => "enrich",
             Self::Ring => "ring",
+            Self::Serve => "serve",
         }
     }
 }
@@ -85,6 +98,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            started_ns: wall_clock_ns(),
             seen_flows: AtomicU64::new(0),
             closing_reports: AtomicU64::new(0),
             lost: Mutex::default(),
@@ -94,11 +108,14 @@ impl Default for Counters {
             identity_collisions: AtomicU64::new(0),
             inventories_taken: AtomicU64::new(0),
             inventories_refused: AtomicU64::new(0),
+            agent_events_left_out: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             forgotten_names: Mutex::default(),
             provider_errors: Mutex::default(),
             source: Mutex::default(),
+            losses: Mutex::default(),
+            server: Arc::default(),
         }
     }
 }
@@ -110,6 +127,11 @@ impl Counters {
         self.started
     }
 
+    /// The same by the wall clock: nanoseconds since 1970.
+    pub(crate) fn started_ns(&self) -> i64 {
+        self.started_ns
+    }
+
     /// Flows published.
     #[must_use]
     pub fn seen_flows(&self) -> u64 {
@@ -119,7 +141,9 @@ impl Counters {
     /// Records lost before the agent could read them.
     #[must_use]
     pub fn lost_records(&self) -> u64 {
-        lock(&self.lost).values().sum()
+        let lost = lock(&self.lost);
+        lost.values()
+            .fold(0, |sum, &count| sum.saturating_add(count))
     }
 
     /// Records that could not be decoded, by reason.
@@ -177,6 +201,7 @@ impl Counters {
             ("identity_collisions", &self.identity_collisions),
             ("inventories_taken", &self.inventories_taken),
             ("inventories_refused", &self.inventories_refused),
+            ("agent_events_left_out", &self.agent_events_left_out),
         ]
         .map(|(what, number)| count(Stage::Enrich, what, number, false));
         counts.extend(enrich.into_iter().filter(|count| count.count > 0));
@@ -206,13 +231,56 @@ impl Counters {
             &self.closing_reports,
             false,
         ));
+        counts.extend(self.of_server());
         counts.sort_by_key(|count| count.stage);
         counts
     }
 
-    /// What the source counted itself, in full.
+    /// Where the server counts.
+    pub(crate) fn server(&self) -> Arc<ServerCounts> {
+        Arc::clone(&self.server)
+    }
+
+    /// What the server counted, without what never happened.
+    fn of_server(&self) -> impl Iterator<Item = StageCount> {
+        let server = &self.server;
+        let refused = server
+            .refused()
+            .map(|(refusal, count)| ("refused", refusal.name(), count));
+        [
+            ("connections", "", server.accepted()),
+            ("certificates_taken", "", server.certificates_taken()),
+            ("certificates_refused", "", server.certificates_refused()),
+        ]
+        .into_iter()
+        .filter(|(.., count)| *count > 0)
+        .chain(refused)
+        .map(|(what, kind, count)| StageCount {
+            stage: Stage::Serve,
+            what,
+            kind: kind.to_owned(),
+            count,
+            is_loss: false,
+        })
+    }
+
+    /// What the source counted itself, in full. Told every second, which is how losses come to a
+    /// time.
     pub(crate) fn set_source(&self, counts: Vec<StageCount>) {
         *lock(&self.source) = counts;
+        self.date_losses();
+    }
+
+    /// What was lost between two times, with what has not been dated yet.
+    pub(crate) fn lost_between(&self, from_ns: i64, to_ns: i64) -> BTreeMap<Kind, u64> {
+        self.date_losses();
+        lock(&self.losses).between(from_ns, to_ns)
+    }
+
+    fn date_losses(&self) {
+        // Locked first, so that totals are compared in the order in which they were read.
+        let mut losses = lock(&self.losses);
+        losses.note(&self.stages(), wall_clock_ns());
     }
 
     pub(crate) fn published(&self, flows: u64, closing_reports: u64) {
@@ -222,7 +290,10 @@ impl Counters {
     }
 
     pub(crate) fn lost(&self, cpu: u32, count: u64) {
-        *lock(&self.lost).entry(cpu).or_default() += count;
+        let mut lost = lock(&self.lost);
+        let sum = lost.entry(cpu).or_default();
+        // Exported events of loss may claim any number.
+        *sum = sum.saturating_add(count);
     }
 
     /// A drop in the namespace of another node, or in one that was gone before anybody looked.
@@ -264,6 +335,12 @@ impl Counters {
             .or_default() += 1;
     }
 
+    /// Changes of the directory that were too many at once to be told one by one.
+    pub(crate) fn agent_events_left_out(&self, count: u64) {
+        self.agent_events_left_out
+            .fetch_add(count, Ordering::Relaxed);
+    }
+
     /// A changed inventory is in use.
     pub(crate) fn inventory_taken(&self) {
         self.inventories_taken.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +354,11 @@ impl Counters {
     pub(crate) fn undecodable(&self, reason: &'static str) {
         *lock(&self.undecodable).entry(reason).or_default() += 1;
     }
+}
+
+fn wall_clock_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

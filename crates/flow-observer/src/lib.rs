@@ -11,6 +11,7 @@
 //! readers share the ring's batches and never hold the writer up.
 
 pub mod agent;
+mod agent_events;
 pub mod assemble;
 mod bounded;
 pub mod cgroup;
@@ -20,7 +21,7 @@ mod encode;
 pub mod enrich;
 pub mod exchange;
 pub mod layer7;
-mod listen;
+mod loss_log;
 mod metrics;
 mod namespaces;
 pub mod offline;
@@ -38,7 +39,8 @@ pub mod translation;
 mod uuid;
 mod view;
 
-pub use listen::ListenError;
 pub use metrics::MetricsError;
 pub use namespaces::SeenNamespaces;
+#[doc(hidden)]
+pub use serve::serve_ring;
 pub use tcp_troubles::TcpTroubles;

@@ -135,6 +135,21 @@ impl Collector for Numbers {
                 "Events that the ring can hold.",
                 self.ring.capacity(),
             ),
+            (
+                "palomar_ring_bytes",
+                "Memory of the ring: events and what they are encoded to.",
+                self.ring.fill().bytes,
+            ),
+            (
+                "palomar_connections",
+                "Open connections of clients.",
+                self.counters.server().connections(),
+            ),
+            (
+                "palomar_calls",
+                "Open calls of clients.",
+                self.counters.server().calls(),
+            ),
         ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;

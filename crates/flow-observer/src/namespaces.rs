@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flow_api::flow::Flow;
 use foldhash::HashSet;
 
 use crate::{record::Endpoint, ring::Event};
@@ -65,13 +66,18 @@ fn names(events: &[Event]) -> BTreeSet<&str> {
                     }
                 }
             }
-            Event::Message(flow) => {
-                let ends = [&flow.message.source, &flow.message.destination];
-                names.extend(ends.into_iter().flatten().map(|it| it.namespace.as_str()));
+            Event::Message(flow) => names.extend(namespaces(&flow.message)),
+            Event::Recorded(response) => {
+                names.extend(response.flow().into_iter().flat_map(namespaces));
             }
             Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => {}
         }
     }
     names.remove("");
     names
+}
+
+fn namespaces(flow: &Flow) -> impl Iterator<Item = &str> {
+    let ends = [&flow.source, &flow.destination];
+    ends.into_iter().flatten().map(|it| it.namespace.as_str())
 }

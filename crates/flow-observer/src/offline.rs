@@ -94,7 +94,7 @@ impl Offline {
 
     fn response(&self, event: Event) -> Option<GetFlowsResponse> {
         let is_wanted = match &event {
-            Event::Lost(_) => true,
+            event if event.is_loss() => true,
             _ if self.with_detail => event.is_flow_or_closing(),
             _ => event.is_flow(),
         };

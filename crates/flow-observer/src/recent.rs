@@ -1,6 +1,8 @@
 //! A map that forgets what was not used for long.
 
-use std::{collections::HashMap, hash::Hash, mem};
+use std::{hash::Hash, mem};
+
+use foldhash::HashMap;
 
 /// A map in two generations. New entries and those that are used live in the young one; when that
 /// is full, the old one is forgotten and the young one becomes old. So it holds at most twice its
@@ -15,8 +17,8 @@ pub(crate) struct Recent<K, V> {
 impl<K: Eq + Hash, V> Recent<K, V> {
     pub(crate) fn with_generation(generation: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             generation,
         }
     }

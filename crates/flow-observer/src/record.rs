@@ -25,14 +25,16 @@ pub struct FlowRecord {
     pub observation: Observation,
     /// The packet's headers.
     pub packet: PacketHeaders,
+    /// What was around these headers. Packets of a connection have the same, and share it.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// Who sent it.
     pub source: Party,
     /// Who was to receive it.
     pub destination: Party,
     /// As seen from the endpoint that the observation belongs to.
     pub direction: flow::TrafficDirection,
-    /// Where it was seen; drops have none, as in Hubble.
-    pub interface: Option<Interface>,
+    /// Where it was seen; drops have none, as in Hubble. Flows at the same place share it.
+    pub interface: Option<Arc<Interface>>,
     /// Cookie of the sending socket, 0 when unknown.
     pub socket_cookie: u64,
     /// What this report of a connection stands for.
@@ -44,6 +46,10 @@ pub struct FlowRecord {
     /// What few flows have; on its own so that the others stay small.
     pub rare: Option<Box<Rare>>,
 }
+
+/// The ring keeps up to 65,535 flows for readers that may come, and each is copied into it: a byte
+/// more here is a byte more for each of them, and time for each event.
+const _: () = assert!(size_of::<FlowRecord>() <= 272);
 
 /// One side of a flow, as it was known when the flow happened.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -184,8 +190,18 @@ pub enum Observation {
     },
     /// It is in a capture file, which does not tell where it was seen.
     Captured,
-    /// It was dropped.
-    Drop(Dropped),
+    /// The kernel dropped it. Packets that were dropped at the same place for the same reason share
+    /// what there is to say.
+    KernelDrop(Arc<KernelDrop>),
+    /// Cilium's datapath dropped it.
+    DatapathDrop {
+        /// Hubble's number for the reason.
+        code: u8,
+        /// Number of the source file.
+        file: u8,
+        /// Line in it.
+        line: u16,
+    },
     /// A policy decided about it.
     PolicyVerdict(PolicyVerdict),
     /// The datapath was asked to show it while it was at work on it.
@@ -202,34 +218,17 @@ pub enum Observation {
     },
 }
 
-/// A packet that was dropped.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dropped {
-    /// Hubble's number for the reason; for the kernel's reasons see `decode::drop_code`.
+/// Where the kernel dropped a packet, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KernelDrop {
+    /// Hubble's number for the reason; see `decode::drop_code`.
     pub code: u8,
-    /// What dropped it.
-    pub by: DroppedBy,
-}
-
-/// What dropped a packet.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DroppedBy {
-    /// The kernel.
-    Kernel {
-        /// The kernel's name for the reason.
-        reason: Arc<str>,
-        /// The kernel function that dropped it.
-        function: Option<Arc<str>>,
-        /// Inode number of the network namespace, 0 when unknown.
-        netns_inode: u32,
-    },
-    /// Cilium's datapath.
-    Datapath {
-        /// Number of the source file.
-        file: u8,
-        /// Line in it.
-        line: u16,
-    },
+    /// The kernel's name for the reason.
+    pub reason: Arc<str>,
+    /// The kernel function that dropped it.
+    pub function: Option<Arc<str>>,
+    /// Inode number of the network namespace, 0 when unknown.
+    pub netns_inode: u32,
 }
 
 /// What a policy decided.
@@ -248,7 +247,7 @@ pub struct PolicyVerdict {
 }
 
 /// The headers of a packet, as far as it had them. Of a packet in a tunnel these are the inner
-/// ones; the outer ones are in `tunnel`.
+/// ones; the outer ones are a [`Tunnel`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PacketHeaders {
     /// Source and destination of the Ethernet header.
@@ -263,8 +262,6 @@ pub struct PacketHeaders {
     pub fragment: Option<Fragment>,
     /// The transport header. A fragment that is not the first has none.
     pub transport: Option<Transport>,
-    /// What was around these headers.
-    pub tunnel: Option<Tunnel>,
 }
 
 /// Link layer addresses.
@@ -277,7 +274,7 @@ pub struct Ethernet {
 }
 
 /// Network layer addresses, of one family.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Ip {
     /// Sender.
     pub source: IpAddr,
@@ -306,7 +303,7 @@ pub struct Fragment {
 }
 
 /// The headers around an encapsulated packet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Tunnel {
     /// The encapsulation.
     pub protocol: TunnelProtocol,
@@ -319,7 +316,7 @@ pub struct Tunnel {
 }
 
 /// How a packet was encapsulated.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum TunnelProtocol {
     /// RFC 8926.
     Geneve,
@@ -328,7 +325,7 @@ pub enum TunnelProtocol {
 }
 
 /// A transport header.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[allow(missing_docs, reason = "fields named as in the RFCs")]
 pub enum Transport {
     Tcp {
@@ -374,7 +371,10 @@ pub struct Interface {
 }
 
 /// One side of a flow: who it is.
+// In this order: the numbers, which every look-up reads, lie beside the counter of those who share
+// it, which every look-up writes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
 pub struct Endpoint {
     /// Number on its own node; 0 for everything that is not a local workload.
     pub id: u32,

@@ -1,155 +1,105 @@
 //! The flow ring: the newest events of this node, in order, for any number of readers.
 //!
-//! One writer publishes sealed batches; readers walk them with a position of their own and share
-//! the batches without copying. The writer never waits for a reader. A reader that falls behind
-//! the ring's capacity is told how many events it missed and goes on with the oldest ones kept.
+//! One writer publishes; readers walk the events with a position of their own and share them
+//! without copying. The writer never waits for a reader, and wakes none: a task of the ring does. A
+//! reader that falls behind is told how many events it missed and goes on with the oldest ones kept.
 //!
 //! ```text
-//! positions:   oldest                                   end
-//!                | batch | batch | batch | ... | batch |      <- next batch
-//!                    ^ reader, 2 batches behind
+//! positions:   oldest                                         end
+//!                | segment | segment | ... | segment | segm    |
+//!                    ^ reader               full ─┘       └─ grows
 //! ```
+//!
+//! Events lie in segments, which are evicted as a whole. Never more than the capacity
+//! is visible. Beyond it, the memory of at most three segments is held: of the one whose events are
+//! leaving, of the one that is not full yet, and of one to be used again.
+
+mod announcer;
+mod batch;
+mod call;
+mod event;
+mod run;
+mod sync;
+mod weight;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    vec,
 };
 
-use flow_api::flow;
 use tokio::sync::watch;
 
-use crate::{
-    encode::Encoded,
-    record::{FlowRecord, Observation},
-};
+use crate::agent::DEFAULT_RING_CAPACITY;
+use announcer::Announcer;
+use batch::Segment;
+use run::{Appender, Run};
 
-/// Longest batch. Eviction works in whole batches, so the memory kept beyond the capacity is at
-/// most this many events.
+pub use batch::{Batch, Slot};
+pub use event::{Event, Lost, Message};
+
+/// Longest batch, and most events of a segment.
 pub const MAX_BATCH: usize = 1024;
+/// A ring has at least so many segments, if it is large enough: what is evicted at once, and held
+/// beyond the capacity, is a small part of it.
+const SEGMENTS: usize = 16;
+/// Fewest events of a segment, so that a tiny ring does not take memory for each event anew.
+const MIN_SEGMENT: usize = 8;
 
-/// Anything that travels in the stream.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all events are flows: a box would cost each of them an allocation"
-)]
-pub enum Event {
-    /// A flow.
-    Flow(FlowRecord),
-    /// A flow that came as a message.
-    Message(Message<flow::Flow>),
-    /// Something that an agent of Cilium did.
-    Agent(Message<flow::AgentEvent>),
-    /// A debug message of Cilium's datapath.
-    Debug(Message<flow::DebugEvent>),
-    /// A gap before the ring.
-    Lost(Lost),
-}
-
-/// An event that is a message of the contract already.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Message<T> {
-    /// Wall clock, nanoseconds since 1970.
-    pub time_ns: i64,
-    /// The message.
-    pub message: Box<T>,
-}
-
-impl Event {
-    /// Wall clock, nanoseconds since 1970.
-    #[must_use]
-    pub fn time_ns(&self) -> i64 {
-        match self {
-            Self::Flow(flow) => flow.time_ns,
-            Self::Message(flow) => flow.time_ns,
-            Self::Agent(event) => event.time_ns,
-            Self::Debug(event) => event.time_ns,
-            Self::Lost(lost) => lost.time_ns,
-        }
-    }
-
-    /// Moves the event in time.
-    pub(crate) fn set_time_ns(&mut self, time_ns: i64) {
-        match self {
-            Self::Flow(flow) => flow.time_ns = time_ns,
-            Self::Message(flow) => flow.time_ns = time_ns,
-            Self::Agent(event) => event.time_ns = time_ns,
-            Self::Debug(event) => event.time_ns = time_ns,
-            Self::Lost(lost) => lost.time_ns = time_ns,
-        }
-    }
-
-    /// Whether this is a flow as every client knows them.
-    #[must_use]
-    pub fn is_flow(&self) -> bool {
-        match self {
-            Self::Flow(flow) => !matches!(flow.observation, Observation::Closing { .. }),
-            Self::Message(_) => true,
-            Self::Agent(_) | Self::Debug(_) | Self::Lost(_) => false,
-        }
-    }
-
-    /// Whether this is a flow, or the rest of one that only clients understand who ask for details.
-    #[must_use]
-    pub fn is_flow_or_closing(&self) -> bool {
-        matches!(self, Self::Flow(_) | Self::Message(_))
-    }
-}
-
-/// Events that the kernel could not hand over because its ring was full.
+/// How much a ring keeps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Lost {
-    /// When the gap was noticed; nanoseconds since 1970.
-    pub time_ns: i64,
-    /// How many.
-    pub count: u64,
-    /// The CPU whose records were lost.
-    pub cpu: u32,
+pub struct Limits {
+    /// Events; at least 1.
+    pub events: usize,
+    /// Bytes of memory for events and what they are encoded to; `None` for no limit. A segment is
+    /// kept whatever it takes.
+    pub bytes: Option<u64>,
 }
 
-/// An event in the ring, with its bytes once a reader has asked for them.
-#[derive(Debug)]
-pub struct Slot {
-    /// The event.
-    pub event: Event,
-    /// The whole event as a response, encoded at most once for all readers. Boxed, as most events
-    /// leave the ring without a reader.
-    pub(crate) encoded: OnceLock<Box<Encoded>>,
-}
-
-/// A run of events that were published together.
-#[derive(Debug)]
-pub struct Batch {
-    start: u64,
-    slots: Box<[Slot]>,
-}
-
-impl Batch {
-    /// Position of the first event.
+impl Limits {
+    /// As many events as fit into so many bytes.
     #[must_use]
-    pub fn start(&self) -> u64 {
-        self.start
+    pub fn of_bytes(bytes: u64) -> Self {
+        let events = bytes / size_of::<Slot>() as u64;
+        Self {
+            events: usize::try_from(events).unwrap_or(usize::MAX).max(1),
+            bytes: Some(bytes),
+        }
     }
 
-    /// Position after the last event.
+    /// Whether so many events never fit into the memory.
     #[must_use]
-    pub fn end(&self) -> u64 {
-        self.start + self.slots.len() as u64
+    pub fn memory_comes_first(self) -> bool {
+        self.bytes
+            .is_some_and(|bytes| Self::of_bytes(bytes).events < self.events)
     }
 
-    /// The events from a position on.
-    #[must_use]
-    pub fn from(&self, position: u64) -> &[Slot] {
-        let skip = position.saturating_sub(self.start) as usize;
-        self.slots.get(skip..).unwrap_or_default()
+    /// How many events a segment holds.
+    fn segment(self) -> usize {
+        let fit = Self::of_bytes(self.bytes.unwrap_or(u64::MAX)).events;
+        (self.events.min(fit) / SEGMENTS).clamp(MIN_SEGMENT, MAX_BATCH)
+    }
+}
+
+impl Default for Limits {
+    /// As many flows as Hubble keeps.
+    fn default() -> Self {
+        Self {
+            events: DEFAULT_RING_CAPACITY,
+            bytes: None,
+        }
     }
 }
 
 /// What a reader finds at its position.
 #[derive(Debug)]
 pub enum Read {
-    /// The batch that holds the position.
-    Batch(Arc<Batch>),
+    /// The events from the position on, as far as they lie together.
+    Batch(Batch),
     /// Nothing yet.
     End,
     /// The position was overtaken.
@@ -161,123 +111,326 @@ pub enum Read {
     },
 }
 
-/// The newest events of this node.
-#[derive(Debug)]
-pub struct FlowRing {
-    capacity: u64,
-    state: Mutex<State>,
-    /// The end of the ring, for readers that wait.
-    end: watch::Sender<u64>,
+/// What a ring holds at the moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Fill {
+    /// Events.
+    pub events: u64,
+    /// Bytes of memory.
+    pub bytes: u64,
+    /// Times of the oldest and of the newest event, nanoseconds since 1970; `None` while empty.
+    pub span_ns: Option<(i64, i64)>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    batches: VecDeque<Arc<Batch>>,
-    end: u64,
+/// The newest events of this node.
+pub struct FlowRing {
+    limits: Limits,
+    /// Held while publishing; readers never take it.
+    writer: Mutex<Writer>,
+    /// Held for a look, and by the writer only where a segment begins.
+    kept: Mutex<Kept>,
+    /// Position of the oldest event that was not evicted for want of memory.
+    floor: AtomicU64,
+    announcer: Announcer,
+}
+
+/// What only the writer needs.
+struct Writer {
+    /// Fills the newest segment.
+    slots: Appender<Slot>,
+    segment: Arc<Segment>,
+    /// A segment that was evicted last, for the next one to be made of.
+    spare: Option<Arc<Run<Slot>>>,
+    /// Where the ring's end is when the oldest segment may go.
+    evict_at: u64,
+}
+
+/// The segments kept.
+struct Kept {
+    /// Oldest first; never empty.
+    segments: VecDeque<Arc<Segment>>,
+    /// Bytes of all of them.
+    bytes: u64,
 }
 
 impl FlowRing {
     /// An empty ring that keeps `capacity` events (at least 1).
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::with_limits(Limits {
+            events: capacity,
+            bytes: None,
+        })
+    }
+
+    /// An empty ring.
+    #[must_use]
+    pub fn with_limits(limits: Limits) -> Self {
+        let limits = Limits {
+            events: limits.events.max(1),
+            ..limits
+        };
+        let slots = Appender::with_capacity(limits.segment());
+        let first = Arc::new(Segment::new(0, Arc::clone(slots.run())));
         Self {
-            capacity: capacity.max(1) as u64,
-            state: Mutex::default(),
-            end: watch::Sender::new(0),
+            limits,
+            kept: Mutex::new(Kept {
+                bytes: first.bytes(),
+                segments: VecDeque::from([Arc::clone(&first)]),
+            }),
+            writer: Mutex::new(Writer {
+                slots,
+                segment: first,
+                spare: None,
+                evict_at: limits.events as u64,
+            }),
+            floor: AtomicU64::new(0),
+            announcer: Announcer::new(),
         }
     }
 
-    /// Appends events, oldest first, and wakes waiting readers. Only one thread may publish, or
-    /// the order of batches is that of the calls.
+    /// Appends events, oldest first, and has waiting readers woken. Calls of several threads come
+    /// one after the other.
     pub fn publish(&self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = events.into_iter();
-        let mut state = self.lock();
         while events.len() > 0 {
-            let slots: Box<[Slot]> = events
-                .by_ref()
-                .take(MAX_BATCH)
-                .map(|event| Slot {
-                    event,
-                    encoded: OnceLock::new(),
-                })
-                .collect();
-            let batch = Batch {
-                start: state.end,
-                slots,
-            };
-            state.end = batch.end();
-            state.batches.push_back(Arc::new(batch));
+            self.append(&mut writer, &mut events);
         }
-        let oldest = state.end.saturating_sub(self.capacity);
-        // Batches are freed outside of the lock: a reader should not wait for the allocator.
-        let mut evicted = Vec::new();
-        while state
-            .batches
-            .front()
-            .is_some_and(|batch| batch.end() <= oldest)
-        {
-            evicted.extend(state.batches.pop_front());
+        drop(writer);
+        self.announcer.call();
+    }
+
+    /// Appends as many events as fit into a segment.
+    fn append(&self, writer: &mut Writer, events: &mut vec::IntoIter<Event>) {
+        let mut room_aside = self.room_aside(&writer.segment);
+        if writer.slots.room() == 0 || room_aside == 0 {
+            self.begin_segment(writer);
+            room_aside = self.room_aside(&writer.segment);
         }
-        let end = state.end;
-        drop(state);
+        let segment = &writer.segment;
+        let mut oldest_ns = segment.oldest_ns.load(Ordering::Relaxed);
+        let (mut count, mut aside_bytes) = (0, 0);
+        for event in events.as_slice().iter().take(writer.slots.room()) {
+            if aside_bytes >= room_aside {
+                break;
+            }
+            count += 1;
+            oldest_ns = oldest_ns.min(event.time_ns());
+            aside_bytes += weight::aside_bytes(event);
+        }
+        // Before the events are visible: who sees them sees this.
+        segment.oldest_ns.store(oldest_ns, Ordering::Relaxed);
+        let slots = events.take(count).map(Slot::new);
+        let end = self.end() + writer.slots.extend(slots) as u64;
+        self.announcer.set_end(end);
+        if aside_bytes > 0 {
+            segment
+                .aside_bytes
+                .fetch_add(aside_bytes, Ordering::Relaxed);
+            let mut kept = self.kept();
+            kept.bytes += aside_bytes;
+            let evicted = self.evict_for_memory(&mut kept);
+            drop(kept);
+            drop(evicted);
+        }
+        if end >= writer.evict_at {
+            self.evict_for_capacity(writer, end);
+        }
+    }
+
+    /// How many bytes more a segment's events may take elsewhere, before another one begins.
+    fn room_aside(&self, segment: &Segment) -> u64 {
+        self.limits.bytes.map_or(u64::MAX, |limit| {
+            let taken = segment.aside_bytes.load(Ordering::Relaxed);
+            (limit / SEGMENTS as u64).max(1).saturating_sub(taken)
+        })
+    }
+
+    fn begin_segment(&self, writer: &mut Writer) {
+        writer.slots = writer
+            .spare
+            .take()
+            .and_then(Appender::reusing)
+            .unwrap_or_else(|| Appender::with_capacity(self.limits.segment()));
+        let segment = Arc::new(Segment::new(self.end(), Arc::clone(writer.slots.run())));
+        writer.segment = Arc::clone(&segment);
+        let mut kept = self.kept();
+        kept.bytes += segment.bytes();
+        kept.segments.push_back(segment);
+        let evicted = self.evict_for_memory(&mut kept);
+        drop(kept);
         drop(evicted);
-        self.end.send_replace(end);
+    }
+
+    /// Takes out the segments of which nothing is visible any more.
+    fn evict_for_capacity(&self, writer: &mut Writer, end: u64) {
+        let oldest = end.saturating_sub(self.capacity());
+        let mut evicted = Vec::new();
+        let mut kept = self.kept();
+        while kept.begin_of(1).is_some_and(|second| second <= oldest) {
+            evicted.extend(kept.evict());
+        }
+        // If there is but one, the next one begins at the end or later.
+        let second = kept.begin_of(1).unwrap_or(end);
+        writer.evict_at = second + self.capacity();
+        self.floor.store(kept.begin(), Ordering::Release);
+        drop(kept);
+        // Freed outside of the lock: a reader should not wait for the allocator. What no reader has is
+        // used again: taking memory anew costs as much as filling it.
+        let unread = evicted.into_iter().filter_map(Arc::into_inner).last();
+        writer.spare = unread.map(|segment| segment.slots);
+    }
+
+    /// Takes out the oldest segments until the others fit.
+    fn evict_for_memory(&self, kept: &mut Kept) -> Vec<Arc<Segment>> {
+        let mut evicted = Vec::new();
+        let Some(limit) = self.limits.bytes else {
+            return evicted;
+        };
+        while kept.bytes > limit && kept.segments.len() > 1 {
+            evicted.extend(kept.evict());
+        }
+        self.floor.store(kept.begin(), Ordering::Release);
+        evicted
     }
 
     /// What is at this position.
     #[must_use]
     pub fn read(&self, position: u64) -> Read {
-        let state = self.lock();
-        let oldest = state.end.saturating_sub(self.capacity);
-        if position >= state.end {
-            Read::End
-        } else if position < oldest {
-            Read::Missed {
-                count: oldest - position,
-                resume: oldest,
+        loop {
+            let end = self.end();
+            if position >= end {
+                return Read::End;
             }
-        } else {
-            let index = state
-                .batches
-                .partition_point(|batch| batch.end() <= position);
-            state
-                .batches
-                .get(index)
-                .map_or(Read::End, |batch| Read::Batch(Arc::clone(batch)))
+            let oldest = self.oldest_before(end);
+            if position < oldest {
+                return Read::Missed {
+                    count: oldest - position,
+                    resume: oldest,
+                };
+            }
+            // Nothing is there when it was evicted just now; then the next look says so.
+            if let Some(batch) = self.batch(position, position, end) {
+                return Read::Batch(batch);
+            }
         }
+    }
+
+    /// What lies together and ends at this position; `None` if nothing before it is kept.
+    #[must_use]
+    pub fn read_back(&self, position: u64) -> Option<Batch> {
+        loop {
+            let end = self.end();
+            let oldest = self.oldest_before(end);
+            let position = position.min(end);
+            if position <= oldest {
+                return None;
+            }
+            if let Some(batch) = self.batch(position - 1, oldest, position) {
+                return Some(batch);
+            }
+        }
+    }
+
+    /// The part of the segment around `position` that is not before `begin` and ends by `end`.
+    fn batch(&self, position: u64, begin: u64, end: u64) -> Option<Batch> {
+        let kept = self.kept();
+        let index = kept.index_of(position)?;
+        let segment = Arc::clone(kept.segments.get(index)?);
+        let next = kept.begin_of(index + 1).unwrap_or(u64::MAX);
+        drop(kept);
+        Some(Batch {
+            start: begin.max(segment.start),
+            end: end.min(next),
+            segment,
+        })
+    }
+
+    /// Counts what a reader had encoded of a batch; the oldest segments go if that is too much.
+    pub fn weigh(&self, batch: &Batch) {
+        let mut kept = self.kept();
+        if batch.segment.start < kept.begin() {
+            return;
+        }
+        let bytes = batch.segment.encoded.bytes();
+        let before = batch.segment.encoded_bytes.swap(bytes, Ordering::Relaxed);
+        kept.bytes = kept.bytes + bytes - before;
+        let evicted = self.evict_for_memory(&mut kept);
+        drop(kept);
+        drop(evicted);
     }
 
     /// Position of the oldest event kept.
     #[must_use]
     pub fn oldest(&self) -> u64 {
-        self.lock().end.saturating_sub(self.capacity)
+        self.oldest_before(self.end())
+    }
+
+    fn oldest_before(&self, end: u64) -> u64 {
+        let floor = self.floor.load(Ordering::Acquire);
+        end.saturating_sub(self.capacity()).max(floor)
     }
 
     /// Position after the newest event.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.lock().end
+        self.announcer.end()
     }
 
-    /// The batches that hold what is kept now, oldest first.
+    /// What is kept now, oldest first.
     #[must_use]
-    pub fn batches(&self) -> Vec<Arc<Batch>> {
-        self.lock().batches.iter().cloned().collect()
+    pub fn batches(&self) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut position = self.end();
+        while let Some(batch) = self.read_back(position) {
+            position = batch.start();
+            batches.push(batch);
+        }
+        batches.reverse();
+        batches
     }
 
-    /// How many events the ring keeps.
+    /// How many events the ring keeps at most.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        self.limits.events as u64
+    }
+
+    /// How much the ring keeps at most.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What the ring holds now.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        let end = self.end();
+        let oldest = self.oldest_before(end);
+        let kept = self.kept();
+        let time_ns = |position: u64| {
+            // What was the oldest may have left meanwhile.
+            let position = position.max(kept.begin());
+            let segment = kept.segments.get(kept.index_of(position)?)?;
+            let slot = segment.slots.get((position - segment.start) as usize)?;
+            Some(slot.event.time_ns())
+        };
+        Fill {
+            events: end.saturating_sub(oldest),
+            bytes: kept.bytes,
+            span_ns: time_ns(oldest).zip(end.checked_sub(1).and_then(time_ns)),
+        }
     }
 
     /// How many events are in the ring.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.end().min(self.capacity)
+        let end = self.end();
+        end.saturating_sub(self.oldest_before(end))
     }
 
     /// Whether nothing was ever published.
@@ -286,111 +439,54 @@ impl FlowRing {
         self.end() == 0
     }
 
-    /// Announces the end of the ring whenever it moves.
+    /// Announces the end of the ring whenever it moves; a task of the ring sends, and the sender
+    /// goes with the ring.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.end.subscribe()
+        self.announcer.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// Position of the first event.
+    fn begin(&self) -> u64 {
+        self.begin_of(0).unwrap_or(0)
+    }
+
+    fn begin_of(&self, index: usize) -> Option<u64> {
+        Some(self.segments.get(index)?.start)
+    }
+
+    /// Which segment a position is in; `None` when that was evicted.
+    fn index_of(&self, position: u64) -> Option<usize> {
+        self.segments
+            .partition_point(|segment| segment.start <= position)
+            .checked_sub(1)
+    }
+
+    fn evict(&mut self) -> Option<Arc<Segment>> {
+        let segment = self.segments.pop_front()?;
+        self.bytes -= segment.bytes();
+        Some(segment)
+    }
+}
+
+impl fmt::Debug for FlowRing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FlowRing")
+            .field("limits", &self.limits)
+            .field("fill", &self.fill())
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn events(times: impl IntoIterator<Item = i64>) -> Vec<Event> {
-        times
-            .into_iter()
-            .map(|time_ns| {
-                Event::Lost(Lost {
-                    time_ns,
-                    count: 1,
-                    cpu: 0,
-                })
-            })
-            .collect()
-    }
-
-    /// Reads until the end: times seen, and how many were missed.
-    fn drain(ring: &FlowRing, position: &mut u64) -> (Vec<i64>, u64) {
-        let (mut seen, mut missed) = (Vec::new(), 0);
-        loop {
-            match ring.read(*position) {
-                Read::End => return (seen, missed),
-                Read::Missed { count, resume } => {
-                    missed += count;
-                    *position = resume;
-                }
-                Read::Batch(batch) => {
-                    seen.extend(
-                        batch
-                            .from(*position)
-                            .iter()
-                            .map(|slot| slot.event.time_ns()),
-                    );
-                    *position = batch.end();
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_reader_that_keeps_up_sees_everything_at_once() {
-        let ring = FlowRing::new(7);
-        let mut position = 0;
-        ring.publish(events([1]));
-        assert_eq!(drain(&ring, &mut position), (vec![1], 0));
-        ring.publish(events([2, 3]));
-        assert_eq!(drain(&ring, &mut position), (vec![2, 3], 0));
-    }
-
-    #[test]
-    fn an_overtaken_reader_is_told_how_many_it_missed() {
-        let ring = FlowRing::new(3);
-        ring.publish(events(1..=5));
-        assert_eq!(drain(&ring, &mut 0), (vec![3, 4, 5], 2));
-    }
-
-    #[test]
-    fn a_batch_larger_than_the_ring_keeps_its_end() {
-        let ring = FlowRing::new(3);
-        ring.publish(events(0..5_000));
-        assert_eq!(drain(&ring, &mut 0), (vec![4_997, 4_998, 4_999], 4_997));
-        assert!(ring.batches().len() <= 2);
-    }
-
-    proptest! {
-        #[test]
-        fn every_event_is_read_once_in_order_or_counted_as_missed(
-            capacity in 1usize..50,
-            steps in prop::collection::vec((0usize..40, any::<bool>()), 1..60),
-        ) {
-            let ring = FlowRing::new(capacity);
-            let (mut written, mut position, mut read, mut missed) = (0i64, 0u64, Vec::new(), 0);
-            for (count, reads) in steps {
-                ring.publish(events(written..written + count as i64));
-                written += count as i64;
-                prop_assert_eq!(ring.len(), (written as u64).min(capacity as u64));
-                if reads {
-                    let before = position;
-                    let (seen, gap) = drain(&ring, &mut position);
-                    let expected: Vec<i64> = (before as i64..written)
-                        .skip((written - before as i64 - capacity as i64).max(0) as usize)
-                        .collect();
-                    prop_assert_eq!(&seen, &expected);
-                    read.extend(seen);
-                    missed += gap;
-                }
-            }
-            let (seen, gap) = drain(&ring, &mut position);
-            read.extend(seen);
-            prop_assert_eq!(read.len() as u64 + missed + gap, written as u64);
-            prop_assert!(read.is_sorted());
-        }
-    }
-}
+mod tests;

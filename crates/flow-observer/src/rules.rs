@@ -9,7 +9,7 @@ use flow_api::flow::{self, TrafficDirection, Verdict};
 use probe_events::{TracePoint, TraceReason};
 
 use crate::{
-    record::{Dropped, Endpoint, FlowRecord, Observation, PolicyVerdict, Transport},
+    record::{Endpoint, FlowRecord, Observation, PolicyVerdict, Transport},
     source::Namespace,
 };
 
@@ -38,7 +38,7 @@ impl FlowRecord {
             Observation::Trace { .. } | Observation::Closing { .. } | Observation::Captured => {
                 Verdict::Forwarded
             }
-            Observation::Drop(_) => Verdict::Dropped,
+            Observation::KernelDrop(_) | Observation::DatapathDrop { .. } => Verdict::Dropped,
             Observation::PolicyVerdict(decided) => policy_verdict(decided),
             Observation::DebugCapture { .. } => Verdict::Unknown,
             Observation::Socket { point, .. } => match *point {
@@ -53,7 +53,8 @@ impl FlowRecord {
     #[must_use]
     pub fn drop_reason(&self) -> u32 {
         match &self.observation {
-            Observation::Drop(Dropped { code, .. }) => u32::from(*code),
+            Observation::KernelDrop(drop) => drop.code.into(),
+            Observation::DatapathDrop { code, .. } => (*code).into(),
             Observation::PolicyVerdict(decided) if decided.verdict < 0 => {
                 decided.verdict.unsigned_abs()
             }
@@ -70,7 +71,8 @@ impl FlowRecord {
             }
             Observation::PolicyVerdict(decided) => (decided.verdict >= 0).then_some(false),
             Observation::Captured
-            | Observation::Drop(_)
+            | Observation::KernelDrop(_)
+            | Observation::DatapathDrop { .. }
             | Observation::DebugCapture { .. }
             | Observation::Socket { .. } => None,
         }
@@ -94,7 +96,8 @@ impl FlowRecord {
             }
             // No trace point has this number in common with a capture: clients show it as a number.
             Observation::Captured => (MESSAGE_TRACE, CAPTURED_SUB_TYPE),
-            Observation::Drop(Dropped { code, .. }) => (MESSAGE_DROP, i32::from(*code)),
+            Observation::KernelDrop(drop) => (MESSAGE_DROP, drop.code.into()),
+            Observation::DatapathDrop { code, .. } => (MESSAGE_DROP, (*code).into()),
             Observation::PolicyVerdict(_) => (MESSAGE_POLICY_VERDICT, 0),
             Observation::DebugCapture { point } => (MESSAGE_CAPTURE, i32::from(*point)),
             Observation::Socket { point, .. } => (MESSAGE_TRACE_SOCK, i32::from(*point)),

@@ -55,11 +55,16 @@ impl TcpTroubles {
     }
 
     /// Retransmissions and sent resets of the packet's connection since this was last asked.
+    #[inline]
     pub fn take(&mut self, packet: &PacketHeaders) -> Option<(u32, u32)> {
         // So in the ordinary case a packet costs nothing here.
         if self.connections.is_empty() {
             return None;
         }
+        self.take_of(packet)
+    }
+
+    fn take_of(&mut self, packet: &PacketHeaders) -> Option<(u32, u32)> {
         let (
             Some(ip),
             Some(Transport::Tcp {

@@ -9,7 +9,7 @@ use flow_filter::{
 };
 
 use crate::{
-    encode::{NodeFacts, flow_message, uuid_text},
+    encode::{NodeFacts, flow_message, uuid_digits},
     record::{FlowRecord, Observation, Party, Transport},
     ring::Event,
 };
@@ -23,6 +23,7 @@ pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool 
             node_labels: OnceCell::new(),
         }),
         Event::Message(flow) => filter.matches(&*flow.message),
+        Event::Recorded(response) => response.flow().is_none_or(|flow| filter.matches(flow)),
         Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => true,
     }
 }
@@ -55,7 +56,7 @@ impl FlowView for RecordView<'_> {
     }
 
     fn has_uuid(&self, uuid: &str) -> bool {
-        uuid_text(self.flow.uuid) == uuid
+        uuid_digits(self.flow.uuid) == *uuid.as_bytes()
     }
 
     fn event_type(&self) -> Option<EventType> {

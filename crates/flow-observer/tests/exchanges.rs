@@ -9,6 +9,7 @@ mod support;
 use anyhow::Result;
 use files::{Capture, Format, with_link_header};
 use flow_api::{
+    extension::flow_detail,
     flow::{Flow, TrafficDirection},
     observer::get_flows_response::ResponseTypes,
 };
@@ -77,11 +78,15 @@ fn packets() -> Vec<Vec<u8>> {
 }
 
 fn flows(capture: &Capture) -> Result<Vec<Flow>> {
+    flows_with(capture, false)
+}
+
+fn flows_with(capture: &Capture, with_detail: bool) -> Result<Vec<Flow>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("capture");
     std::fs::write(&path, capture.file())?;
     let options = SourceOptions::from(SourceSpec::Pcap(path));
-    let mut offline = Offline::open(&options, "node", Inventory::default(), false)?;
+    let mut offline = Offline::open(&options, "node", Inventory::default(), with_detail)?;
     let mut flows = Vec::new();
     while let Some(batch) = offline.next_batch()? {
         flows.extend(batch.into_iter().filter_map(|it| match it.response_types {
@@ -147,6 +152,73 @@ fn a_packet_that_was_captured_twice_brings_its_message_once() {
     let flows = flows(&Capture::new(Format::Pcap, 101, twice)).unwrap();
     let http = flows.iter().filter(|it| line(it).starts_with("HTTP/"));
     assert_eq!(http.count(), 4);
+}
+
+/// The request in pieces, one of them sent twice and the first two in the wrong order, and its answer
+/// in two.
+fn pieces() -> Vec<Vec<u8>> {
+    let (get, ok) = (GET.len() as u32, OK.len() as u32);
+    let part = |from: usize, to: usize| ask(PSH_ACK, 100 + from as u32, 500, &GET[from..to]);
+    vec![
+        ask(SYN, 99, 0, b""),
+        answer(SYN_ACK, 499, 100, b""),
+        ask(ACK, 100, 500, b""),
+        part(20, 40),
+        part(0, 20),
+        part(20, 40),
+        part(40, GET.len()),
+        answer(PSH_ACK, 500, 100 + get, &OK[..20]),
+        answer(PSH_ACK, 520, 100 + get, &OK[20..]),
+        ask(ACK, 100 + get, 500 + ok, b""),
+    ]
+}
+
+#[test]
+fn heads_over_several_packets_are_told_once_with_the_time_of_their_first() {
+    let flows = flows(&Capture::new(Format::Pcap, 101, pieces())).unwrap();
+    let told: Vec<_> = flows.iter().filter(|it| it.l7.is_some()).collect();
+    let lines: Vec<_> = told.iter().map(|flow| line(flow)).collect();
+    assert_eq!(
+        lines,
+        [
+            "HTTP/1.1 GET http://example.com/a?key=HUBBLE_REDACTED",
+            "HTTP/1.1 200 3000ms (GET http://example.com/a?key=HUBBLE_REDACTED)",
+        ]
+    );
+    // Packets are a second apart.
+    let packets: Vec<_> = flows.iter().filter(|it| it.l7.is_none()).collect();
+    assert_eq!(told[0].time, packets[4].time);
+    assert_eq!(told[1].time, packets[7].time);
+    assert!(!format!("{told:?}").contains("s3cret"));
+}
+
+#[test]
+fn messages_have_the_detail_of_their_connection_for_those_who_ask() {
+    let capture = Capture::new(Format::Pcap, 101, packets());
+    assert!(
+        flows(&capture)
+            .unwrap()
+            .iter()
+            .all(|it| it.extensions.is_none())
+    );
+    let flows = flows_with(&capture, true).unwrap();
+    let detail = |flow: &Flow| flow_detail(flow.extensions.as_ref()).unwrap();
+    let request = flows.iter().find(|it| line(it).contains(" GET ")).unwrap();
+    let names = detail(request).destination_names;
+    assert_eq!(
+        (&*names[0].name, &*names[0].origin),
+        ("example.com", "http")
+    );
+    let response = flows.iter().find(|it| line(it).contains(" 200 ")).unwrap();
+    let of_response = detail(response).source_names;
+    assert_eq!(
+        (&of_response[0].name, of_response.len()),
+        (&names[0].name, 1)
+    );
+    // The packet's flow counts it.
+    for flow in flows.iter().filter(|it| it.l7.is_some()) {
+        assert_eq!((detail(flow).forward, detail(flow).backward), (None, None));
+    }
 }
 
 #[test]

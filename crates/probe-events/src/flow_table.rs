@@ -40,52 +40,77 @@ pub enum Place {
 /// What is remembered of a connection.
 ///
 /// A device sees two directions both coming in and going out, when the node routes between two
-/// devices of one scope: four [`Side`]s. Packets that come in from `a` and packets that go out from
-/// `b` travel one way through the same device; those two are a path, and so are the other two.
-/// Counts are reported by path, so that no packet counts twice.
+/// devices of one scope: four sides, each with its [`Marks`] and its [`Account`]. Packets that come
+/// in from `a` and packets that go out from `b` travel one way through the same device; those two
+/// are a path, and so are the other two. Counts are reported by path, so that no packet counts twice.
+///
+/// Laid out by the lines of memory that a packet touches. With the kernel's 48 bytes and a key of 48
+/// before it, an entry fills four lines of 64 bytes. The first two are read by every packet and
+/// seldom written, the others are written by every packet of one end: packets from both ends, on two
+/// processors, do not take lines from each other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FlowState {
-    /// CLOCK_MONOTONIC of the last packet, nanoseconds.
+    /// CLOCK_MONOTONIC of the last packet, nanoseconds; [`SEEN_EVERY_NS`] late at most.
     pub last_seen_ns: u64,
     /// An [`Origin`].
     pub origin: u32,
     /// A [`Phase`].
     pub phase: u32,
     /// Indexed by [`side_index`].
-    pub sides: [Side; 4],
+    pub marks: [Marks; 4],
+    /// Indexed by [`side_index`].
+    pub accounts: [Account; 4],
 }
 
-/// One direction of a connection at one side of its place.
+/// What one direction of a connection has shown at one side of its place.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Side {
+pub struct Marks {
+    /// TCP flags that were seen in this direction.
+    pub tcp_flags: u8,
+    /// One more than the [`TracePoint`](crate::TracePoint) where the last packet was seen; 0 when
+    /// there was no packet.
+    pub point: u8,
+    /// TCP packets in a row whose bytes were looked at and began no message; counted up to where no
+    /// more are looked at.
+    pub plain: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// What one direction of a connection has to its account at one side of its place.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Account {
     /// Packets that no record has carried yet.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
     /// CLOCK_MONOTONIC of the last record, nanoseconds; 0 when there was none.
     pub reported_ns: u64,
-    /// TCP flags that were seen in this direction.
-    pub tcp_flags: u8,
-    /// One more than the [`TracePoint`](crate::TracePoint) where the last packet was seen; 0 when
-    /// there was no packet.
-    pub point: u8,
     /// Bytes of the sender's stream that are still to be captured: the rest of a message that began
     /// in an earlier packet.
     pub awaited: u16,
-    /// TCP packets in a row whose bytes were looked at and began no message; counted up to where no
-    /// more are looked at.
-    pub plain: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u16; 3],
 }
 
-/// Where a [`Side`] lies in [`FlowState::sides`]: bit 1 tells the path, bit 0 the sender.
+/// The time of the last packet is written this often: each time takes the line from the other
+/// processors.
+pub const SEEN_EVERY_NS: u64 = 1_000_000;
+
+/// Where a side lies in [`FlowState`]: bit 1 tells the sender, bit 0 the path.
 #[must_use]
 pub const fn side_index(outgoing: bool, sender_is_b: bool) -> usize {
     let path = outgoing as usize ^ sender_is_b as usize;
-    (path << 1) | sender_is_b as usize
+    (sender_is_b as usize) << 1 | path
+}
+
+/// The side of the other end on the same path.
+#[must_use]
+pub const fn other_side(index: usize) -> usize {
+    index ^ 2
 }
 
 /// How far an entry is on its way out of the table.
@@ -134,10 +159,12 @@ pub const RETIRE_KEYS: usize = 32;
 
 const _: () = {
     assert!(size_of::<FlowKey>() == 48);
-    assert!(size_of::<Side>() == 32);
-    assert!(size_of::<FlowState>() == 144);
+    assert!(size_of::<FlowState>() == 160);
+    // The kernel's part of an entry and the key come before.
+    assert!((48 + 48 + core::mem::offset_of!(FlowState, accounts)) % 64 == 0);
+    assert!(size_of::<[Account; 2]>() == 64);
     assert!(size_of::<RetireHeader>() == 16);
-    assert!(side_index(false, false) >> 1 == side_index(true, true) >> 1);
-    assert!(side_index(true, false) >> 1 == side_index(false, true) >> 1);
-    assert!(side_index(false, false) >> 1 != side_index(true, false) >> 1);
+    assert!(side_index(false, false) == other_side(side_index(true, true)));
+    assert!(side_index(true, false) == other_side(side_index(false, true)));
+    assert!(side_index(false, false) >> 1 == side_index(true, false) >> 1);
 };

@@ -24,8 +24,8 @@ pub use config::{
     REASON_TABLE_ENTRIES, ReaderState, ReasonClass, Settings, WAKE_AT_BYTES, WAKE_EVERY_NS,
 };
 pub use flow_table::{
-    FlowKey, FlowState, Origin, Phase, Place, RETIRE_DELETE, RETIRE_KEYS, RETIRE_MARK,
-    RetireHeader, Side, side_index,
+    Account, FlowKey, FlowState, Marks, Origin, Phase, Place, RETIRE_DELETE, RETIRE_KEYS,
+    RETIRE_MARK, RetireHeader, SEEN_EVERY_NS, other_side, side_index,
 };
 pub use record::{
     CAPTURE_BYTES, DropDetail, EventHeader, ExpiredDetail, FLAG_FRAGMENT, FLAG_PAYLOAD,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
@@ -35,6 +36,12 @@ impl Call {
             began: Time::now(),
             shared_credit,
         }
+    }
+
+    /// Whether the client wants to know what the answer covers. The peers are asked, too: it is in
+    /// the metadata.
+    pub(crate) fn asks_for_coverage(&self) -> bool {
+        coverage::is_asked(&self.metadata)
     }
 
     /// Whether the time until which the client asked has passed.

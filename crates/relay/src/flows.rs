@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
+use flow_api::palomar::{Coverage, CoverageReport};
 use flow_api::relay::NodeState;
 use futures::Stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -84,7 +86,12 @@ struct Flows {
     ready: VecDeque<Bytes>,
     /// When a following call that has an `until` stops waiting for its peers.
     give_up: Option<Instant>,
+    /// What the peers said that their answers cover, the last of each.
+    covered: BTreeMap<Arc<str>, CoverageReport>,
+    /// Everybody who ought to say it.
+    asked: BTreeSet<Arc<str>>,
     is_over: bool,
+    has_told_coverage: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -121,7 +128,10 @@ impl Flows {
             errors: ErrorMerge::new(follow),
             changes: Vec::new(),
             ready: VecDeque::new(),
+            covered: BTreeMap::new(),
+            asked: at_start.keys().cloned().collect(),
             is_over: false,
+            has_told_coverage: false,
             _permit: permit,
         };
         // Asked once, so that what is told and what is done are the same.
@@ -154,6 +164,7 @@ impl Flows {
         }
         let (call, member) = (Arc::clone(&self.call), Arc::clone(member));
         let name = Arc::clone(&member.name);
+        self.asked.insert(Arc::clone(&name));
         let reader = Reader::new(call, member, lane, self.sender.clone(), !is_up);
         let reader = self.readers.spawn(reader.run());
         self.peers.insert(
@@ -175,7 +186,7 @@ impl Flows {
                 return Some(Ok(status));
             }
             if self.is_over {
-                return None;
+                return self.tell_coverage().map(Err);
             }
             if let Some((_, event)) = self.merge.pop() {
                 return Some(Ok(event.bytes));
@@ -204,7 +215,8 @@ impl Flows {
             }
             if let Err(status) = self.wait(expiry).await {
                 self.is_over = true;
-                return Some(Err(status));
+                self.has_told_coverage = true;
+                return Some(Err(self.with_coverage(status)));
             }
         }
     }
@@ -263,6 +275,9 @@ impl Flows {
             Report::Skipped(reason) => {
                 let name = Arc::clone(&peer.name);
                 self.add_error(name, format!("skipped a malformed response: {reason}"));
+            }
+            Report::Covered(told) => {
+                self.covered.insert(Arc::clone(&peer.name), told);
             }
             Report::Failed(message) => self.fail(lane, message),
             Report::Left => {
@@ -358,6 +373,39 @@ impl Flows {
         for (_, member) in members.iter().filter(|(name, _)| !known.contains(*name)) {
             self.join(member, false);
         }
+    }
+
+    /// The end of the stream for a client that wants to know what it covers.
+    fn tell_coverage(&mut self) -> Option<Status> {
+        let is_first = !std::mem::replace(&mut self.has_told_coverage, true);
+        let tells = is_first && self.call.asks_for_coverage();
+        tells.then(|| coverage::end(&self.coverage()))
+    }
+
+    fn with_coverage(&self, status: Status) -> Status {
+        if self.call.asks_for_coverage() {
+            coverage::append(status, &self.coverage())
+        } else {
+            status
+        }
+    }
+
+    /// What all peers cover, each by its own words.
+    fn coverage(&self) -> CoverageReport {
+        let nodes = self.covered.iter().flat_map(|(peer, told)| {
+            if told.unlisted_nodes == 0 {
+                return told.nodes.clone();
+            }
+            // A peer that is a relay of so many that it lists them only in part.
+            let total = told.total.clone().map(|total| Coverage {
+                node_name: peer.to_string(),
+                ..total
+            });
+            total.into_iter().collect()
+        });
+        let deeper: u32 = self.covered.values().map(|told| told.silent_nodes).sum();
+        let silent = self.asked.len().saturating_sub(self.covered.len());
+        coverage::report(nodes, deeper + u32::try_from(silent).unwrap_or(u32::MAX))
     }
 
     fn expire(&mut self, now: Instant) -> Option<Instant> {

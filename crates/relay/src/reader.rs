@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
+use flow_api::palomar::CoverageReport;
 use flow_api::service::observer_client::ObserverClient;
 use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -48,6 +50,8 @@ pub(crate) enum Report {
     Skipped(MalformedResponse),
     /// The stream broke with an error. A following call's reader goes on trying.
     Failed(String),
+    /// What the peer's answer covers, said at its end.
+    Covered(CoverageReport),
     /// The peer ended a following stream without an error; the reader goes on trying.
     Left,
     /// There is nothing more to come, and this is the reader's last word.
@@ -209,6 +213,9 @@ impl Reader {
                 return End::Unheard;
             }
             if let Some(end) = end {
+                if matches!(end, End::Clean) && !self.hand_over_coverage(stream).await {
+                    return End::Unheard;
+                }
                 return end;
             }
         }
@@ -349,6 +356,20 @@ impl Reader {
             self.newest = newest;
         }
         heard
+    }
+
+    /// Hands over what the peer says about its answer, which has ended. `false` when nobody listens
+    /// any more.
+    async fn hand_over_coverage(&self, mut stream: Streaming<Bytes>) -> bool {
+        if !self.call.asks_for_coverage() {
+            return true;
+        }
+        // The trailers came with the end: there is nothing to wait for.
+        let trailers = stream.trailers().await.ok().flatten();
+        match trailers.as_ref().and_then(coverage::told) {
+            Some(told) => self.report(Report::Covered(told)).await,
+            None => true,
+        }
     }
 
     async fn report(&self, report: Report) -> bool {

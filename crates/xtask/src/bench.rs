@@ -11,8 +11,13 @@ use crate::workspace;
 pub(crate) struct Options {
     /// Only this one
     bench: Option<Bench>,
-    /// Passed on to it, as a part of `probes`: test-run, traffic, iperf or sustained
-    #[arg(requires = "bench")]
+    /// Passed on to it, as a part of `probes`: test-run, traffic, iperf or sustained; or options, as
+    /// those of `followers`: --followers 1000 --rate 50000 --seconds 60
+    #[arg(
+        requires = "bench",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     arguments: Vec<String>,
 }
 
@@ -24,10 +29,18 @@ enum Bench {
     Enrich,
     /// From records to flows in the ring
     Pipeline,
+    /// Publishing into the flow ring, and reading from it
+    Ring,
+    /// From the ring to a client of `GetFlows`
+    Serve,
+    /// What a full ring takes
+    Memory,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
     Probes,
     /// The memory of an idle agent; needs root
     Idle,
+    /// 1,000 followers of 50,000 flows/s for a minute
+    Followers,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -44,8 +57,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Decode => ("flow-observer", "decode"),
             Bench::Enrich => ("flow-observer", "enrich"),
             Bench::Pipeline => ("flow-observer", "pipeline"),
+            Bench::Ring => ("flow-observer", "ring"),
+            Bench::Serve => ("flow-observer", "serve"),
+            Bench::Memory => ("flow-observer", "memory"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
+            Bench::Followers => ("palomar", "followers"),
         };
         let mut cargo = Command::new("cargo");
         cargo

@@ -1,8 +1,11 @@
 //! `palomar observe`: sends the request, prints what comes.
 
-use std::pin::pin;
+use std::{
+    io::{IsTerminal as _, Write as _},
+    pin::pin,
+};
 
-use flow_api::{extension, json};
+use flow_api::{coverage, extension, json};
 use futures::{FutureExt as _, StreamExt as _, future, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -12,6 +15,7 @@ use crate::cli::Globals;
 use crate::filters::raw;
 use crate::observe::{
     args::Args,
+    closing::Closing,
     request::{self, Display},
 };
 use crate::print::{self, NoEvent, Page, Printer, Screen};
@@ -39,6 +43,11 @@ pub(crate) async fn flows(
             return crate::embedded::observe(source, inventory, request, display, shutdown).await;
         }
     }
+    let tells_coverage = args
+        .coverage
+        .unwrap_or_else(|| std::io::stderr().is_terminal());
+    let is_asked = tells_coverage && args.input_file.is_empty();
+    let closing = is_asked.then(|| Closing::new(args.coverage == Some(true), request.follow));
     let responses: Flows = if args.input_file.is_empty() {
         asked(&shutdown, async {
             let server = Server::connect(&settings).await?;
@@ -48,12 +57,22 @@ pub(crate) async fn flows(
             );
             let mut observer = server.observer();
             let call = async |mut request: tonic::Request<_>| {
+                if closing.is_some() {
+                    coverage::ask(request.metadata_mut());
+                }
                 if display.shows_names() {
                     extension::ask_for_names(&mut request);
                 }
                 observer.get_flows(request).await
             };
-            Ok(server.streaming(request, call).await?)
+            let told = closing.as_ref().map(Closing::told);
+            let ended = move |trailers: &tonic::metadata::MetadataMap| {
+                if let (Some(told), Some(report)) = (told, coverage::told(trailers)) {
+                    // Said once: a stream ends once.
+                    drop(told.set(report));
+                }
+            };
+            Ok(server.streaming_to_end(request, call, ended).await?)
         })
         .await
     } else {
@@ -64,10 +83,18 @@ pub(crate) async fn flows(
         file::flows(&args.input_file, &request)?
     };
     show(responses, display, shutdown, |printer, response, page| {
+        if let Some(closing) = &closing {
+            closing.count(response);
+        }
         printer.flows(response, page);
         Ok(())
     })
-    .await
+    .await?;
+    if let Some(line) = closing.and_then(|closing| closing.line()) {
+        // Who has closed standard error does not want to know.
+        drop(writeln!(std::io::stderr(), "{line}"));
+    }
+    Ok(())
 }
 
 pub(crate) async fn agent_events(

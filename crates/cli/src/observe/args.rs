@@ -167,11 +167,18 @@ const EMBEDDED: Section = Section {
 /// What servers of Palomar tell, and Hubble's do not.
 const DETAIL: Section = Section {
     heading: "Detail Flags",
-    flags: &[Flag::switch(
-        "detail",
-        "Ask for what goes beyond Hubble's flows, as bytes and packets, processes and the kernel's \
+    flags: &[
+        Flag::switch(
+            "coverage",
+            "Say at the end, on standard error, which time the answer covers and what was lost where \
+        [default: where that is a terminal]",
+        ),
+        Flag::switch(
+            "detail",
+            "Ask for what goes beyond Hubble's flows, as bytes and packets, processes and the kernel's \
         reasons; in JSON, under extensions, which Hubble's own client cannot read",
-    )],
+        ),
+    ],
 };
 
 /// The flags of `observe` and `observe flows`.
@@ -222,6 +229,8 @@ pub(crate) struct Args {
     pub(crate) print_raw_filters: bool,
     pub(crate) silent_errors: bool,
     pub(crate) use_default_field_masks: bool,
+    /// `None` where nothing was typed.
+    pub(crate) coverage: Option<bool>,
     pub(crate) detail: bool,
     #[cfg(feature = "node")]
     pub(crate) aggregation: String,
@@ -262,6 +271,7 @@ impl Default for Args {
             print_raw_filters: false,
             silent_errors: false,
             use_default_field_masks: true,
+            coverage: None,
             detail: false,
             #[cfg(feature = "node")]
             aggregation: String::new(),
@@ -315,6 +325,7 @@ impl Accept for Args {
             "print-raw-filters" => self.print_raw_filters = value::switch(text)?,
             "silent-errors" => self.silent_errors = value::switch(text)?,
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
+            "coverage" => self.coverage = Some(value::switch(text)?),
             "detail" => self.detail = value::switch(text)?,
             #[cfg(feature = "node")]
             "aggregation" => text.clone_into(&mut self.aggregation),

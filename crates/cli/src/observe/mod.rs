@@ -1,5 +1,6 @@
 //! `palomar observe`: what was typed, what it means, and running it.
 
 pub(crate) mod args;
+pub(crate) mod closing;
 mod mask;
 pub(crate) mod request;

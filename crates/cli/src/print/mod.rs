@@ -14,6 +14,7 @@ mod flow;
 mod json;
 mod lost;
 mod node_status;
+mod number;
 mod screen;
 mod table;
 pub(crate) mod tabs;
@@ -23,6 +24,7 @@ use flow_api::observer::{GetAgentEventsResponse, GetDebugEventsResponse, GetFlow
 
 pub(crate) use color::Color;
 pub(crate) use escape::Escape;
+pub(crate) use number::grouped;
 pub(crate) use screen::{Screen, is_closed_pipe};
 use time::TimeFormat;
 

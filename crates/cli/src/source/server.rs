@@ -137,15 +137,40 @@ impl Server {
         F: Future<Output = Result<Response<Streaming<O>>, Status>>,
         O: Send + 'static,
     {
+        self.streaming_to_end(message, call, |_trailers| {}).await
+    }
+
+    /// As [`Server::streaming`]; `ended` hears what the server says at the end of its answers.
+    ///
+    /// # Errors
+    /// The call fails before the first answer.
+    pub(crate) async fn streaming_to_end<I, O, F>(
+        &self,
+        message: I,
+        call: impl FnOnce(Request<I>) -> F,
+        ended: impl FnOnce(&MetadataMap) + Send + 'static,
+    ) -> Result<Responses<O>, RpcError>
+    where
+        F: Future<Output = Result<Response<Streaming<O>>, Status>>,
+        O: Send + 'static,
+    {
         let response = call(Request::new(message)).await?;
         compare_versions(response.metadata());
         let responses = response.into_inner();
-        Ok(stream::unfold(Some(responses), |responses| async {
-            let mut responses = responses?;
+        Ok(stream::unfold(Some((responses, ended)), |responses| async {
+            let (mut responses, ended) = responses?;
             match responses.message().await {
-                Ok(Some(response)) => Some((Ok(response), Some(responses))),
-                Ok(None) => None,
-                Err(status) => Some((Err(RpcError::from(status).into()), None)),
+                Ok(Some(response)) => Some((Ok(response), Some((responses, ended)))),
+                Ok(None) => {
+                    if let Ok(Some(trailers)) = responses.trailers().await {
+                        ended(&trailers);
+                    }
+                    None
+                }
+                Err(status) => {
+                    ended(status.metadata());
+                    Some((Err(RpcError::from(status).into()), None))
+                }
             }
         })
         .boxed())

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use flow_api::{
-    HEALTH_SERVICE, json,
+    HEALTH_SERVICE, coverage, json,
     observer::*,
     relay::NodeState,
     service::observer_server::{Observer, ObserverServer},
@@ -270,6 +270,41 @@ fn following_shows_flows_at_once_and_ends_with_a_signal() {
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
     }
+}
+
+#[test]
+fn what_an_answer_covers_is_told_on_standard_error_when_it_is_wanted() {
+    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let node = flow_api::palomar::Coverage {
+        from: time(1_080),
+        to: time(1_200),
+        requested_since: time(0),
+        ..Default::default()
+    };
+    let end = coverage::end(&coverage::report([node], 0));
+    let server = serve(End::Fail(end));
+    let (code, stdout, stderr) = server.ask(&["observe", "--coverage", "--since", "20m"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 2));
+    let last = stderr.lines().last();
+    assert_eq!(last, Some("2 of 20 requested minutes; 0 lost"), "{stderr}");
+    let (_, _, stderr) = server.ask(&["observe", "--since", "20m"]);
+    assert!(!stderr.contains("requested"), "no terminal: {stderr}");
+}
+
+#[test]
+fn a_follow_that_ends_here_and_a_server_that_tells_nothing_have_a_last_word_when_it_is_wanted() {
+    let (_, _, stderr) = serve(End::Close).ask(&["observe", "--coverage"]);
+    let last = stderr.lines().last();
+    assert_eq!(
+        last,
+        Some("2 flows; the server does not tell which time they cover")
+    );
+    let (_, _, stderr) = serve(End::Close).ask(&["observe", "--coverage", "-f"]);
+    let last = stderr.lines().last().unwrap();
+    assert!(
+        last.starts_with("2 flows in ") && last.ends_with(" seconds; 0 lost"),
+        "{last}"
+    );
 }
 
 #[test]

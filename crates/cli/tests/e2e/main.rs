@@ -4,6 +4,7 @@
 //! Where that cannot run, for lack of a privilege or a program, the tests are shown as ignored and
 //! the reason is printed; with the environment variable `CI` set they fail instead.
 
+mod curl;
 mod demo;
 mod drops;
 mod errors;
@@ -51,7 +52,7 @@ fn main() -> Result<ExitCode> {
     let all = [
         (in_clusters.concat(), cluster),
         (oracle::RULES.to_vec(), captures),
-        (names::RULES.to_vec(), programs),
+        ([names::RULES, curl::RULES].concat(), programs),
         // What goes wrong before anything privileged is tried can be seen by everyone.
         (errors::RULES.to_vec(), Vec::new()),
         (kubernetes::RULES.to_vec(), Vec::new()),

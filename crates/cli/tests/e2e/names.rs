@@ -42,13 +42,13 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 /// How long a program may take to begin, and flows to come.
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-const CLIENT: &str = "shop/web-0";
-const RESOLVER: &str = "kube-system/dns-0";
+pub(crate) const CLIENT: &str = "shop/web-0";
+pub(crate) const RESOLVER: &str = "kube-system/dns-0";
 
 /// A program that is ended with the test.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -60,7 +60,10 @@ impl Drop for Program {
 
 /// A node with a client and a resolver, and hosts outside. Agents aggregate as they do unless told
 /// otherwise.
-fn with_outside(hosts: &[&str], test: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
+pub(crate) fn with_outside(
+    hosts: &[&str],
+    test: impl FnOnce(&Cluster) -> Result<()>,
+) -> Result<()> {
     let mut spec = Spec::with_nodes(1)
         .pod("node-1", PodSpec::new("shop", "web"))
         .pod("node-1", PodSpec::new("kube-system", "dns"));
@@ -74,34 +77,48 @@ fn with_outside(hosts: &[&str], test: impl FnOnce(&Cluster) -> Result<()>) -> Re
         .map_err(observed::last_words_last)
 }
 
+/// dnsmasq in the resolver's pod.
+pub(crate) fn serve_names(cluster: &Cluster, records: &[&str]) -> Result<Program> {
+    let mut dnsmasq = quiet("dnsmasq");
+    dnsmasq
+        .args(["--no-daemon", "--no-resolv", "--no-hosts", "--pid-file"])
+        .args(["--conf-file=/dev/null", "--user=root"])
+        .args(records);
+    Ok(Program(cluster.pod(RESOLVER)?.spawn(dnsmasq)?))
+}
+
+/// Runs curl in the client's pod until it succeeds. It uses the system's own resolver, with another
+/// configuration than the system's.
+pub(crate) fn call_by_name(cluster: &Cluster, arguments: &str) -> Result<()> {
+    let (client, resolver) = (cluster.pod(CLIENT)?, cluster.pod(RESOLVER)?);
+    let configuration = cluster.directory().join("resolv.conf");
+    fs::write(&configuration, format!("nameserver {}\n", resolver.ipv4()))?;
+    let calls_by_name = format!(
+        "mount --bind {} /etc/resolv.conf && exec curl -4 -s -m 5 {arguments}",
+        configuration.display()
+    );
+    wait::until("curl's success", TIMEOUT, || {
+        let mut curl = quiet("unshare");
+        curl.args(["--mount", "sh", "-c", &calls_by_name]);
+        let status = client.spawn(curl)?.wait()?;
+        Ok(status.success().then_some(()))
+    })
+}
+
 fn looked_up() -> Result<()> {
     with_outside(&["api"], |cluster| {
-        let (client, resolver) = (cluster.pod(CLIENT)?, cluster.pod(RESOLVER)?);
         let server = cluster.outside("api")?;
         let [v4, _] = server.ips();
-        let mut dnsmasq = quiet("dnsmasq");
-        dnsmasq
-            .args(["--no-daemon", "--no-resolv", "--no-hosts", "--pid-file"])
-            .args(["--conf-file=/dev/null", "--user=root"])
-            .arg(format!("--host-record=edge.example.test,{v4}"))
-            .arg("--cname=api.example.test,edge.example.test");
-        let _dnsmasq = Program(resolver.spawn(dnsmasq)?);
+        let _dnsmasq = serve_names(
+            cluster,
+            &[
+                &format!("--host-record=edge.example.test,{v4}"),
+                "--cname=api.example.test,edge.example.test",
+            ],
+        )?;
         let _server = serve_tls(cluster, server)?;
 
-        // The system's own resolver, with another configuration than the system's.
-        let configuration = cluster.directory().join("resolv.conf");
-        fs::write(&configuration, format!("nameserver {}\n", resolver.ipv4()))?;
-        let calls_by_name = format!(
-            "mount --bind {} /etc/resolv.conf && exec curl -4 -sk -m 5 -o /dev/null \
-             https://api.example.test/",
-            configuration.display()
-        );
-        wait::until("curl's success", TIMEOUT, || {
-            let mut curl = quiet("unshare");
-            curl.args(["--mount", "sh", "-c", &calls_by_name]);
-            let status = client.spawn(curl)?.wait()?;
-            Ok(status.success().then_some(()))
-        })?;
+        call_by_name(cluster, "-k -o /dev/null https://api.example.test/")?;
         let line = wait::until("a SYN by name", TIMEOUT, || {
             let lines = lines(cluster, &["--to-fqdn", "api.example.test"])?;
             let mut lines = lines.lines();
@@ -202,7 +219,7 @@ fn lines(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     palomar::stdout(&[&all, arguments].concat())
 }
 
-fn quiet(program: &str) -> Command {
+pub(crate) fn quiet(program: &str) -> Command {
     let mut command = Command::new(program);
     command
         .stdin(Stdio::null())

@@ -41,10 +41,10 @@ const DNS_PORT: u16 = 53;
 /// A port that nothing else uses, and the one behind it.
 const MARKER_PORT: u16 = 9998;
 /// How long a server thinks about its answer.
-const THINKING: Duration = Duration::from_millis(20);
+pub(crate) const THINKING: Duration = Duration::from_millis(20);
 /// Far more than a message takes between namespaces, thinking included.
 const TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_LATENCY: Duration = Duration::from_secs(5);
+pub(crate) const MAX_LATENCY: Duration = Duration::from_secs(5);
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -87,7 +87,7 @@ fn messages(cluster: &Cluster, node: &str, count: usize) -> Result<Vec<Flow>> {
     Ok(flows(observe(&socket, &["--last", ALL, "--type", "l7"])?))
 }
 
-fn flows(responses: Vec<GetFlowsResponse>) -> Vec<Flow> {
+pub(crate) fn flows(responses: Vec<GetFlowsResponse>) -> Vec<Flow> {
     let flows = responses
         .into_iter()
         .filter_map(|response| match response.response_types {
@@ -130,7 +130,7 @@ fn must_be(flows: &[Flow], mut expected: Vec<Told>) -> Result<()> {
 }
 
 /// Serves one connection to `port` in `place` while `ask` runs.
-fn with_http_server<T>(
+pub(crate) fn with_http_server<T>(
     place: &(impl Place + Sync),
     address: SocketAddr,
     ask: impl FnOnce() -> Result<T>,

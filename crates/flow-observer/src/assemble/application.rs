@@ -1,7 +1,7 @@
 //! What applications say in the payload of a flow's packet: parsed once, then told to everybody whom
 //! it concerns.
 
-use super::{Assembler, Surroundings};
+use super::Assembler;
 use crate::{
     decode::{
         Dissected,
@@ -22,12 +22,19 @@ pub(super) struct Payload<'a> {
     pub(super) sequence: u32,
     /// What of the other side's stream the sender had received: TCP's acknowledgment number, else 0.
     pub(super) acknowledgment: u32,
+    /// The capture went as far as the packet.
+    pub(super) is_whole: bool,
+    /// All packets of the stream are captured.
+    pub(super) is_followed: bool,
 }
 
 impl<'a> Payload<'a> {
-    /// The payload of a packet that was found in `bytes`.
-    pub(super) fn of(bytes: &'a [u8], packet: &Dissected) -> Self {
+    /// The payload of a packet that was found in `bytes`. Other packets of its stream may not be
+    /// captured.
+    pub(super) fn of(bytes: &'a [u8], is_whole: bool, packet: &Dissected) -> Self {
         Self {
+            is_whole,
+            is_followed: false,
             bytes: bytes.get(packet.payload.clone()).unwrap_or_default(),
             sequence: packet.sequence,
             acknowledgment: packet.acknowledgment,
@@ -44,47 +51,54 @@ impl Assembler {
         let Some(Event::Flow(flow)) = events.get_mut(at) else {
             return;
         };
-        let application =
+        let heard =
             piece(flow, payload).and_then(|piece| self.beginnings.hear(piece, &mut self.scratch));
-        if let Some(application) = &application {
-            if let Some(summary) = application.summary() {
+        if let Some(heard) = &heard {
+            if let Some(summary) = heard.application.summary() {
                 flow.rare.get_or_insert_default().application = Some(summary);
             }
-            self.names.hear(application, flow);
+            self.names.hear(&heard.application, flow);
         }
         self.names.name(flow, Identities::Ours);
         // With the names that were just put.
-        if let Some(application) = &application {
+        if let Some(heard) = &heard {
             let position = Position {
-                sequence: payload.sequence,
+                sequence: heard.sequence,
                 acknowledgment: payload.acknowledgment,
             };
             let uuids = &mut self.uuids;
-            self.exchanges
-                .hear(flow, application, payload.bytes, position, uuids);
+            if heard.time_ns == flow.time_ns {
+                self.exchanges.hear(flow, heard, position, uuids);
+            } else {
+                let mut begun = flow.clone();
+                begun.time_ns = heard.time_ns;
+                self.exchanges.hear(&begun, heard, position, uuids);
+            }
             self.exchanges.tell(events);
         }
     }
 
-    /// Puts names to the ends of a flow whose source has its own identities, and no payload that
-    /// anybody reads.
-    pub(super) fn put_names(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
-        // Those that an address always has are not there yet: whom the source tells of may be
-        // another than who has the address.
-        if let Some(ip) = flow.packet.ip {
-            flow.source.names = around.snapshot.names(ip.source).cloned();
-            flow.destination.names = around.snapshot.names(ip.destination).cloned();
+    /// Learns names from what is said in the packet of a flow whose source tells requests and
+    /// responses itself.
+    pub(super) fn hear_names(&mut self, flow: &mut FlowRecord, payload: Payload<'_>) {
+        let heard =
+            piece(flow, payload).and_then(|piece| self.beginnings.hear(piece, &mut self.scratch));
+        if let Some(heard) = heard {
+            if let Some(summary) = heard.application.summary() {
+                flow.rare.get_or_insert_default().application = Some(summary);
+            }
+            self.names.hear(&heard.application, flow);
         }
-        self.names.name(flow, Identities::Theirs);
     }
 }
 
-/// The payload of a flow's packet and where it belongs; `None` where there is none.
+/// The payload of a flow's packet and where it belongs; `None` where there is none, and no connection
+/// is opened of which more will be seen.
 fn piece<'a>(flow: &FlowRecord, payload: Payload<'a>) -> Option<Piece<'a>> {
-    let transport = flow
-        .packet
-        .transport
-        .filter(|_| !payload.bytes.is_empty())?;
+    if payload.bytes.is_empty() && !payload.is_followed {
+        return None;
+    }
+    let transport = flow.packet.transport?;
     let ip = flow.packet.ip?;
     let ports = match transport {
         Transport::Tcp {
@@ -109,5 +123,7 @@ fn piece<'a>(flow: &FlowRecord, payload: Payload<'a>) -> Option<Piece<'a>> {
         bytes: payload.bytes,
         sequence: payload.sequence,
         time_ns: flow.time_ns,
+        is_whole: payload.is_whole,
+        is_followed: payload.is_followed,
     })
 }

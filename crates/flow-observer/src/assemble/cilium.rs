@@ -10,14 +10,14 @@ mod tests;
 
 use std::net::IpAddr;
 
-use super::{Assembler, Surroundings, now_ns};
+use super::{Assembler, Surroundings, application::Payload, now_ns, services};
 use crate::{
     decode::{
         self, Dissected, Start,
         cilium::{self as records, Overlay, Packet, PacketStart, Record, Requests},
     },
-    enrich::{CiliumEndpoints, End, Told},
-    record::{Party, TunnelProtocol},
+    enrich::{CiliumEndpoints, End, Identities, Known, Snapshot, Told},
+    record::{PacketHeaders, Party, TunnelProtocol},
     ring::{Event, Message},
 };
 
@@ -44,8 +44,11 @@ impl Assembler {
             Ok(record) => record,
             Err(error) => return self.counters.undecodable(error.reason()),
         };
+        let mut payload = Payload::default();
         let flow = match record {
-            Record::Trace(notify, packet) => self.trace(notify, packet, around, events),
+            Record::Trace(notify, packet) => {
+                self.trace(notify, packet, around, events, &mut payload)
+            }
             Record::Drop(notify, packet) => self.datapath_drop(notify, packet, around, events),
             Record::PolicyVerdict(notify, packet) => {
                 self.policy_verdict(notify, packet, around, events)
@@ -72,8 +75,9 @@ impl Assembler {
             }
         };
         if let Some(flow) = flow {
-            self.add_services(flow, around);
-            self.put_names(flow, around);
+            self.add_translation(flow, around);
+            self.hear_names(flow, payload);
+            self.names.name(flow, Identities::Theirs);
         }
     }
 
@@ -94,33 +98,66 @@ impl Assembler {
         }
     }
 
-    /// Who is who, given addresses, identities, and what the record tells of numbers.
+    /// Who is who, given a packet, identities, and what the record tells of numbers. The sender may
+    /// have had another address before; names and services are those of the packet's.
     #[inline(always)]
     fn ends(
         &mut self,
-        addresses: Option<(IpAddr, IpAddr)>,
+        packet: &PacketHeaders,
+        original_source: Option<IpAddr>,
         identities: (u32, u32),
         numbers: (Told, Told),
         around: &Surroundings,
     ) -> Ends {
         let endpoints = &mut self.cilium.endpoints;
-        let source = End {
-            address: addresses.map(|(source, _)| source),
+        let snapshot = &*around.snapshot;
+        let mut source = End {
+            address: None,
             identity: identities.0,
             number: numbers.0,
         };
-        let destination = End {
-            address: addresses.map(|(_, destination)| destination),
+        let mut destination = End {
+            address: None,
             identity: identities.1,
             number: numbers.1,
         };
-        let (source, source_id) = endpoints.party(&around.snapshot, source);
-        let (destination, destination_id) = endpoints.party(&around.snapshot, destination);
+        let Some(ip) = packet.ip else {
+            let (source, _) = endpoints.party(snapshot, source);
+            let (destination, _) = endpoints.party(snapshot, destination);
+            return Ends {
+                parties: (source, destination),
+                ids: None,
+            };
+        };
+        let known = (
+            snapshot.look_up(ip.source),
+            snapshot.look_up(ip.destination),
+        );
+        let sender = original_source.map_or(known.0.endpoint, |it| snapshot.endpoint(it));
+        source.address = original_source.or(Some(ip.source));
+        destination.address = Some(ip.destination);
+        let (source, source_id) = endpoints.party_known_as(sender, source);
+        let (destination, destination_id) = endpoints.party_known_as(known.1.endpoint, destination);
+        let mut parties = (source, destination);
+        put_known(snapshot, packet, known, &mut parties);
         Ends {
-            parties: (source, destination),
-            ids: addresses.map(|_| (source_id, destination_id)),
+            parties,
+            ids: Some((source_id, destination_id)),
         }
     }
+}
+
+/// Puts to both sides what is known of the packet's addresses, whoever has them.
+#[inline(always)]
+fn put_known(
+    snapshot: &Snapshot,
+    packet: &PacketHeaders,
+    known: (Known<'_>, Known<'_>),
+    parties: &mut (Party, Party),
+) {
+    parties.0.names = known.0.names.cloned();
+    parties.1.names = known.1.names.cloned();
+    services::add(snapshot, packet, known, parties);
 }
 
 /// Both ends of a record's packet.

@@ -26,7 +26,7 @@ impl Assembler {
         match decode::decode_hook(bytes) {
             Ok(Hook::Socket(event)) => {
                 if let Some(flow) = self.socket_flow(&event, around, events) {
-                    self.add_services(flow, around);
+                    self.add_translation(flow, around);
                     self.hear(events.len() - 1, Payload::default(), events);
                 }
             }
@@ -36,7 +36,8 @@ impl Assembler {
     }
 
     /// Adds what the optional programs know to a flow of the probes.
-    pub(super) fn add_hooks(&mut self, flow: &mut FlowRecord) {
+    #[inline]
+    pub(super) fn add_hooks(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
         if matches!(
             flow.observation,
             Observation::Trace { .. } | Observation::Closing { .. }
@@ -44,6 +45,9 @@ impl Assembler {
         {
             flow.counts.tcp_retransmits = retransmits;
             flow.counts.tcp_resets_sent = resets_sent;
+        }
+        if !around.has_processes {
+            return;
         }
         flow.process = if flow.socket_cookie != 0 {
             self.facts.process_of_socket(flow.socket_cookie)

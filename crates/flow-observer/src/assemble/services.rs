@@ -13,18 +13,27 @@ use probe_events::TraceReason;
 pub(super) use self::sockets::SocketTranslations;
 use super::{Assembler, Surroundings};
 use crate::{
-    enrich::{Snapshot, facts::Port},
-    record::{FlowRecord, Observation, Service},
+    enrich::{Known, Snapshot, facts::Port},
+    record::{FlowRecord, Observation, PacketHeaders, Party, Service},
     rules,
     source::Moment,
     translation::{End, Ends, Place, SCTP, TCP, Translation, UDP},
 };
 
 impl Assembler {
-    /// Adds the services to a flow that is complete but for them, and the translation that its
-    /// connection goes through.
-    pub(super) fn add_services(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
-        // What has no ports belongs to no service.
+    /// Adds the translation that a flow's connection goes through, and the services that follow from
+    /// it, to a flow that is complete but for them.
+    #[inline]
+    pub(super) fn add_translation(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
+        let is_socket = matches!(flow.observation, Observation::Socket { .. });
+        // Hosts that translate nothing pay no more than this.
+        if around.has_translations || is_socket || !self.sockets.is_empty() {
+            self.find_translation(flow, around);
+        }
+    }
+
+    fn find_translation(&mut self, flow: &mut FlowRecord, around: &Surroundings) {
+        // What has no ports is not translated.
         let Some((protocol, ends)) = Ends::of(&flow.packet) else {
             return;
         };
@@ -36,12 +45,12 @@ impl Assembler {
                 (ends.destination, &mut flow.destination)
             };
             let original = self.sockets.call(point, flow.socket_cookie, peer);
-            side.service = behind(snapshot, protocol, original, peer);
+            if let Some(original) = original {
+                rename(side, snapshot, protocol, original);
+            }
             return;
         }
         let Some((translation, place)) = self.translation(flow, protocol, &ends) else {
-            flow.source.service = service(snapshot, protocol, ends.source);
-            flow.destination.service = service(snapshot, protocol, ends.destination);
             return;
         };
         // Translated twice: at the socket first. An answer carries the answering socket.
@@ -54,23 +63,12 @@ impl Assembler {
             .sockets
             .connection(cookie, protocol, &translation.original)
             .map_or(translation.original, |first| first.original);
-        let (client, server) = if place.is_reply {
-            (&mut flow.destination, &mut flow.source)
+        let server = if place.is_reply {
+            &mut flow.source
         } else {
-            (&mut flow.source, &mut flow.destination)
+            &mut flow.destination
         };
-        let seen = if place.is_reply {
-            ends.reversed()
-        } else {
-            ends
-        };
-        client.service = service(snapshot, protocol, seen.source);
-        server.service = behind(
-            snapshot,
-            protocol,
-            Some(original.destination),
-            seen.destination,
-        );
+        rename(server, snapshot, protocol, original.destination);
         flow.translation = Some(translation);
         // As in Hubble, a flow whose source is masqueraded is that of whoever is behind the mask.
         if let Some(source) = flow.original_source() {
@@ -102,28 +100,47 @@ fn moment(observation: &Observation) -> Moment {
             reason: TraceReason::New | TraceReason::Reopened,
             ..
         }
-        | Observation::Drop(_) => Moment::First,
+        | Observation::KernelDrop(_)
+        | Observation::DatapathDrop { .. } => Moment::First,
         Observation::Closing { .. } => Moment::Over,
         _ => Moment::Later,
     }
 }
 
-/// The service of `end`, which is there for `original`.
-fn behind(
+/// Puts the services of a packet's addresses to its sides, of which this is known.
+#[inline]
+pub(super) fn add(
     snapshot: &Snapshot,
-    protocol: u8,
-    original: Option<End>,
-    end: End,
-) -> Option<Arc<Service>> {
-    original
-        .and_then(|original| service(snapshot, protocol, original))
-        .or_else(|| service(snapshot, protocol, end))
+    packet: &PacketHeaders,
+    known: (Known<'_>, Known<'_>),
+    parties: &mut (Party, Party),
+) {
+    let is_service = |known: &Known<'_>| known.has_frontends || known.has_backends;
+    // Most addresses are no service's, and what has no ports is none.
+    if (is_service(&known.0) || is_service(&known.1))
+        && let Some((protocol, ends)) = Ends::of(packet)
+    {
+        parties.0.service = service(snapshot, known.0, protocol, ends.source);
+        parties.1.service = service(snapshot, known.1, protocol, ends.destination);
+    }
+}
+
+/// Gives a side the service of `original`, for which it is there, if that is one; else it keeps its
+/// own.
+fn rename(side: &mut Party, snapshot: &Snapshot, protocol: u8, original: End) {
+    let known = snapshot.look_up(original.ip);
+    if let Some(service) = service(snapshot, known, protocol, original) {
+        side.service = Some(service);
+    }
+}
+
+/// The service of an end that nobody looked up before.
+pub(super) fn of(snapshot: &Snapshot, protocol: u8, end: End) -> Option<Arc<Service>> {
+    service(snapshot, snapshot.look_up(end.ip), protocol, end)
 }
 
 /// The service that is meant by an address and a port.
-fn service(snapshot: &Snapshot, protocol: u8, end: End) -> Option<Arc<Service>> {
-    // Most addresses are no service's.
-    let known = snapshot.look_up(end.ip);
+fn service(snapshot: &Snapshot, known: Known<'_>, protocol: u8, end: End) -> Option<Arc<Service>> {
     let meant = known
         .has_frontends
         .then(|| frontend(snapshot, protocol, end));

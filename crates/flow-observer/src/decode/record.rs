@@ -194,9 +194,11 @@ fn ports(detail: &Detail) -> Option<(u16, u16)> {
 #[inline(always)]
 fn trace_detail(header: &EventHeader, fields: &mut Fields<'_>) -> Result<Detail, DecodeError> {
     fields.require(size_of::<TraceDetail>(), "trace")?;
+    // As one word: written in two parts and copied as one, it would have to wait for the writes.
+    let [reason, reserved @ ..] = fields.take::<4>("trace")?;
     let detail = TraceDetail {
-        reason: fields.take::<1>("trace")?[0],
-        reserved: fields.take("trace")?,
+        reason,
+        reserved,
         source_port: u16::from_ne_bytes(fields.take("trace")?),
         destination_port: u16::from_ne_bytes(fields.take("trace")?),
         socket_cookie: u64::from_ne_bytes(fields.take("trace")?),

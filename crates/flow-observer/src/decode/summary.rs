@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flow_filter::TcpFlags;
 
-use crate::record::{Arp, Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, Transport};
+use crate::record::{Arp, FlowRecord, Observation, PacketHeaders, Transport};
 
 /// The text of `Flow.Summary`. For a drop by the kernel, its reason and function follow, since every
 /// client shows this line.
@@ -13,18 +13,12 @@ pub(crate) fn summary(record: &FlowRecord) -> String {
         return socket(record.packet.transport).to_owned();
     }
     let mut text = headers(&record.packet);
-    if let Observation::Drop(Dropped {
-        by: DroppedBy::Kernel {
-            reason, function, ..
-        },
-        ..
-    }) = &record.observation
-    {
+    if let Observation::KernelDrop(drop) = &record.observation {
         if !text.is_empty() {
             text.push_str("; ");
         }
-        text.push_str(reason);
-        if let Some(function) = function {
+        text.push_str(&drop.reason);
+        if let Some(function) = &drop.function {
             text.push_str(" in ");
             text.push_str(function);
         }

@@ -1,27 +1,52 @@
 //! What goes beyond Hubble's contract, for clients that ask.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use flow_api::{
     extension, flow,
     palomar::{self, FlowDetail},
 };
-use prost::Message as _;
 
-use super::timestamp;
+use super::{Writer, flow::EXTENSIONS, timestamp};
 use crate::{
     cgroup::Owner,
     process::Process,
-    record::{Dropped, DroppedBy, FlowRecord, Name, Observation, Party, Traffic},
+    record::{FlowRecord, Name, Names, Observation, Traffic},
     translation::Ends,
 };
 
 /// `Flow.extensions` with the record's detail, as bytes to put behind an encoded flow.
-pub(crate) fn flow_extension(record: &FlowRecord) -> Bytes {
-    let flow = flow::Flow {
-        extensions: Some(extension::pack(&flow_detail(record))),
-        ..flow::Flow::default()
-    };
-    flow.encode_to_vec().into()
+pub(crate) fn flow_extension(record: &FlowRecord) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let detail = extension::pack(&flow_detail(record));
+    Writer::new(&mut bytes).prost(EXTENSIONS, &detail);
+    bytes
+}
+
+/// The detail of a flow that is a message already, as bytes to put behind it; empty where there is
+/// none.
+pub(super) fn message_extension(message: &flow::Flow) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(detail) = &message.extensions
+        && extension::is_flow_detail(Some(detail))
+    {
+        Writer::new(&mut bytes).prost(EXTENSIONS, detail);
+    }
+    bytes
+}
+
+/// What a request or response has of the detail of its packet: what is told of the packet alone is
+/// left out, and counts would be counted twice.
+pub(crate) fn message_detail(record: &FlowRecord) -> FlowDetail {
+    let packet = flow_detail(record);
+    FlowDetail {
+        process: packet.process,
+        vlan_id: packet.vlan_id,
+        source_names: packet.source_names,
+        destination_names: packet.destination_names,
+        translation: packet.translation,
+        ..FlowDetail::default()
+    }
 }
 
 /// What clients get that ask for more than Hubble tells.
@@ -41,20 +66,10 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
             container: owner(process, |owner| Some(&*owner.container.as_ref()?.id)),
         }),
         drop: match &record.observation {
-            Observation::Drop(Dropped {
-                by:
-                    DroppedBy::Kernel {
-                        reason,
-                        function,
-                        netns_inode,
-                    },
-                ..
-            }) => Some(palomar::KernelDrop {
-                reason: reason.to_string(),
-                function: function
-                    .as_ref()
-                    .map_or_else(String::new, |it| it.to_string()),
-                netns_inode: *netns_inode,
+            Observation::KernelDrop(drop) => Some(palomar::KernelDrop {
+                reason: drop.reason.to_string(),
+                function: drop.function.as_deref().unwrap_or_default().to_owned(),
+                netns_inode: drop.netns_inode,
                 socket_cookie: record.socket_cookie,
             }),
             _ => None,
@@ -69,8 +84,8 @@ pub(super) fn flow_detail(record: &FlowRecord) -> FlowDetail {
                 name: application.name().unwrap_or_default().to_owned(),
                 summary: application.to_string(),
             }),
-        source_names: names(&record.source),
-        destination_names: names(&record.destination),
+        source_names: name_details(record.source.names.as_ref()),
+        destination_names: name_details(record.destination.names.as_ref()),
         translation: record
             .translation
             .as_ref()
@@ -90,8 +105,9 @@ fn ends(ends: &Ends) -> palomar::Ends {
     }
 }
 
-fn names(party: &Party) -> Vec<palomar::NameDetail> {
-    let names = party.names.iter().flat_map(|names| &names.all);
+/// What an address is called, with where that is known from.
+pub(crate) fn name_details(names: Option<&Arc<Names>>) -> Vec<palomar::NameDetail> {
+    let names = names.into_iter().flat_map(|names| &names.all);
     let detail = |name: &Name| palomar::NameDetail {
         name: name.text.to_string(),
         origin: name.origin.name().to_owned(),
@@ -112,4 +128,30 @@ fn traffic(traffic: Traffic) -> Option<palomar::Traffic> {
         packets: traffic.packets,
         bytes: traffic.bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn the_detail_of_a_message_is_what_its_bytes_end_in() {
+        let plain = flow::Flow {
+            node_name: "n1".to_owned(),
+            ..flow::Flow::default()
+        };
+        assert!(message_extension(&plain).is_empty());
+        let detail = FlowDetail {
+            vlan_id: 7,
+            ..FlowDetail::default()
+        };
+        let detailed = flow::Flow {
+            extensions: Some(extension::pack(&detail)),
+            ..plain.clone()
+        };
+        let bytes = [plain.encode_to_vec(), message_extension(&detailed)].concat();
+        assert_eq!(bytes, detailed.encode_to_vec());
+    }
 }

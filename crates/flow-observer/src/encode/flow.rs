@@ -1,305 +1,322 @@
-//! A record as the message of Hubble's contract.
+//! A record as the bytes of a `flow.Flow`.
+//!
+//! Fields are written in the order of their numbers, which is prost's order too: the bytes are those
+//! that prost would make of the same flow.
 
-use flow_api::flow;
+use std::{borrow::Cow, sync::Arc};
+
 use probe_events::{TracePoint, TraceReason};
 
-use super::{NodeFacts, timestamp, uuid_text};
+use super::{
+    NodeFacts, Select, Writer,
+    packet::{self, put_ethernet, put_layer4, put_tunnel},
+    party::{put_endpoint, put_names, put_service},
+    put_timestamp, uuid_digits,
+};
 use crate::{
     decode::{datapath_file, summary::summary},
-    record::{
-        Dropped, DroppedBy, Endpoint, Ethernet, FlowRecord, Interface, Ip, Observation, Party,
-        Service, Transport, Tunnel, TunnelProtocol,
-    },
+    record::{FlowRecord, Interface, Observation},
 };
 
 /// Who writes our flows.
-pub(crate) fn emitter() -> flow::Emitter {
-    flow::Emitter {
-        name: "Palomar".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+pub(crate) const EMITTER: (&str, &str) = ("Palomar", env!("CARGO_PKG_VERSION"));
+
+/// What the flows of a node share, looked up once for many of them.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    node_name: &'a str,
+    node_labels: Arc<[String]>,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(crate) fn now(node: &'a NodeFacts) -> Self {
+        Self {
+            node_name: &node.name,
+            node_labels: node.labels(),
+        }
+    }
+
+    pub(crate) fn node_name(&self) -> &'a str {
+        self.node_name
     }
 }
 
-/// The flow as a message.
-#[expect(deprecated, reason = "clients still read the deprecated fields")]
-pub(crate) fn flow_message(record: &FlowRecord, node: &NodeFacts) -> flow::Flow {
+/// Writes the wanted fields of a flow.
+pub(crate) fn put_flow<S: Select>(
+    record: &FlowRecord,
+    around: &Surroundings<'_>,
+    select: S,
+    writer: &mut Writer<'_>,
+) {
     let (kind, sub_type) = record.event_type();
+    let facts = Facts::of(record);
+    put_part(writer, select, 1, Some(record.time_ns), put_timestamp);
+    if select.has(2) {
+        writer.signed(2, i32::from(record.verdict()).into());
+    }
+    if select.has(3) {
+        writer.number(3, record.drop_reason().into());
+    }
+    put_part(writer, select, 4, record.packet.ethernet, put_ethernet);
+    put_part(
+        writer,
+        select,
+        5,
+        packet::addresses(record),
+        |ip, part, writer| {
+            ip.put(part, writer);
+        },
+    );
+    put_part(writer, select, 6, packet::transport(record), put_layer4);
+    if let Some(part) = select.field(8) {
+        writer.long_message(8, |writer| put_endpoint(&record.source, part, writer));
+    }
+    if let Some(part) = select.field(9) {
+        writer.long_message(9, |writer| put_endpoint(&record.destination, part, writer));
+    }
+    if select.has(10) {
+        writer.signed(10, i32::from(record.flow_type()).into());
+    }
+    if select.has(11) {
+        writer.text(11, around.node_name);
+    }
+    if select.has(13) {
+        put_names(13, &record.source, writer);
+    }
+    if select.has(14) {
+        put_names(14, &record.destination, writer);
+    }
+    put_part::<(), _>(writer, select, 15, None, |(), _, _| {});
     let is_reply = record.is_reply();
-    let drop_reason = record.drop_reason();
-    let mut message = flow::Flow {
-        time: Some(timestamp(record.time_ns)),
-        uuid: uuid_text(record.uuid),
-        emitter: Some(emitter()),
-        verdict: record.verdict().into(),
-        drop_reason,
-        drop_reason_desc: drop_reason.cast_signed(),
-        ethernet: record.packet.ethernet.map(ethernet),
-        ip: record.packet.ip.map(|it| translated_ip(it, record)),
-        l4: record.packet.transport.map(layer4),
-        tunnel: record.packet.tunnel.map(tunnel),
-        source: Some(endpoint(&record.source)),
-        destination: Some(endpoint(&record.destination)),
-        source_names: names(&record.source),
-        destination_names: names(&record.destination),
-        source_service: record.source.service.as_deref().map(service),
-        destination_service: record.destination.service.as_deref().map(service),
-        r#type: record.flow_type().into(),
-        node_name: node.name.clone(),
-        node_labels: node.labels().to_vec(),
-        reply: is_reply.unwrap_or(false),
-        event_type: Some(flow::CiliumEventType {
-            r#type: kind,
-            sub_type,
-        }),
-        traffic_direction: record.direction.into(),
-        is_reply,
-        interface: record.interface.as_ref().map(interface),
-        socket_cookie: record.socket_cookie,
-        summary: summary(record),
-        ..flow::Flow::default()
+    if select.has(16) {
+        writer.flag(16, is_reply.unwrap_or(false));
+    }
+    put_part(writer, select, 19, Some(()), |(), part, writer| {
+        put_pair(writer, part, [kind.into(), sub_type.into()]);
+    });
+    put_part(
+        writer,
+        select,
+        20,
+        record.source.service.as_deref(),
+        put_service,
+    );
+    put_part(
+        writer,
+        select,
+        21,
+        record.destination.service.as_deref(),
+        put_service,
+    );
+    if select.has(22) {
+        writer.signed(22, i32::from(record.direction).into());
+    }
+    if select.has(23) {
+        writer.number(23, facts.policy_match_type.into());
+    }
+    if select.has(24) {
+        writer.number(24, facts.observation_point.into());
+    }
+    if select.has(25) {
+        writer.signed(25, record.drop_reason().cast_signed().into());
+    }
+    put_part(writer, select, 26, is_reply, |is_reply, part, writer| {
+        if part.has(1) {
+            writer.flag(1, is_reply);
+        }
+    });
+    if select.has(27) {
+        writer.number(27, facts.capture_point.into());
+    }
+    put_part(
+        writer,
+        select,
+        28,
+        record.interface.as_deref(),
+        put_interface,
+    );
+    let rare = record.rare.as_deref();
+    if select.has(29) {
+        writer.number(29, rare.map_or(0, |rare| rare.proxy_port).into());
+    }
+    put_part::<(), _>(writer, select, 30, None, |(), _, _| {});
+    if select.has(31) {
+        writer.number(31, facts.translation_point.into());
+    }
+    if select.has(32) {
+        writer.number(32, record.socket_cookie);
+    }
+    if select.has(33) {
+        writer.number(33, facts.cgroup_id);
+    }
+    if select.has(34) {
+        writer.element(34, &uuid_digits(record.uuid));
+    }
+    if select.has(35) {
+        writer.number(35, facts.auth_type.into());
+    }
+    if select.has(36) {
+        writer.number(36, facts.trace_reason.into());
+    }
+    if select.has(37) {
+        writer.elements(37, around.node_labels.iter().map(String::as_str));
+    }
+    put_part(
+        writer,
+        select,
+        38,
+        dropped_in(record),
+        |(name, line), part, writer| {
+            if part.has(1) {
+                writer.text(1, &name);
+            }
+            if part.has(2) {
+                writer.number(2, line);
+            }
+        },
+    );
+    put_part(writer, select, 39, record.tunnel.as_deref(), put_tunnel);
+    let trace_id = rare.map_or(0, |rare| rare.ip_trace_id);
+    put_part(
+        writer,
+        select,
+        40,
+        (trace_id != 0).then_some(trace_id),
+        |id, part, writer| {
+            if part.has(1) {
+                writer.number(1, id);
+            }
+        },
+    );
+    put_part(
+        writer,
+        select,
+        41,
+        Some(EMITTER),
+        |(name, version), part, writer| {
+            if part.has(1) {
+                writer.text(1, name);
+            }
+            if part.has(2) {
+                writer.text(2, version);
+            }
+        },
+    );
+    put_part::<(), _>(writer, select, AGGREGATE, None, |(), _, _| {});
+    if select.has(SUMMARY) {
+        writer.text(SUMMARY, &summary(record));
+    }
+    put_part::<(), _>(writer, select, EXTENSIONS, None, |(), _, _| {});
+}
+
+/// `Flow.aggregate`.
+const AGGREGATE: u32 = 21_007;
+/// `Flow.Summary`.
+const SUMMARY: u32 = 100_000;
+/// `Flow.extensions`; written behind a flow for those who ask.
+pub(super) const EXTENSIONS: u32 = 150_000;
+
+/// Writes a message that the flow may have, or that has to be there because parts of it are wanted.
+#[inline]
+pub(super) fn put_part<T, S: Select>(
+    writer: &mut Writer<'_>,
+    select: S,
+    number: u32,
+    value: Option<T>,
+    put: impl FnOnce(T, S, &mut Writer<'_>),
+) {
+    let Some(part) = select.field(number) else {
+        return;
     };
-    match &record.observation {
-        Observation::Trace { point, reason, .. } | Observation::Closing { point, reason } => {
-            message.trace_observation_point = observation_point(*point).into();
-            message.trace_reason = trace_reason(*reason).into();
-        }
-        Observation::Drop(Dropped { by, .. }) => message.file = dropped_in(by),
-        Observation::PolicyVerdict(decided) => {
-            message.auth_type = decided.auth_type.into();
-            message.policy_match_type = decided.match_type.into();
-        }
-        Observation::DebugCapture { point } => message.debug_capture_point = (*point).into(),
-        Observation::Socket { point, cgroup_id } => {
-            message.sock_xlate_point = (*point).into();
-            message.cgroup_id = *cgroup_id;
-            // A socket may have no address of its own yet.
-            if let Some(ip) = &mut message.ip {
-                for address in [&mut ip.source, &mut ip.destination] {
-                    if matches!(&**address, "0.0.0.0" | "::") {
-                        address.clear();
-                    }
-                }
-            }
-            // No packet, no flags.
-            if let Some(flow::Layer4 {
-                protocol: Some(flow::layer4::Protocol::Tcp(tcp)),
-            }) = &mut message.l4
-            {
-                tcp.flags = None;
-            }
-        }
-        Observation::Captured => {}
+    match value {
+        Some(value) => writer.message(number, |writer| put(value, part, writer)),
+        None if part.is_parts() => writer.message(number, |_| {}),
+        None => {}
     }
-    if let Some(rare) = &record.rare {
-        message.proxy_port = rare.proxy_port;
-        message.ip_trace_id = (rare.ip_trace_id != 0).then_some(flow::IpTraceId {
-            trace_id: rare.ip_trace_id,
-            ip_option_type: 0,
-        });
-    }
-    message
 }
 
-fn observation_point(point: TracePoint) -> flow::TraceObservationPoint {
-    // Hubble's numbers are those of the datapath, but 0 stands for unknown.
+/// A message of two numbers, fields 1 and 2.
+#[inline]
+pub(super) fn put_pair(writer: &mut Writer<'_>, select: impl Select, numbers: [i64; 2]) {
+    for (field, number) in (1..).zip(numbers) {
+        if select.has(field) {
+            writer.signed(field, number);
+        }
+    }
+}
+
+/// What follows from the kind of the observation.
+#[derive(Debug, Default)]
+struct Facts {
+    observation_point: u8,
+    trace_reason: u8,
+    policy_match_type: u8,
+    auth_type: u8,
+    capture_point: u8,
+    translation_point: u8,
+    cgroup_id: u64,
+}
+
+impl Facts {
+    #[inline]
+    fn of(record: &FlowRecord) -> Self {
+        let mut facts = Self::default();
+        match &record.observation {
+            Observation::Trace { point, reason, .. } | Observation::Closing { point, reason } => {
+                facts.observation_point = observation_point(*point);
+                facts.trace_reason = trace_reason(*reason);
+            }
+            Observation::PolicyVerdict(decided) => {
+                facts.auth_type = decided.auth_type;
+                facts.policy_match_type = decided.match_type;
+            }
+            Observation::DebugCapture { point } => facts.capture_point = *point,
+            Observation::Socket { point, cgroup_id } => {
+                facts.translation_point = *point;
+                facts.cgroup_id = *cgroup_id;
+            }
+            Observation::KernelDrop(_)
+            | Observation::DatapathDrop { .. }
+            | Observation::Captured => {}
+        }
+        facts
+    }
+}
+
+/// `TraceObservationPoint`: the datapath's number, but 0 stands for unknown.
+fn observation_point(point: TracePoint) -> u8 {
     match point {
-        TracePoint::ToEndpoint => flow::TraceObservationPoint::ToEndpoint,
-        other => flow::TraceObservationPoint::try_from(i32::from(other as u8)).unwrap_or_default(),
+        TracePoint::ToEndpoint => 101,
+        other => other as u8,
     }
 }
 
-fn trace_reason(reason: TraceReason) -> flow::TraceReason {
-    // Up to the unknown one, Hubble's numbers are higher by one; beyond it, they are the same.
-    let number = match i32::from(reason as u8) {
+/// `TraceReason`: up to the unknown one, Hubble's numbers are higher by one; beyond it, they are the
+/// same.
+fn trace_reason(reason: TraceReason) -> u8 {
+    match reason as u8 {
         5 => 0,
         low @ ..5 => low + 1,
         high => high,
-    };
-    flow::TraceReason::try_from(number).unwrap_or_default()
-}
-
-fn dropped_in(by: &DroppedBy) -> Option<flow::FileInfo> {
-    match by {
-        DroppedBy::Kernel { function, .. } => function.as_ref().map(|function| flow::FileInfo {
-            name: function.to_string(),
-            line: 0,
-        }),
-        DroppedBy::Datapath { file, line } => Some(flow::FileInfo {
-            name: datapath_file(*file),
-            line: u32::from(*line),
-        }),
     }
 }
 
-fn ethernet(ethernet: Ethernet) -> flow::Ethernet {
-    flow::Ethernet {
-        source: mac_text(ethernet.source),
-        destination: mac_text(ethernet.destination),
+/// `FileInfo`: what dropped the packet, and the line in it.
+fn dropped_in(record: &FlowRecord) -> Option<(Cow<'_, str>, u64)> {
+    match &record.observation {
+        Observation::KernelDrop(drop) => Some((drop.function.as_deref()?.into(), 0)),
+        Observation::DatapathDrop { file, line, .. } => {
+            Some((datapath_file(*file).into(), (*line).into()))
+        }
+        _ => None,
     }
 }
 
-fn ip(ip: Ip) -> flow::Ip {
-    let version = if ip.source.is_ipv4() {
-        flow::IpVersion::IPv4
-    } else {
-        flow::IpVersion::IPv6
-    };
-    flow::Ip {
-        source: ip.source.to_string(),
-        destination: ip.destination.to_string(),
-        ip_version: version.into(),
-        ..flow::Ip::default()
+fn put_interface(interface: &Interface, select: impl Select, writer: &mut Writer<'_>) {
+    if select.has(1) {
+        writer.number(1, interface.index.into());
     }
-}
-
-/// The addresses with what is known beyond the packet: the source before it was translated, and
-/// whether the packet was encrypted on its way.
-fn translated_ip(addresses: Ip, record: &FlowRecord) -> flow::Ip {
-    let packet = ip(addresses);
-    let (source, source_xlated) = match record.original_source() {
-        Some(original) => (original.to_string(), packet.source),
-        None => (packet.source, String::new()),
-    };
-    flow::Ip {
-        source,
-        source_xlated,
-        encrypted: matches!(record.observation, Observation::Trace { encrypted, .. } if encrypted),
-        ..packet
-    }
-}
-
-fn layer4(transport: Transport) -> flow::Layer4 {
-    use flow::layer4::Protocol;
-    let protocol = match transport {
-        Transport::Tcp {
-            source_port,
-            destination_port,
-            flags,
-        } => Protocol::Tcp(flow::Tcp {
-            source_port: source_port.into(),
-            destination_port: destination_port.into(),
-            flags: Some(tcp_flags(flags.bits())),
-        }),
-        Transport::Udp {
-            source_port,
-            destination_port,
-        } => Protocol::Udp(flow::Udp {
-            source_port: source_port.into(),
-            destination_port: destination_port.into(),
-        }),
-        Transport::Sctp {
-            source_port,
-            destination_port,
-        } => Protocol::Sctp(flow::Sctp {
-            source_port: source_port.into(),
-            destination_port: destination_port.into(),
-        }),
-        Transport::Icmpv4 { kind, code } => Protocol::IcmPv4(flow::IcmPv4 {
-            r#type: kind.into(),
-            code: code.into(),
-        }),
-        Transport::Icmpv6 { kind, code } => Protocol::IcmPv6(flow::IcmPv6 {
-            r#type: kind.into(),
-            code: code.into(),
-        }),
-        Transport::Vrrp {
-            kind, id, priority, ..
-        } => Protocol::Vrrp(flow::Vrrp {
-            r#type: kind.into(),
-            vrid: id.into(),
-            priority: priority.into(),
-        }),
-        Transport::Igmp { kind, group } => Protocol::Igmp(flow::Igmp {
-            r#type: kind.into(),
-            group_address: group.to_string(),
-        }),
-    };
-    flow::Layer4 {
-        protocol: Some(protocol),
-    }
-}
-
-fn tunnel(tunnel: Tunnel) -> flow::Tunnel {
-    let protocol = match tunnel.protocol {
-        TunnelProtocol::Geneve => flow::tunnel::Protocol::Geneve,
-        TunnelProtocol::Vxlan => flow::tunnel::Protocol::Vxlan,
-    };
-    flow::Tunnel {
-        protocol: protocol.into(),
-        ip: Some(ip(tunnel.ip)),
-        l4: Some(layer4(tunnel.transport)),
-        vni: tunnel.vni,
-    }
-}
-
-fn tcp_flags(bits: u16) -> flow::TcpFlags {
-    flow::TcpFlags {
-        fin: bits & 0x001 != 0,
-        syn: bits & 0x002 != 0,
-        rst: bits & 0x004 != 0,
-        psh: bits & 0x008 != 0,
-        ack: bits & 0x010 != 0,
-        urg: bits & 0x020 != 0,
-        ece: bits & 0x040 != 0,
-        cwr: bits & 0x080 != 0,
-        ns: bits & 0x100 != 0,
-    }
-}
-
-fn endpoint(party: &Party) -> flow::Endpoint {
-    let endpoint = &party.endpoint;
-    flow::Endpoint {
-        id: endpoint.id,
-        identity: party.identity,
-        cluster_name: endpoint.cluster_name.to_string(),
-        namespace: endpoint.namespace.to_string(),
-        labels: endpoint.labels.to_vec(),
-        pod_name: endpoint.pod_name.to_string(),
-        workloads: workloads(endpoint),
-    }
-}
-
-/// What owns an endpoint.
-pub(crate) fn workloads(endpoint: &Endpoint) -> Vec<flow::Workload> {
-    endpoint
-        .workloads
-        .iter()
-        .map(|workload| flow::Workload {
-            name: workload.name.clone(),
-            kind: workload.kind.clone(),
-        })
-        .collect()
-}
-
-fn names(party: &Party) -> Vec<String> {
-    let names = party.names.iter().flat_map(|names| &names.all);
-    names.map(|name| name.text.to_string()).collect()
-}
-
-fn service(service: &Service) -> flow::Service {
-    flow::Service {
-        name: service.name.to_string(),
-        namespace: service.namespace.to_string(),
-    }
-}
-
-fn interface(interface: &Interface) -> flow::NetworkInterface {
-    flow::NetworkInterface {
-        index: interface.index,
-        name: interface.name.to_string(),
-    }
-}
-
-fn mac_text(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mac_address_has_two_digits_for_each_byte() {
-        assert_eq!(mac_text([0xaa, 0, 1, 2, 3, 0xff]), "aa:00:01:02:03:ff");
+    if select.has(2) {
+        writer.text(2, &interface.name);
     }
 }

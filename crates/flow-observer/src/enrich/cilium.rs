@@ -99,17 +99,23 @@ impl CiliumEndpoints {
     }
 
     /// Who is at one end of a record's packet, and the number of that endpoint; 0 as long as nobody
-    /// told. Each table is asked once, and what the record tells is learned on the way.
-    #[inline(always)]
+    /// told.
     pub(crate) fn party(&mut self, snapshot: &Snapshot, end: End) -> (Party, u16) {
+        let known = end
+            .address
+            .map_or(snapshot.unknown(), |it| snapshot.endpoint(it));
+        self.party_known_as(known, end)
+    }
+
+    /// As [`party`](Self::party), where the snapshot was asked already. The table is asked once, and
+    /// what the record tells is learned on the way.
+    #[inline(always)]
+    pub(crate) fn party_known_as(&mut self, known: &Arc<Endpoint>, end: End) -> (Party, u16) {
         let Self {
             local,
             reserved,
             unknown,
         } = self;
-        let known = end
-            .address
-            .map_or(snapshot.unknown(), |it| snapshot.endpoint(it));
         let is_local = known.id != 0;
         let known = with_identity(known, end.identity, reserved, unknown);
         let local = match end.address {

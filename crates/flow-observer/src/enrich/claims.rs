@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Borrow,
+    collections::BTreeMap,
     hash::{Hash, Hasher},
     net::IpAddr,
     sync::Arc,
@@ -11,7 +12,8 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
-    facts::{Key, Port, Provider},
+    facts::{AgentFact, Key, Port, Provider},
+    nodes::NodeName,
     prefixes::Prefix,
 };
 use crate::record::{Endpoint, Names, Service};
@@ -26,8 +28,33 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Of what two say, the greater is believed.
-    fn rank(&self) -> (Provider, &str) {
+    pub(super) fn rank(&self) -> (Provider, &str) {
         (self.provider, &self.key)
+    }
+}
+
+impl Claim {
+    /// By what a workload of this node goes, for the numbers of endpoints too: two providers that
+    /// know the same pod agree. What has no name goes by its key.
+    pub(super) fn local_name(&self, endpoint: &Endpoint) -> LocalName {
+        local_name(
+            self.provider,
+            &self.key,
+            &endpoint.namespace,
+            &endpoint.pod_name,
+        )
+    }
+}
+
+/// Namespace and pod, or provider and key.
+pub(super) type LocalName = (String, String);
+
+/// As [`Claim::local_name`].
+pub(super) fn local_name(provider: Provider, key: &str, namespace: &str, pod: &str) -> LocalName {
+    if pod.is_empty() {
+        (format!("{provider:?}"), key.to_owned())
+    } else {
+        (namespace.to_owned(), pod.to_owned())
     }
 }
 
@@ -62,6 +89,8 @@ pub(super) struct Node {
     pub(super) is_api_server: bool,
     /// Only of the own one.
     pub(super) labels: Arc<[String]>,
+    /// Where its agent is, if it has one.
+    pub(super) agent: Option<(NodeName, AgentFact)>,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -176,6 +205,45 @@ impl<T: Copy + Eq + Hash> Claimants<T> {
         }
         if is_last {
             self.others.remove(&thing);
+        }
+    }
+}
+
+/// As [`Claimants`], for the few things that have a name and no number.
+#[derive(Debug)]
+pub(super) struct ByName<N>(BTreeMap<N, Vec<Arc<Claim>>>);
+
+impl<N> Default for ByName<N> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<N: Ord> ByName<N> {
+    /// Everything that is claimed with who claims it, in the order in which they are believed.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&N, &[Arc<Claim>])> {
+        self.0
+            .iter()
+            .map(|(name, claims)| (name, claims.as_slice()))
+    }
+
+    /// Who is believed.
+    pub(super) fn believed(&self, name: &N) -> Option<&Arc<Claim>> {
+        self.0.get(name)?.first()
+    }
+
+    pub(super) fn add(&mut self, name: N, claim: &Arc<Claim>) {
+        let claims = self.0.entry(name).or_default();
+        let position = claims.partition_point(|it| it.rank() > claim.rank());
+        claims.insert(position, Arc::clone(claim));
+    }
+
+    pub(super) fn remove(&mut self, name: &N, claim: &Arc<Claim>) {
+        if let Some(claims) = self.0.get_mut(name) {
+            claims.retain(|it| !Arc::ptr_eq(it, claim));
+            if claims.is_empty() {
+                self.0.remove(name);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     facts::{EndpointFact, Fact, NamesFact, NodeFact, Port, PrefixFact, ServiceFact},
     identity,
     labels::Relevance,
+    nodes::NodeName,
     prefixes::Prefix,
 };
 use crate::{
@@ -133,6 +134,14 @@ impl<'a> Describer<'a> {
         let is_own_cluster =
             fact.cluster.is_empty() || *fact.cluster == *self.settings.cluster_name;
         let is_own = is_own_cluster && fact.name == self.node_name;
+        let agent = fact.agent.map(|agent| {
+            let cluster = match is_own_cluster {
+                true => self.settings.cluster_name.to_string(),
+                false => fact.cluster,
+            };
+            let name = fact.name;
+            (NodeName { cluster, name }, agent)
+        });
         Node {
             ips: sorted(fact.ips),
             is_own,
@@ -142,6 +151,7 @@ impl<'a> Describer<'a> {
             } else {
                 Arc::default()
             },
+            agent,
         }
     }
 

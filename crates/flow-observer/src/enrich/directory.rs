@@ -4,18 +4,21 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{
     Inventory, Settings, Snapshot,
     describe::{Described, Describer},
     facts::{Change, Fact, Key, Provider},
     index::Touched,
+    news::{Listener, Reporter, Telling},
+    nodes::Nodes,
     state::State,
 };
 
@@ -28,9 +31,28 @@ pub struct Directory {
     node_name: String,
     settings: Settings,
     /// Only who says something waits for others that do.
-    state: Mutex<State>,
+    state: Mutex<Held>,
     snapshot: ArcSwap<Snapshot>,
+    nodes: watch::Sender<Nodes>,
     identity_collisions: AtomicU64,
+}
+
+/// One change of the directory is at most so much news: as many as are kept of it at all. Where
+/// more changes at once, one by one is no way to follow it.
+const MOST_NEWS: usize = 4095;
+
+/// What changes are made to.
+#[derive(Default)]
+struct Held {
+    state: State,
+    /// Who wants to know what changes, and what that was told.
+    listening: Option<(Listener, Reporter)>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.fmt(f)
+    }
 }
 
 impl Directory {
@@ -48,10 +70,11 @@ impl Directory {
             settings,
             state: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
+            nodes: watch::Sender::default(),
             identity_collisions: AtomicU64::new(0),
         };
         // Also what does not come from facts, as the world of a cluster with both families.
-        directory.change(|_, touched| touched.own_node = true);
+        directory.change(Telling::Everything, |_, touched| touched.own_node = true);
         directory.replace(Provider::Inventory, inventory.into_facts());
         directory
     }
@@ -60,7 +83,10 @@ impl Directory {
     #[cfg(test)]
     pub(super) fn numbered_by(self, number: fn(&[String], u8) -> u32) -> Self {
         Self {
-            state: Mutex::new(State::numbered_by(number)),
+            state: Mutex::new(Held {
+                state: State::numbered_by(number),
+                listening: None,
+            }),
             ..self
         }
     }
@@ -84,6 +110,16 @@ impl Directory {
 
     /// A provider says what changed.
     pub fn apply(&self, provider: Provider, changes: impl IntoIterator<Item = Change>) {
+        self.apply_telling(provider, changes, Telling::Everything);
+    }
+
+    /// As [`Directory::apply`]; `telling` says how much of it is news to who listens.
+    pub(crate) fn apply_telling(
+        &self,
+        provider: Provider,
+        changes: impl IntoIterator<Item = Change>,
+        telling: Telling,
+    ) {
         let mut describer = Describer::new(&self.node_name, &self.settings);
         let changes: Vec<(Key, Option<Described>)> = changes
             .into_iter()
@@ -92,7 +128,7 @@ impl Directory {
                 Change::Remove(key) => (key, None),
             })
             .collect();
-        self.change(|state, touched| {
+        self.change(telling, |state, touched| {
             for (key, described) in changes {
                 match described {
                     Some(described) => state.put(provider, key, described, touched),
@@ -110,7 +146,7 @@ impl Directory {
             .into_iter()
             .map(|(key, fact)| (key, describer.describe(fact)))
             .collect();
-        self.change(|state, touched| {
+        self.change(Telling::Everything, |state, touched| {
             for key in state.keys_beyond(provider, &facts) {
                 state.remove(provider, &key, touched);
             }
@@ -126,29 +162,61 @@ impl Directory {
         self.identity_collisions.load(Ordering::Relaxed)
     }
 
+    /// Tells `listener` the endpoints of this node, and from then on what changes.
+    pub(crate) fn listen(&self, listener: Listener) {
+        let mut held = self.lock();
+        let mut reporter = Reporter::default();
+        listener(reporter.begin(&held.state.index), 0);
+        held.listening = Some((listener, reporter));
+    }
+
+    /// The nodes whose agents relays may ask, now and whenever they change.
+    pub(crate) fn nodes(&self) -> watch::Receiver<Nodes> {
+        self.nodes.subscribe()
+    }
+
     /// This host's own addresses, as they are now.
     pub(crate) fn set_own_addresses(&self, addresses: &[IpAddr]) {
         let snapshot = self.snapshot.load();
         let known = snapshot.own_addresses();
         if known != addresses {
-            self.change(|state, touched| state.set_own_addresses(addresses, touched));
+            self.change(Telling::Everything, |state, touched| {
+                state.set_own_addresses(addresses, touched);
+            });
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State, &mut Touched)) {
+    fn change(&self, telling: Telling, change: impl FnOnce(&mut State, &mut Touched)) {
         let mut touched = Touched::default();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state, &mut touched);
+        let mut held = self.lock();
+        let Held { state, listening } = &mut *held;
+        change(state, &mut touched);
         state.renumber(&mut touched);
         if touched.is_nothing() {
             return;
         }
         let snapshot = state.snapshot(&self.snapshot.load(), &self.settings, &touched);
-        let before = self.snapshot.swap(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
         self.identity_collisions
             .store(state.collisions(), Ordering::Relaxed);
+        if touched.agents {
+            self.nodes.send_replace(state.index.agents());
+        }
+        if let Some((listener, reporter)) = listening {
+            let snapshots = [&*before, &*snapshot];
+            let (news, left_out) =
+                reporter.report(&state.index, snapshots, &touched, telling, MOST_NEWS);
+            if !news.is_empty() {
+                listener(news, left_out);
+            }
+        }
         // What is so no longer is freed when nobody waits.
-        drop(state);
+        drop(held);
         drop((before, touched));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -84,10 +84,19 @@ pub struct NodeFact {
     pub ips: Vec<IpAddr>,
     /// `key=value`, in any order.
     pub labels: Vec<String>,
-    /// Where its agent listens; empty when relays cannot reach it.
-    pub address: String,
+    /// How relays reach its agent; `None` for what has none, as an API server elsewhere.
+    pub agent: Option<AgentFact>,
     /// The API server runs on it.
     pub is_api_server: bool,
+}
+
+/// Where the agent of a node is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct AgentFact {
+    /// Its address, where somebody says so: as in `192.0.2.11:4244`.
+    pub address: String,
+    /// Addresses of its node that relays may use, the best first.
+    pub ips: Vec<IpAddr>,
 }
 
 /// A service.

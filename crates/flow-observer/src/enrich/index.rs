@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use foldhash::{HashMap, HashSet};
 
 use super::{
-    claims::{ByKey, Claim, Claimants, Said, Workload},
+    claims::{ByKey, ByName, Claim, Claimants, LocalName, Said, Workload},
     describe::Described,
     facts::{Key, Port, Provider},
     label_sets::Renumbered,
+    nodes::NodeName,
     prefixes::Prefix,
 };
 
@@ -24,6 +25,9 @@ pub(super) struct Index {
     pub(super) ports: HashMap<IpAddr, [usize; 2]>,
     pub(super) prefixes: Claimants<Prefix>,
     pub(super) own_nodes: Claimants<()>,
+    pub(super) agents: ByName<NodeName>,
+    /// Workloads of this node.
+    pub(super) locals: ByName<LocalName>,
     /// Pods that have addresses of both families.
     pub(super) dual_pods: usize,
 }
@@ -36,6 +40,8 @@ pub(super) struct Touched {
     pub(super) backends: Vec<Port>,
     pub(super) prefixes: bool,
     pub(super) own_node: bool,
+    pub(super) agents: bool,
+    pub(super) locals: Vec<LocalName>,
     pub(super) own_addresses: Option<Arc<[IpAddr]>>,
     pub(super) renumbered: Renumbered,
     /// What is so no longer. Kept until nobody waits any more: much may be freed with it.
@@ -50,7 +56,7 @@ impl Touched {
             && self.frontends.is_empty()
             && self.backends.is_empty()
             && self.own_addresses.is_none()
-            && !(self.prefixes || self.own_node)
+            && !(self.prefixes || self.own_node || self.agents)
     }
 }
 
@@ -88,8 +94,17 @@ impl Index {
                     touched.addresses.push(ip);
                 }
                 self.dual_pods += usize::from(is_dual_pod(claim.provider, workload));
+                if workload.is_local {
+                    let name = claim.local_name(&workload.endpoint);
+                    self.locals.add(name.clone(), claim);
+                    touched.locals.push(name);
+                }
             }
             Said::Node(node) => {
+                if let Some((name, _)) = &node.agent {
+                    self.agents.add(name.clone(), claim);
+                    touched.agents = true;
+                }
                 for &ip in &node.ips {
                     self.owners.add(ip, claim);
                     touched.addresses.push(ip);
@@ -136,8 +151,17 @@ impl Index {
                     touched.addresses.push(ip);
                 }
                 self.dual_pods -= usize::from(is_dual_pod(claim.provider, workload));
+                if workload.is_local {
+                    let name = claim.local_name(&workload.endpoint);
+                    self.locals.remove(&name, claim);
+                    touched.locals.push(name);
+                }
             }
             Said::Node(node) => {
+                if let Some((name, _)) = &node.agent {
+                    self.agents.remove(name, claim);
+                    touched.agents = true;
+                }
                 for &ip in &node.ips {
                     self.owners.remove(ip, claim);
                     touched.addresses.push(ip);

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Inventory, InventoryError};
+use super::{Inventory, InventoryError, provider::Reports, standing::Standing};
 use crate::counters::Counters;
 
 /// How often to look. A changed file is read at the second look that finds it the same.
@@ -31,6 +31,7 @@ pub(crate) struct WatchedFile {
     read: Option<Stamp>,
     /// What the last look found.
     found: Option<Stamp>,
+    standing: Arc<Standing>,
 }
 
 /// What tells a file's contents from those before.
@@ -66,12 +67,21 @@ impl WatchedFile {
         // Before the contents: what changes in between is seen as a change.
         let stamp = Stamp::of(path);
         let inventory = Inventory::read(path)?;
+        let standing = Standing::new("inventory", path.display().to_string());
+        standing.knows(inventory.counts());
+        standing.is_good();
         let watched = Self {
             path: path.to_owned(),
             read: stamp,
             found: stamp,
+            standing: Arc::new(standing),
         };
         Ok((watched, inventory))
+    }
+
+    /// Who says how it is doing.
+    pub(crate) fn reports(&self) -> Arc<dyn Reports> {
+        Arc::clone(&self.standing) as Arc<dyn Reports>
     }
 
     /// What the file says now, if it is another than before, and at rest. Each change is told once,
@@ -83,7 +93,15 @@ impl WatchedFile {
             return None;
         }
         self.read = now;
-        Some(Inventory::read(&self.path))
+        let read = Inventory::read(&self.path);
+        match &read {
+            Ok(inventory) => {
+                self.standing.knows(inventory.counts());
+                self.standing.is_good();
+            }
+            Err(error) => self.standing.is_lost(with_cause(error)),
+        }
+        Some(read)
     }
 
     /// Hands each new inventory to `take` until `closing`. The last good one holds until the next.
@@ -94,6 +112,7 @@ impl WatchedFile {
         take: impl Fn(Inventory) + Send + Sync + 'static,
     ) {
         let take = Arc::new(take);
+        let standing = Arc::clone(&self.standing);
         while closing
             .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
             .await
@@ -121,10 +140,18 @@ impl WatchedFile {
                 Ok(watched) => self = watched,
                 Err(error) => {
                     warn!(%error, "the inventory is not followed any more");
+                    standing.is_lost(format!("not followed any more: {error}"));
                     return;
                 }
             }
         }
+    }
+}
+
+fn with_cause(error: &InventoryError) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -133,6 +160,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::enrich::ProviderState;
 
     const ONE: &str = "nodes: [{ name: one }]\n";
     const TWO: &str = "nodes: [{ name: two }]\n";
@@ -210,6 +238,32 @@ mod tests {
         assert!(watching.told().is_empty());
         watching.write(TWO);
         assert_eq!(watching.told(), ["two"]);
+    }
+
+    #[test]
+    fn its_status_names_the_line_that_is_broken_until_it_is_repaired() {
+        let mut watching = Watching::new();
+        let reports = watching.file.reports();
+        let good = reports.report();
+        assert_eq!((good.state, good.objects), (ProviderState::Connected, 1));
+        watching.write("nodes:\n  - nmae: two\n");
+        watching.told();
+        let lost = reports.report();
+        assert_eq!((lost.state, lost.objects), (ProviderState::Lost, 1));
+        let place = format!("{}:2: unknown field", watching.file.path.display());
+        assert!(lost.reason.starts_with(&place), "{}", lost.reason);
+        fs::remove_file(watching.directory.path().join("inventory")).unwrap();
+        watching.told();
+        let gone = reports.report().reason;
+        assert!(
+            gone.ends_with("No such file or directory (os error 2)"),
+            "{gone}"
+        );
+        watching.write("nodes: [{ name: two }, { name: three }]\n");
+        watching.told();
+        let again = reports.report();
+        assert_eq!((again.state, again.objects), (ProviderState::Connected, 2));
+        assert_eq!(again.reason, "");
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,6 +47,7 @@ impl Word for Port {
 pub(super) struct Shards<K, V> {
     /// As many as a power of two.
     shards: Arc<[Shard<K, V>]>,
+    len: usize,
     /// Different in each agent: some of what is looked up is chosen by users of the cluster, who
     /// should not be able to put it all into one place.
     seeds: [u64; 2],
@@ -60,12 +61,22 @@ impl<K: Word, V: Clone> Shards<K, V> {
         let nothing: Shard<K, V> = Arc::new([]);
         Self {
             shards: vec![nothing; shards.next_power_of_two()].into(),
+            len: 0,
             seeds: rand::random(),
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn get(&self, key: K) -> Option<&V> {
-        let hash = self.hash(key);
+        self.get_hashed(key, self.hash(key))
+    }
+
+    /// The same with the hash of the key, which does not go by any other map's.
+    #[inline]
+    pub(super) fn get_hashed(&self, key: K, hash: u64) -> Option<&V> {
         let shard = &*self.shards[self.shard(hash)];
         let mut slot = first_slot(hash, shard.len());
         // There is always an empty slot, unless there is none at all.
@@ -81,6 +92,15 @@ impl<K: Word, V: Clone> Shards<K, V> {
         None
     }
 
+    /// Reads where the search for a hash begins. Whoever is to search for many lets the memory of
+    /// all come at once. Whether something is there.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        let shard = &*self.shards[self.shard(hash)];
+        let slot = first_slot(hash, shard.len());
+        matches!(shard.get(slot), Some(Some(_)))
+    }
+
     /// The map with these entries set or, for `None`, removed. No key may come twice.
     pub(super) fn with(&self, changes: impl IntoIterator<Item = (K, Option<V>)>) -> Self {
         let mut changes: Vec<_> = changes
@@ -89,12 +109,16 @@ impl<K: Word, V: Clone> Shards<K, V> {
             .collect();
         changes.sort_unstable_by_key(|&(shard, key, _)| (shard, key));
         let mut shards = self.shards.to_vec();
+        let mut len = self.len;
         for changes in changes.chunk_by(|one, other| one.0 == other.0) {
             let shard = &mut shards[changes[0].0];
+            len -= entries(shard);
             *shard = self.changed(shard, changes);
+            len += entries(shard);
         }
         Self {
             shards: shards.into(),
+            len,
             seeds: self.seeds,
         }
     }
@@ -125,11 +149,17 @@ impl<K: Word, V: Clone> Shards<K, V> {
     }
 
     /// Both halves of a product, which depend on all bits of what is multiplied.
-    fn hash(&self, key: K) -> u64 {
+    #[inline]
+    pub(super) fn hash(&self, key: K) -> u64 {
         let [high, low] = key.words();
         let product = u128::from(high ^ self.seeds[0]) * u128::from(low ^ self.seeds[1]);
         (product >> 64) as u64 ^ product as u64
     }
+}
+
+/// How many entries a shard has: half of its slots are empty.
+fn entries<K, V>(shard: &Shard<K, V>) -> usize {
+    shard.len() / 2
 }
 
 /// Where to look first in so many slots.
@@ -169,6 +199,7 @@ mod tests {
                 for (map, plain) in [(&before, &plain_before), (&map, &plain)] {
                     let entries = map.shards.iter().flat_map(|shard| shard.iter().flatten());
                     prop_assert_eq!(entries.count(), plain.len());
+                    prop_assert_eq!(map.len(), plain.len());
                     for key in 0..200 {
                         prop_assert_eq!(map.get(Ipv4Addr::from(key)), plain.get(&key));
                     }

@@ -90,9 +90,38 @@ impl Snapshot {
     /// All that is known of an address, in one look.
     #[must_use]
     pub fn look_up(&self, address: IpAddr) -> Known<'_> {
+        self.look_up_hashed(address, self.hash(address))
+    }
+
+    /// Addresses of which something is known by themselves.
+    pub(super) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Where an address is looked for, for [`Self::look_up_hashed`].
+    #[inline]
+    pub(super) fn hash(&self, address: IpAddr) -> u64 {
+        match address {
+            IpAddr::V4(ip) => self.v4.hash(ip),
+            IpAddr::V6(ip) => self.v6.hash(ip),
+        }
+    }
+
+    /// Asks for the memory in which the look-up of an address begins. Whether there is something.
+    #[inline]
+    pub(super) fn touch(&self, address: IpAddr, hash: u64) -> bool {
+        match address {
+            IpAddr::V4(_) => self.v4.touch(hash),
+            IpAddr::V6(_) => self.v6.touch(hash),
+        }
+    }
+
+    /// The same with what [`Self::hash`] says of the address.
+    #[inline]
+    pub(super) fn look_up_hashed(&self, address: IpAddr, hash: u64) -> Known<'_> {
         let found = match address {
-            IpAddr::V4(ip) => self.v4.get(ip),
-            IpAddr::V6(ip) => self.v6.get(ip),
+            IpAddr::V4(ip) => self.v4.get_hashed(ip, hash),
+            IpAddr::V6(ip) => self.v6.get_hashed(ip, hash),
         };
         match found {
             Some(found) => Known {
@@ -117,6 +146,16 @@ impl Snapshot {
     #[must_use]
     pub fn endpoint(&self, address: IpAddr) -> &Arc<Endpoint> {
         self.look_up(address).endpoint
+    }
+
+    /// Who has this address by itself, and not by its range.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<&Arc<Endpoint>> {
+        match address {
+            IpAddr::V4(ip) => self.v4.get(ip),
+            IpAddr::V6(ip) => self.v6.get(ip),
+        }?
+        .endpoint
+        .as_ref()
     }
 
     /// What an address is always called.

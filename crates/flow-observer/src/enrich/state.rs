@@ -8,7 +8,7 @@ use foldhash::HashSet;
 
 use super::{
     Settings, Snapshot,
-    claims::{Claim, Said, Workload},
+    claims::{Claim, Said, Workload, local_name},
     describe::{self, Described},
     facts::{Key, Provider},
     index::{Index, Touched},
@@ -22,7 +22,7 @@ use crate::record::Endpoint;
 /// Everything that was said.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    index: Index,
+    pub(super) index: Index,
     own_addresses: HashSet<IpAddr>,
     label_sets: LabelSets,
     /// Names of clusters and namespaces, each once.
@@ -182,8 +182,7 @@ impl State {
             &mut touched.renumbered,
         );
         if workload.is_local && workload.told_id.is_none() {
-            let (provider, key) = (claim.provider, &claim.key);
-            let name = local_name(provider, key, &endpoint.namespace, &endpoint.pod_name);
+            let name = claim.local_name(endpoint);
             self.local_numbers.release([&name.0, &name.1]);
         }
     }
@@ -286,17 +285,7 @@ fn is_same_said(before: &Said, said: &Said) -> bool {
     }
 }
 
-/// By what the number of a local endpoint goes: two providers that know the same pod agree. What has
-/// no name goes by its key.
-fn local_name(provider: Provider, key: &str, namespace: &str, pod: &str) -> (String, String) {
-    if pod.is_empty() {
-        (format!("{provider:?}"), key.to_owned())
-    } else {
-        (namespace.to_owned(), pod.to_owned())
-    }
-}
-
-fn once_each<T: Copy + Ord>(all: &[T]) -> impl Iterator<Item = T> {
+pub(super) fn once_each<T: Clone + Ord>(all: &[T]) -> impl Iterator<Item = T> {
     let mut all = all.to_vec();
     all.sort_unstable();
     all.dedup();

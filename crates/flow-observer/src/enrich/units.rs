@@ -176,7 +176,7 @@ mod tests {
             pid: 7,
             name: "nginx".into(),
             cgroup_id: 40,
-            owner: Owner::shared(path),
+            owner: Owner::of_path(path).map(Arc::new),
         }))
     }
 
@@ -206,6 +206,7 @@ mod tests {
             source: Party::of(snapshot.endpoint(source)),
             destination: Party::of(snapshot.endpoint(destination)),
             direction: TrafficDirection::Unknown,
+            tunnel: None,
             interface: None,
             translation: None,
             socket_cookie: cookie,
@@ -293,7 +294,7 @@ mod tests {
         for cgroup_id in 0..2 * MAX_OWNERS as u64 {
             let process = Process {
                 cgroup_id,
-                owner: Owner::shared("/system.slice/nginx.service"),
+                owner: Owner::of_path("/system.slice/nginx.service").map(Arc::new),
                 ..Process::default()
             };
             units.describe(&mut Party::of(&Arc::new(Endpoint::default())), &process);

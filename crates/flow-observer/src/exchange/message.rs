@@ -1,9 +1,12 @@
 //! The flow of a request or response.
 
-use flow_api::flow::{self, Flow, L7FlowType, layer4::Protocol};
+use flow_api::{
+    extension,
+    flow::{self, Flow, L7FlowType, layer4::Protocol},
+};
 
 use crate::{
-    encode::{NodeFacts, flow_message},
+    encode::{NodeFacts, flow_message, message_detail},
     layer7::{self, MESSAGE_ACCESS_LOG},
     record::FlowRecord,
 };
@@ -20,6 +23,7 @@ pub(super) fn message(record: &FlowRecord, node: &NodeFacts, layer7: flow::Layer
         verdict: flow::Verdict::Forwarded.into(),
         ip: packet.ip.map(|ip| flow::Ip {
             encrypted: false,
+            source_xlated: String::new(),
             ..ip
         }),
         l4: packet.l4.map(without_flags),
@@ -40,6 +44,7 @@ pub(super) fn message(record: &FlowRecord, node: &NodeFacts, layer7: flow::Layer
         }),
         summary: layer7::summary(&layer7),
         l7: Some(layer7),
+        extensions: Some(extension::pack(&message_detail(record))),
         ..Flow::default()
     }
 }

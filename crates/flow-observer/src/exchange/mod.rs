@@ -25,7 +25,7 @@ use flow_api::flow;
 
 use crate::{
     counters::Counters,
-    decode::payload::Application,
+    decode::payload::{Application, Heard},
     encode::{self, NodeFacts},
     enrich::Directory,
     layer7::{self, Redaction},
@@ -133,22 +133,21 @@ impl Exchanges {
         &self.options.redaction
     }
 
-    /// Hears what was said in a flow's packet, of which `payload` is what was captured. What is made
-    /// of it waits for [`Exchanges::tell`].
+    /// Hears what was said in a flow's packet, or in that and those before it; the flow has the time
+    /// at which that began. What is made of it waits for [`Exchanges::tell`].
     pub(crate) fn hear(
         &mut self,
         flow: &FlowRecord,
-        application: &Application<'_>,
-        payload: &[u8],
+        heard: &Heard<'_>,
         position: Position,
         uuids: &mut Uuids,
     ) {
-        match application {
+        match &heard.application {
             Application::Dns(message) if self.options.dns => {
-                self.dns(flow, message, payload, position, uuids);
+                self.dns(flow, message, heard.bytes, position, uuids);
             }
             Application::HttpRequest(_) | Application::HttpResponse(_) if self.options.http => {
-                self.http(flow, application, payload, position, uuids);
+                self.http(flow, &heard.application, heard.bytes, position, uuids);
             }
             _ => {}
         }

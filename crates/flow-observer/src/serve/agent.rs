@@ -8,9 +8,12 @@ use flow_api::palomar::{
 };
 use tonic::{Request, Response, Status};
 
+use super::coverage;
 use crate::{
     counters::Counters,
+    encode::timestamp,
     enrich::{ProviderStatus, Reports},
+    ring::FlowRing,
     source::{Hook, LocalDevices, SourceOptions},
 };
 
@@ -19,6 +22,7 @@ pub(crate) struct AgentService {
     pub(crate) source: SourceOptions,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) devices: Arc<ArcSwap<LocalDevices>>,
+    pub(crate) ring: Arc<FlowRing>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) providers: Vec<Arc<dyn Reports>>,
 }
@@ -41,6 +45,7 @@ impl Agent for AgentService {
             count: count.count,
             is_loss: count.is_loss,
         });
+        let span_ns = coverage::span_ns(&self.ring);
         Ok(Response::new(GetAgentStatusResponse {
             source: self.source.spec.to_string(),
             aggregation: self.source.aggregation().to_owned(),
@@ -52,6 +57,8 @@ impl Agent for AgentService {
                 .iter()
                 .map(|it| provider(it.report()))
                 .collect(),
+            oldest: span_ns.map(|(oldest_ns, _)| timestamp(oldest_ns)),
+            newest: span_ns.map(|(_, newest_ns)| timestamp(newest_ns)),
         }))
     }
 }

@@ -1,10 +1,9 @@
 //! The Observer service of a node.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use flow_api::{
-    extension,
+    coverage, extension,
     observer::{
         GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
         GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
@@ -12,30 +11,35 @@ use flow_api::{
     },
     service::observer_server::Observer,
 };
-use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::query::{Kind, Query};
-use crate::{
-    assemble::now_ns, counters::Counters, encode::NodeFacts, namespaces::SeenNamespaces,
-    ring::FlowRing,
+use super::{
+    coverage::Begun,
+    query::{Kind, Query},
+    rate::FlowRate,
+    responses::Responses,
 };
-
-/// Flows per second are counted over this long, or over the history there is.
-const RATE_WINDOW: Duration = Duration::from_secs(60);
+use crate::{
+    agent::DEFAULT_LOST_EVENT_INTERVAL, assemble::now_ns, counters::Counters, encode::NodeFacts,
+    namespaces::SeenNamespaces, ring::FlowRing,
+};
 
 /// Answers for one node.
 pub(crate) struct ObserverService {
     pub(crate) ring: Arc<FlowRing>,
+    /// Where agent events are.
+    pub(crate) agent_events: Arc<FlowRing>,
+    pub(crate) rate: FlowRate,
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) namespaces: Arc<SeenNamespaces>,
+    /// How long losses of a reader are gathered before it is told of them.
+    pub(crate) lost_event_interval: Duration,
+    /// The agent's own cluster; empty for the default one.
+    pub(crate) cluster: String,
     pub(crate) shutdown: CancellationToken,
 }
-
-/// Encoded events of a stream.
-type Responses = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Observer for ObserverService {
@@ -47,8 +51,10 @@ impl Observer for ObserverService {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let tells_coverage = coverage::is_asked(request.metadata());
         let request = extension::asked(request);
-        self.answer(Kind::of_flows(&request), &request)
+        let begun = tells_coverage.then(|| Begun::new(&request, &self.ring, &self.counters));
+        self.answer(Kind::of_flows(&request), &request, begun)
     }
 
     async fn get_agent_events(
@@ -64,7 +70,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::AgentEvents, &request)
+        self.answer(Kind::AgentEvents, &request, None)
     }
 
     async fn get_debug_events(
@@ -80,7 +86,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::DebugEvents, &request)
+        self.answer(Kind::DebugEvents, &request, None)
     }
 
     async fn get_nodes(
@@ -94,13 +100,13 @@ impl Observer for ObserverService {
         &self,
         _request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        // The default cluster is told as none.
+        // As in Hubble, namespaces at the other end are told as of this cluster, too.
         let namespaces = self
             .namespaces
             .names()
             .into_iter()
             .map(|namespace| Namespace {
-                cluster: String::new(),
+                cluster: self.cluster.clone(),
                 namespace,
             })
             .collect();
@@ -118,62 +124,56 @@ impl Observer for ObserverService {
             seen_flows: self.counters.seen_flows(),
             uptime_ns: u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX),
             version: concat!("palomar v", env!("CARGO_PKG_VERSION")).to_owned(),
-            flows_rate: flows_rate(&self.ring, now_ns()),
+            flows_rate: self.rate.per_second(&self.ring, now_ns()),
             ..ServerStatusResponse::default()
         }))
     }
 }
 
 impl ObserverService {
-    /// Compiles a request, and answers it from the ring.
-    fn answer(&self, kind: Kind, request: &GetFlowsRequest) -> Result<Response<Responses>, Status> {
+    /// Answers for a ring that somebody else fills.
+    pub(crate) fn of(ring: Arc<FlowRing>, node: NodeFacts, shutdown: CancellationToken) -> Self {
+        Self {
+            ring,
+            agent_events: Arc::new(FlowRing::new(1)),
+            rate: FlowRate::default(),
+            node: Arc::new(node),
+            counters: Arc::default(),
+            namespaces: Arc::default(),
+            lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
+            cluster: String::new(),
+            shutdown,
+        }
+    }
+
+    /// Compiles a request, and answers it from its ring. Who wants to know what that covers is told
+    /// at the end.
+    fn answer(
+        &self,
+        kind: Kind,
+        request: &GetFlowsRequest,
+        begun: Option<Begun>,
+    ) -> Result<Response<Responses>, Status> {
+        let ring = match kind {
+            Kind::AgentEvents => &self.agent_events,
+            Kind::Flows | Kind::DetailedFlows | Kind::DebugEvents => &self.ring,
+        };
         let query = Query::new(
             kind,
             request,
-            Arc::clone(&self.ring),
+            Arc::clone(ring),
             Arc::clone(&self.node),
             self.shutdown.clone(),
-        )?;
-        let responses = stream::unfold(query, async |mut query| {
-            let response = query.next().await?;
-            Some((response, query))
-        });
-        Ok(Response::new(Box::pin(responses)))
-    }
-}
-
-/// Flows per second over the last minute; over the history there is, where the ring holds less.
-fn flows_rate(ring: &FlowRing, now_ns: i64) -> f64 {
-    let window_ns = RATE_WINDOW.as_nanos() as i64;
-    let begin_ns = now_ns.saturating_sub(window_ns);
-    let mut flows = 0u64;
-    let mut oldest_ns = now_ns;
-    let mut reached_begin = false;
-    for batch in ring.batches().iter().rev() {
-        for slot in batch.from(ring.oldest()).iter().rev() {
-            if !slot.event.is_flow() {
-                continue;
-            }
-            let time_ns = slot.event.time_ns();
-            if time_ns < begin_ns {
-                reached_begin = true;
-                break;
-            }
-            flows += 1;
-            oldest_ns = time_ns;
-        }
-        if reached_begin {
-            break;
-        }
-    }
-    let covered_ns = if reached_begin {
-        window_ns
-    } else {
-        now_ns - oldest_ns
-    };
-    if covered_ns <= 0 {
-        0.0
-    } else {
-        flows as f64 * 1e9 / covered_ns as f64
+        )?
+        .telling_losses_every(self.lost_event_interval);
+        let Some(begun) = begun else {
+            return Ok(Response::new(Responses::of(query)));
+        };
+        let (node, counters) = (Arc::clone(&self.node), Arc::clone(&self.counters));
+        let report = move |query: &Query| {
+            let coverage = begun.coverage(&node.name, query.tally(), &counters);
+            coverage::report([coverage], 0)
+        };
+        Ok(Response::new(Responses::with_coverage(query, report)))
     }
 }

@@ -1,4 +1,11 @@
 //! One GetFlows request against the ring: where to begin, what to send, when to stop.
+//!
+//! A reader that keeps up filters and encodes on the spot. A large range is cut into units that worker
+//! threads scan while earlier ones are sent ([`ahead`]).
+
+mod ahead;
+mod position;
+mod scan;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -6,6 +13,7 @@ use bytes::Bytes;
 use flow_api::{
     extension::asks_for_flow_detail,
     flow::{LostEvent, LostEventSource},
+    frames::put_frame,
     observer::GetFlowsRequest,
 };
 use flow_filter::Filter;
@@ -17,16 +25,13 @@ use tonic::Status;
 
 use super::mask::Mask;
 use crate::{
+    agent::DEFAULT_LOST_EVENT_INTERVAL,
     assemble::now_ns,
-    encode::{
-        NodeFacts, encoded, flow_extension, flow_in_envelope, lost_event_response, timestamp,
-    },
+    encode::{NodeFacts, lost_event_response, timestamp},
     ring::{Event, FlowRing, Read, Slot},
-    view::matches,
 };
-
-/// Losses of a reader are gathered for so long before they are told, as in Hubble.
-const LOST_EVENT_INTERVAL: Duration = Duration::from_secs(1);
+use ahead::Ahead;
+use scan::{Found, Scan};
 
 /// Which events a request is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,27 +52,64 @@ impl Kind {
             Self::Flows
         }
     }
+
+    /// Whether an event is one of these.
+    fn covers(self, event: &Event) -> bool {
+        match self {
+            Self::Flows => event.is_flow(),
+            Self::DetailedFlows => event.is_flow_or_closing(),
+            Self::AgentEvents => matches!(event, Event::Agent(_)),
+            Self::DebugEvents => matches!(event, Event::Debug(_)),
+        }
+    }
 }
+
+/// Groups of events that are looked at before others get their turn: some hundred events.
+const GROUPS_ON_THE_SPOT: usize = 4;
 
 /// A running request.
 pub(super) struct Query {
-    kind: Kind,
+    scan: Arc<Scan>,
     ring: Arc<FlowRing>,
-    node: Arc<NodeFacts>,
-    filter: Filter,
-    mask: Option<Mask>,
-    since_ns: i64,
-    until_ns: i64,
     follow: bool,
     /// Flows still to send; `None` for no limit.
     remaining: Option<u64>,
+    /// What is before it was looked at, or is being looked at.
     position: u64,
+    ahead: Ahead,
     missed: Option<Missed>,
-    /// Matched and not yet asked for.
+    /// Losses are gathered for so long before they are told.
+    lost_event_interval: Duration,
+    tally: Tally,
+    /// Frames that were not asked for yet.
     ready: VecDeque<Bytes>,
     done: bool,
     end: watch::Receiver<u64>,
     shutdown: CancellationToken,
+}
+
+/// What became of a request so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Events of the kind that was asked for.
+    pub(super) delivered: u64,
+    /// Times of the first and the last of them.
+    pub(super) times_ns: Option<(i64, i64)>,
+    /// Events that left the ring before this reader came to them.
+    pub(super) overtaken: u64,
+    /// As many were sent as were asked for: there may be more.
+    pub(super) is_limited: bool,
+}
+
+impl Tally {
+    fn deliver(&mut self, times_ns: &[i64]) {
+        let (Some(&first_ns), Some(&last_ns)) = (times_ns.first(), times_ns.last()) else {
+            return;
+        };
+        self.delivered += times_ns.len() as u64;
+        let first_ns = self.times_ns.map_or(first_ns, |(first_ns, _)| first_ns);
+        self.times_ns = Some((first_ns, last_ns));
+    }
 }
 
 /// Losses of this reader that it was not told of yet.
@@ -106,19 +148,24 @@ impl Query {
         let since_ns = bound(request.since.as_ref(), "since")?.unwrap_or(i64::MIN);
         let until_ns = bound(request.until.as_ref(), "until")?.unwrap_or(i64::MAX);
         let mut query = Self {
-            kind,
             // Subscribed before the first look, so that nothing slips through in between.
             end: ring.subscribe(),
             ring,
-            node,
-            filter,
-            mask,
-            since_ns,
-            until_ns,
+            scan: Arc::new(Scan {
+                kind,
+                node,
+                filter,
+                mask,
+                since_ns,
+                until_ns,
+            }),
             follow: request.follow,
             remaining: (request.number > 0 && !request.follow).then_some(request.number),
             position: 0,
+            ahead: Ahead::default(),
             missed: None,
+            lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
+            tally: Tally::default(),
             ready: VecDeque::new(),
             done: false,
             shutdown,
@@ -127,83 +174,45 @@ impl Query {
         Ok(query)
     }
 
-    /// Where to begin. With `since`, at the first event not before it; else so that `number`
-    /// matching events are left until the end; all of them for 0, but none in a follow.
-    fn start(&self, request: &GetFlowsRequest) -> u64 {
-        let oldest = self.ring.oldest();
-        if request.since.is_some() {
-            return self.first_since(oldest);
+    /// Gathers losses of this reader for so long before it tells them.
+    pub(super) fn telling_losses_every(self, lost_event_interval: Duration) -> Self {
+        Self {
+            lost_event_interval,
+            ..self
         }
-        if request.first || (request.number == 0 && !request.follow) {
-            return oldest;
-        }
-        let mut left = request.number;
-        let mut position = self.ring.end();
-        if left == 0 {
-            return position;
-        }
-        for batch in self.ring.batches().iter().rev() {
-            for (index, slot) in batch.from(batch.start()).iter().enumerate().rev() {
-                let at = batch.start() + index as u64;
-                if at < oldest {
-                    return oldest;
-                }
-                if at >= position {
-                    continue;
-                }
-                if self.matches(slot) {
-                    position = at;
-                    left -= 1;
-                    if left == 0 {
-                        return position;
-                    }
-                }
-            }
-        }
-        oldest
-    }
-
-    /// Times rise along the ring, unless the wall clock was set back; then a little more is
-    /// walked, and sorted out one by one.
-    fn first_since(&self, oldest: u64) -> u64 {
-        for batch in self.ring.batches() {
-            let slots = batch.from(oldest);
-            if slots
-                .last()
-                .is_some_and(|slot| slot.event.time_ns() >= self.since_ns)
-            {
-                return batch.start().max(oldest);
-            }
-        }
-        self.ring.end()
     }
 
     /// Whether this is an event that the client should get.
     fn matches(&self, slot: &Slot) -> bool {
-        let event = &slot.event;
-        let is_of_kind = match self.kind {
-            Kind::Flows => event.is_flow(),
-            Kind::DetailedFlows => event.is_flow_or_closing(),
-            Kind::AgentEvents => matches!(event, Event::Agent(_)),
-            Kind::DebugEvents => matches!(event, Event::Debug(_)),
-        };
-        is_of_kind && matches(&self.filter, event, &self.node)
+        self.scan.matches(slot)
     }
 
-    /// Whether clients are told of losses: those of flows are.
-    fn tells_losses(&self) -> bool {
-        matches!(self.kind, Kind::Flows | Kind::DetailedFlows)
+    /// What became of the request so far.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            is_limited: self.remaining == Some(0),
+            ..self.tally
+        }
     }
 
-    /// The next response; `None` when the request is answered.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, Status>> {
+    /// The next responses, as frames; `None` when the request is answered.
+    pub(super) async fn next_frames(&mut self) -> Option<Result<Bytes, Status>> {
         loop {
             self.tell_missed();
-            if let Some(response) = self.ready.pop_front() {
-                return Some(Ok(response));
+            if let Some(frames) = self.ready.pop_front() {
+                return Some(Ok(frames));
             }
             if self.done {
                 return None;
+            }
+            self.read_ahead().await;
+            match self.ahead.next().await {
+                Some(Ok(found)) => {
+                    self.take(found);
+                    continue;
+                }
+                Some(Err(status)) => return Some(Err(status)),
+                None => {}
             }
             match self.ring.read(self.position) {
                 Read::Missed { count, resume } => {
@@ -211,11 +220,16 @@ impl Query {
                     self.miss(count);
                 }
                 Read::Batch(batch) => {
-                    let slots = batch.from(self.position);
-                    self.position = batch.end();
-                    self.take(slots);
-                    // A long scan that finds nothing must not keep the runtime to itself.
-                    tokio::task::yield_now().await;
+                    let (found, position) =
+                        self.scan
+                            .run(&batch, self.position, GROUPS_ON_THE_SPOT, self.remaining);
+                    self.position = position;
+                    self.take(found);
+                    self.ring.weigh(&batch);
+                    if self.ready.is_empty() {
+                        // A long scan that finds nothing must not keep the runtime to itself.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Read::End if !self.follow => {
                     self.done = true;
@@ -236,7 +250,7 @@ impl Query {
         let told_at = self
             .missed
             .as_ref()
-            .map(|missed| missed.since + LOST_EVENT_INTERVAL);
+            .map(|missed| missed.since + self.lost_event_interval);
         let ends_at = self.ends_at();
         let position = self.position;
         tokio::select! {
@@ -257,75 +271,30 @@ impl Query {
 
     /// When a follow with `until` is over although nothing happens.
     fn ends_at(&self) -> Option<Instant> {
-        if self.until_ns == i64::MAX {
+        if self.scan.until_ns == i64::MAX {
             return None;
         }
-        let left = self.until_ns.saturating_sub(now_ns());
+        let left = self.scan.until_ns.saturating_sub(now_ns());
         // A little later, so that an event of the last moment has come through the pipeline.
         const GRACE: Duration = Duration::from_millis(250);
         Some(Instant::now() + Duration::from_nanos(u64::try_from(left).unwrap_or(0)) + GRACE)
     }
 
-    /// Puts what matches into `ready`.
-    fn take(&mut self, slots: &[Slot]) {
-        for slot in slots {
-            if matches!(slot.event, Event::Lost(_)) && self.tells_losses() {
-                // Losses pass every filter and bound, and count for nothing.
-                self.ready
-                    .push_back(encoded(slot, &self.node).response.clone());
-                continue;
-            }
-            let time_ns = slot.event.time_ns();
-            if time_ns > self.until_ns {
-                self.done = true;
-                break;
-            }
-            if time_ns < self.since_ns || !self.matches(slot) {
-                continue;
-            }
-            if self.remaining == Some(0) {
-                self.done = true;
-                break;
-            }
-            self.remaining = self.remaining.map(|remaining| remaining - 1);
-            let response = self.response(slot);
-            self.ready.push_back(response);
+    /// Makes what was found ready.
+    fn take(&mut self, mut found: Found) {
+        let mut is_over = found.is_over;
+        if let Some(remaining) = &mut self.remaining {
+            // Units that are ahead do not know of each other.
+            found.truncate(*remaining);
+            *remaining -= found.counted();
+            is_over |= *remaining == 0;
         }
-        if self.remaining == Some(0) {
+        self.tally.deliver(&found.times_ns);
+        self.ready.extend(found.frames);
+        if is_over {
             self.done = true;
-        }
-        if self.done {
             self.flush_missed();
         }
-    }
-
-    fn response(&self, slot: &Slot) -> Bytes {
-        let encoded = encoded(slot, &self.node);
-        let extension = match &slot.event {
-            Event::Flow(record) if self.kind == Kind::DetailedFlows => flow_extension(record),
-            _ => Bytes::new(),
-        };
-        let flow = match &self.mask {
-            None if extension.is_empty() => return encoded.response.clone(),
-            None => encoded.flow.clone(),
-            Some(mask) => mask.apply(&encoded.flow).into(),
-        };
-        let node_name = match &slot.event {
-            Event::Message(flow) => &flow.message.node_name,
-            _ => &self.node.name,
-        };
-        // Time and node of the response are those of the masked flow, so they go with it.
-        let has = |field| self.mask.as_ref().is_none_or(|mask| mask.has(field));
-        let envelope = flow_api::observer::GetFlowsResponse {
-            node_name: if has("node_name") {
-                node_name.clone()
-            } else {
-                String::new()
-            },
-            time: has("time").then(|| timestamp(slot.event.time_ns())),
-            response_types: None,
-        };
-        flow_in_envelope(&[&flow, &extension], &envelope).0
     }
 
     fn miss(&mut self, count: u64) {
@@ -337,6 +306,7 @@ impl Query {
             since: Instant::now(),
         });
         missed.count += count;
+        self.tally.overtaken += count;
         missed.last_ns = now_ns;
     }
 
@@ -344,7 +314,7 @@ impl Query {
         if self
             .missed
             .as_ref()
-            .is_some_and(|missed| missed.since.elapsed() >= LOST_EVENT_INTERVAL)
+            .is_some_and(|missed| missed.since.elapsed() >= self.lost_event_interval)
         {
             self.flush_missed();
         }
@@ -352,7 +322,7 @@ impl Query {
 
     fn flush_missed(&mut self) {
         if let Some(missed) = self.missed.take()
-            && self.tells_losses()
+            && self.scan.tells_losses()
         {
             let event = LostEvent {
                 source: LostEventSource::HubbleRingBuffer.into(),
@@ -361,8 +331,10 @@ impl Query {
                 first: Some(timestamp(missed.first_ns)),
                 last: Some(timestamp(missed.last_ns)),
             };
-            let response = lost_event_response(event, now_ns(), &self.node);
-            self.ready.push_back(response.encode_to_vec().into());
+            let response = lost_event_response(event, now_ns(), &self.scan.node);
+            let mut frame = Vec::new();
+            put_frame(&mut frame, |bytes| bytes.extend(response.encode_to_vec()));
+            self.ready.push_back(frame.into());
         }
     }
 }
@@ -376,11 +348,19 @@ async fn sleep_until(deadline: Option<Instant>) {
 
 /// A time of the request in nanoseconds.
 fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
+    /// What a timestamp of protobuf may be, in seconds since 1970.
+    const YEARS_1_TO_9999: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
     let Some(time) = time else { return Ok(None) };
     if !(0..1_000_000_000).contains(&time.nanos) {
         let nanos = time.nanos;
         return Err(Status::unknown(format!(
             "invalid {field}: {nanos} nanoseconds, expected 0 to 999999999"
+        )));
+    }
+    if !YEARS_1_TO_9999.contains(&time.seconds) {
+        let seconds = time.seconds;
+        return Err(Status::unknown(format!(
+            "invalid {field}: {seconds} seconds, expected a time in the years 1 to 9999"
         )));
     }
     let ns = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
@@ -390,5 +370,9 @@ fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
     ))
 }
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod senseless;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use flow_api::flow::Flow;
+use flow_api::observer::GetFlowsResponse;
 use foldhash::HashMap;
 
 use crate::{
@@ -47,8 +47,8 @@ pub enum RawEvent<'a> {
     },
     /// A packet of a capture file.
     Packet(CapturedPacket<'a>),
-    /// A flow that somebody else made.
-    Flow(Box<Flow>),
+    /// A flow or a loss that somebody else told.
+    Response(Box<GetFlowsResponse>),
     /// Records that found the kernel's ring full, counted per CPU where they were lost.
     Lost {
         /// The CPU.
@@ -103,6 +103,12 @@ pub trait Source: Send {
         0
     }
 
+    /// Whether the order and the times of the events are those of a recording, which nobody corrects.
+    /// Else they come from several processors at once, which overtake each other by microseconds.
+    fn is_recorded(&self) -> bool {
+        false
+    }
+
     /// Says that the agent is ending. If there is something left to hand out, polls go on until
     /// they say that everything was.
     fn finish(&mut self) -> Progress {
@@ -120,6 +126,16 @@ pub trait Source: Send {
 /// Asked once per event, so answers come from memory; something that was never seen before may
 /// cost a look around.
 pub trait HostFacts: Send {
+    /// Whether any process may be known. Asked once per batch; without them, none is asked for.
+    fn has_processes(&self) -> bool {
+        true
+    }
+
+    /// Whether any translated connection may be known; the same.
+    fn has_translations(&self) -> bool {
+        true
+    }
+
     /// The kernel's name of a drop reason.
     fn drop_reason(&mut self, reason: u32) -> Arc<str> {
         format!("REASON_{reason}").into()

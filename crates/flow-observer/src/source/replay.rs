@@ -2,7 +2,7 @@
 //!
 //! In: what Hubble's exporter and `observe -o json` write (`{"flow":...}`, `{"lost_events":...}`),
 //! or flows without anything around them; also by way of a pipe, also packed by gzip. Out:
-//! [`RawEvent::Flow`] and [`RawEvent::Lost`], in the order of the file. A line that is neither is
+//! [`RawEvent::Response`]s, in the order of the file. A line that is neither a flow nor a loss is
 //! counted and told with its number, and the rest goes on.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 
 use flow_api::{
-    flow::{Flow, LostEvent},
+    flow::Flow,
     json::{self, JsonError, ReadOptions},
     observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
 };
@@ -54,9 +54,9 @@ pub struct Replay {
 /// What a line holds.
 #[derive(Debug)]
 enum Entry {
-    Flow(Box<Flow>),
-    Lost(LostEvent),
-    /// Something that is no flow: the state of a node, an event of an agent.
+    /// A flow or a loss.
+    Response(Box<GetFlowsResponse>),
+    /// Something that is neither: the state of a node, an event of an agent.
     Other,
 }
 
@@ -149,6 +149,10 @@ impl Replay {
 }
 
 impl Source for Replay {
+    fn is_recorded(&self) -> bool {
+        true
+    }
+
     fn poll(
         &mut self,
         patience: Duration,
@@ -200,22 +204,18 @@ impl Entry {
     /// Nanoseconds since 1970, for what has a time.
     fn time_ns(&self) -> Option<i64> {
         match self {
-            Self::Flow(flow) => flow.time.map(|time| {
+            Self::Response(response) => response.time.map(|time| {
                 time.seconds
                     .saturating_mul(1_000_000_000)
                     .saturating_add(i64::from(time.nanos))
             }),
-            Self::Lost(_) | Self::Other => None,
+            Self::Other => None,
         }
     }
 
     fn event(self) -> RawEvent<'static> {
         match self {
-            Self::Flow(flow) => RawEvent::Flow(flow),
-            Self::Lost(lost) => RawEvent::Lost {
-                cpu: lost.cpu.map_or(0, i32::cast_unsigned),
-                count: lost.num_events_lost,
-            },
+            Self::Response(response) => RawEvent::Response(response),
             Self::Other => RawEvent::Skipped("not_a_flow"),
         }
     }
@@ -267,24 +267,33 @@ impl LineReader {
         let told = |error: JsonError| error.to_string();
         if is_bare {
             let flow: Flow = json::from_str_with(text, self.options).map_err(told)?;
-            if flow == Flow::default() {
+            // An envelope of nothing looks like it, too.
+            let envelope = Flow {
+                time: flow.time,
+                node_name: flow.node_name.clone(),
+                ..Flow::default()
+            };
+            if flow == envelope {
                 return Err("nothing in it".to_owned());
             }
-            return Ok(Entry::Flow(Box::new(flow)));
+            return Ok(Entry::Response(Box::new(GetFlowsResponse {
+                time: flow.time,
+                node_name: flow.node_name.clone(),
+                response_types: Some(ResponseTypes::Flow(flow)),
+            })));
         }
-        let response: GetFlowsResponse = json::from_str_with(text, self.options).map_err(told)?;
-        match response.response_types {
-            Some(ResponseTypes::Flow(mut flow)) => {
-                // A reader of the file would look here for them.
-                if flow.time.is_none() {
-                    flow.time = response.time;
+        let mut response: GetFlowsResponse =
+            json::from_str_with(text, self.options).map_err(told)?;
+        match &response.response_types {
+            Some(ResponseTypes::Flow(flow)) => {
+                // Who tells a flow tells its time and its node around it, too.
+                response.time = response.time.or(flow.time);
+                if response.node_name.is_empty() {
+                    response.node_name.clone_from(&flow.node_name);
                 }
-                if flow.node_name.is_empty() {
-                    flow.node_name = response.node_name;
-                }
-                Ok(Entry::Flow(Box::new(flow)))
+                Ok(Entry::Response(Box::new(response)))
             }
-            Some(ResponseTypes::LostEvents(lost)) => Ok(Entry::Lost(lost)),
+            Some(ResponseTypes::LostEvents(_)) => Ok(Entry::Response(Box::new(response))),
             Some(_) => Ok(Entry::Other),
             None => Err("neither a flow nor an event".to_owned()),
         }
@@ -305,8 +314,7 @@ mod tests {
         loop {
             let progress = replay.poll(Duration::ZERO, 2, &mut |event| {
                 events.push(match event {
-                    RawEvent::Flow(flow) => format!("{} {}", flow.node_name, flow.summary_text()),
-                    RawEvent::Lost { cpu, count } => format!("lost {count} on {cpu}"),
+                    RawEvent::Response(response) => told(&response),
                     RawEvent::Skipped(reason) => reason.to_owned(),
                     other => panic!("{other:?}"),
                 });
@@ -317,24 +325,29 @@ mod tests {
         }
     }
 
-    trait SummaryText {
-        fn summary_text(&self) -> String;
-    }
-
-    impl SummaryText for Flow {
-        fn summary_text(&self) -> String {
-            let seconds = self.time.map_or(0, |time| time.seconds);
-            format!("{} at {seconds}", self.verdict().as_str_name())
+    fn told(response: &GetFlowsResponse) -> String {
+        let (node, seconds) = (
+            &response.node_name,
+            response.time.map_or(0, |it| it.seconds),
+        );
+        match &response.response_types {
+            Some(ResponseTypes::Flow(flow)) => {
+                format!("{node} {} at {seconds}", flow.verdict().as_str_name())
+            }
+            Some(ResponseTypes::LostEvents(lost)) => {
+                format!("{node} lost {} at {seconds}", lost.num_events_lost)
+            }
+            other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn both_forms_are_read_and_what_is_around_a_flow_completes_it() {
+    fn both_forms_are_read_and_what_is_around_a_flow_stays_there() {
         let text = r#"{"flow":{"verdict":"DROPPED"},"node_name":"a","time":"1970-01-01T00:00:07Z"}
 {"time":"1970-01-01T00:00:08Z","verdict":"FORWARDED","node_name":"b"}
 
 {"flow":{"verdict":"AUDIT","node_name":"c"},"node_name":"d"}"#;
-        let expected = ["a DROPPED at 7", "b FORWARDED at 8", "c AUDIT at 0"];
+        let expected = ["a DROPPED at 7", "b FORWARDED at 8", "d AUDIT at 0"];
         assert_eq!(events(text), expected);
     }
 
@@ -349,7 +362,7 @@ mod tests {
         assert_eq!(
             events(text),
             [
-                "lost 5 on 1",
+                "a lost 5 at 0",
                 "bad_line",
                 "bad_line",
                 "x FORWARDED at 0",

@@ -196,7 +196,7 @@ fn vxlan() -> Result<()> {
         ensure!(packets == 10, "{packets} packets at {point:?}");
         let record = watch.traces(point, from.ip(), from.port());
         let record = record.first().context("no record")?;
-        Ok(record.packet.headers.tunnel.is_some())
+        Ok(record.packet.tunnel.is_some())
     };
     ensure!(!passed(&here, TracePoint::ToOverlay)?);
     ensure!(passed(&here, TracePoint::ToNetwork)?, "the tunnel is shown");

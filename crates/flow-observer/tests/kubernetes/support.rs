@@ -147,8 +147,11 @@ pub(crate) async fn until_within(
     }
 }
 
-/// How long the long variants of tests last: `PALOMAR_TEST_SECONDS`, or what is given.
+/// How long tests last that may be long: `PALOMAR_TEST_SECONDS`, or a minute where nobody waits for
+/// them (`CI`), or what is given.
 pub(crate) fn test_seconds(usual: u64) -> Duration {
     let told = std::env::var("PALOMAR_TEST_SECONDS").ok();
-    Duration::from_secs(told.and_then(|it| it.parse().ok()).unwrap_or(usual))
+    let in_ci = std::env::var_os("CI").map(|_| 60);
+    let told = told.and_then(|it| it.parse().ok());
+    Duration::from_secs(told.or(in_ci).unwrap_or(usual))
 }

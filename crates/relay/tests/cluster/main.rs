@@ -6,6 +6,7 @@
 )]
 
 mod calls;
+mod coverage;
 mod finite;
 mod follow;
 mod support;

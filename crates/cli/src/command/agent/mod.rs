@@ -4,6 +4,8 @@ mod identities;
 mod kubernetes;
 mod layer7;
 mod probes;
+mod ring;
+mod serving;
 
 pub(crate) use probes::aggregation;
 
@@ -11,13 +13,13 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use flow_observer::{
-    agent::{self, Config, DEFAULT_RING_CAPACITY, DEFAULT_SOCKET, MAX_RING_CAPACITY},
+    agent::{self, Config},
     enrich::ContainerMode,
     source::{SourceOptions, SourceSpec},
 };
 use tokio_util::sync::CancellationToken;
 
-/// Observe this node and serve its flows on a Unix socket.
+/// Observe this node and serve its flows on a Unix socket, and by TCP with mutual TLS.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,15 +34,14 @@ Examples:
     palomar agent --inventory inventory.yaml
 
   Name pods, nodes and services by the cluster's API server, from outside of a pod:
-    palomar agent --kubeconfig /etc/palomar/kubeconfig")]
+    palomar agent --kubeconfig /etc/palomar/kubeconfig
+
+  Serve other hosts as well, to clients with a certificate of ca.crt:
+    palomar agent --listen :4244 --tls-dir /etc/palomar/tls")]
 pub(crate) struct Args {
     /// Name of this node in flows [default: the host name]
     #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
     node_name: Option<String>,
-
-    /// Unix socket to serve on
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: PathBuf,
 
     /// YAML file that tells who is behind which address
     #[arg(long, value_name = "FILE")]
@@ -65,18 +66,19 @@ pub(crate) struct Args {
     #[arg(long)]
     take_over: bool,
 
-    /// How many flows to keep in memory
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = DEFAULT_RING_CAPACITY as u64,
-        value_parser = clap::value_parser!(u64).range(1..=MAX_RING_CAPACITY as u64)
-    )]
-    ring_capacity: u64,
+    #[command(flatten)]
+    ring: ring::Args,
+
+    /// Tell relays the IPv6 addresses of nodes that have both
+    #[arg(long)]
+    prefer_ipv6: bool,
 
     /// Serve the agent's own numbers as metrics on `/metrics` there, as in 127.0.0.1:9965
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    serving: serving::Args,
 
     #[command(flatten)]
     identities: identities::Args,
@@ -116,7 +118,9 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
     };
     let config = Config {
         node_name,
-        socket: args.socket,
+        socket: args.serving.socket.clone(),
+        socket_access: args.serving.access(),
+        listen: args.serving.listen()?,
         inventory: args.inventory,
         enrich: args.identities.settings()?,
         kubernetes: args.kubernetes.settings(),
@@ -128,7 +132,9 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             probes: args.probes.config(),
         },
         exchanges: args.layer7.options(),
-        ring_capacity: usize::try_from(args.ring_capacity)?,
+        ring: args.ring.limits()?,
+        lost_event_interval: args.ring.lost_event_interval(),
+        prefer_ipv6: args.prefer_ipv6,
         metrics_address: args.metrics_listen,
     };
     Ok(agent::run(config, shutdown).await?)

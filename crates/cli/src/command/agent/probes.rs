@@ -42,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FLAGS", default_value = "all", value_parser = tcp_flags)]
     aggregation_flags: u8,
 
-    /// How many connections the kernel remembers, some 250 bytes each; further ones are reported
+    /// How many connections the kernel remembers, 256 bytes each; further ones are reported
     /// packet by packet
     #[arg(
         long,

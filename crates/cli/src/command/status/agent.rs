@@ -1,9 +1,10 @@
 //! What an agent of Palomar says about itself, below what every server of Hubble's API says.
 
 use flow_api::palomar::{GetAgentStatusResponse, Hook, Provider, StageCount};
+use prost_types::Timestamp;
 
-use super::grouped;
-use crate::print::{Escape, append};
+use super::uptime;
+use crate::print::{Escape, append, grouped, time::TimeFormat};
 
 /// Versions of servers that answer: `palomar v0.1.0`. A relay, `palomar-relay v0.1.0`, does not.
 pub(super) const VERSION_PREFIX: &str = "palomar v";
@@ -29,6 +30,13 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         Escape::for_stdout().write(out, reason);
         append!(out, ")\n");
     }
+    if let (Some(oldest), Some(newest)) = (&status.oldest, &status.newest) {
+        append!(out, "Ring Span: {}, ", span(oldest, newest));
+        TimeFormat::Rfc3339.write(out, Some(oldest));
+        append!(out, " to ");
+        TimeFormat::Rfc3339.write(out, Some(newest));
+        append!(out, "\n");
+    }
     for provider in &status.providers {
         tell_provider(out, provider);
     }
@@ -37,7 +45,9 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         .iter()
         .filter(|count| count.is_loss && count.count > 0)
         .collect();
-    let total: u64 = lost.iter().map(|count| count.count).sum();
+    let total = lost
+        .iter()
+        .fold(0u64, |sum, count| sum.saturating_add(count.count));
     append!(out, "Lost Events: {}\n", grouped(total));
     for count in lost {
         append!(out, "  - {}: ", grouped(count.count));
@@ -50,6 +60,12 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         }
         append!(out, "\n");
     }
+}
+
+/// How long it is from one time to another.
+fn span(oldest: &Timestamp, newest: &Timestamp) -> String {
+    let seconds = newest.seconds.saturating_sub(oldest.seconds);
+    uptime::words(seconds.saturating_mul(1_000_000_000))
 }
 
 /// Who tells who is who: one line, and one more for each part that does not hear of changes.
@@ -65,11 +81,20 @@ fn tell_provider(out: &mut Vec<u8>, provider: &Provider) {
     }
     // Only some of it is old then, which its lines tell.
     if provider.state == "partial" {
-        append!(out, ", {} objects\n", grouped(provider.objects));
+        append!(out, ", {} objects", grouped(provider.objects));
     } else {
-        append!(out, ", {}\n", objects(provider));
+        append!(out, ", {}", objects(provider));
     }
     let silent = |state: &str| !matches!(state, "connected" | "absent");
+    let is_whole = provider.parts.iter().all(|part| part.reason.is_empty());
+    if is_whole && !provider.reason.is_empty() {
+        // What failed is all of it.
+        append!(out, ": ");
+        Escape::for_stdout().write(out, &provider.reason);
+        append!(out, "\n");
+        return;
+    }
+    append!(out, "\n");
     if !silent(&provider.state) {
         return;
     }
@@ -136,6 +161,14 @@ mod tests {
             ],
             watched_devices: 3,
             providers: Vec::new(),
+            oldest: Some(Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 5,
+            }),
+            newest: Some(Timestamp {
+                seconds: 1_700_000_125,
+                nanos: 0,
+            }),
         };
         let mut out = Vec::new();
         lines(&mut out, &status);
@@ -143,8 +176,33 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "Source: probes, 3 devices watched, aggregation medium\n\
              Off: sockets (no cgroup v2)\n\
+             Ring Span: 2m5s, 2023-11-14T22:13:20Z to 2023-11-14T22:15:25Z\n\
              Lost Events: 1,234\n  \
              - 1,234: decode, undecodable, short_packet\n"
+        );
+    }
+
+    #[test]
+    fn a_provider_of_one_piece_tells_why_in_its_own_line() {
+        let part = |name: &str, reason: &str| Provider {
+            name: name.to_owned(),
+            state: "lost".to_owned(),
+            age_seconds: 3,
+            objects: 2,
+            reason: reason.to_owned(),
+            ..Provider::default()
+        };
+        let provider = Provider {
+            source: "hosts.yaml".to_owned(),
+            parts: vec![part("nodes", ""), part("endpoints", "")],
+            ..part("inventory", "hosts.yaml:2: unknown field \"nmae\"")
+        };
+        let mut out = Vec::new();
+        tell_provider(&mut out, &provider);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Names: inventory lost (hosts.yaml), 2 objects as of 3 s ago: \
+             hosts.yaml:2: unknown field \"nmae\"\n"
         );
     }
 

@@ -3,16 +3,24 @@
 
 use std::net::IpAddr;
 
-use flow_api::flow::{Endpoint, Flow};
+use flow_api::{
+    extension,
+    flow::{self, Endpoint, Flow},
+    palomar::FlowDetail,
+};
 
 use super::Cilium;
 use crate::{
-    assemble::{Assembler, Surroundings, now_ns},
-    decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage},
+    assemble::{Assembler, Surroundings, now_ns, services},
+    decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage, LoggedEndpoint},
     encode,
-    enrich::{End, Told},
+    enrich::{Answer, End, Told},
     ring::{Event, Message},
+    translation,
 };
+
+/// The reserved identity of this node.
+const HOST: u64 = 1;
 
 impl Assembler {
     /// A request or response: a message already, to which the node adds what it knows.
@@ -29,11 +37,15 @@ impl Assembler {
                 Ok(flow) => flow,
                 Err(error) => return self.undecodable(error.reason()),
             };
+        self.hear_answer(log, around);
         let mut flow = Flow {
             time: Some(encode::timestamp(now_ns())),
             uuid: encode::uuid_text(self.uuids.next()),
             emitter: Some(encode::emitter()),
             node_name: self.directory.node_name().to_owned(),
+            node_labels: around.snapshot.own_labels().to_vec(),
+            source_service: service(log, &log.source, around),
+            destination_service: service(log, &log.destination, around),
             ..flow
         };
         if let Some(ip) = &flow.ip {
@@ -46,7 +58,61 @@ impl Assembler {
                 }
             }
         }
+        self.name(&mut flow, around);
         Some(flow)
+    }
+
+    /// Puts to each side of a request the names by which the other, where that is of this node,
+    /// knows it.
+    fn name(&mut self, flow: &mut Flow, around: &Surroundings) {
+        let Some(ip) = &flow.ip else { return };
+        let (Ok(source), Ok(destination)) = (ip.source.parse(), ip.destination.parse()) else {
+            return;
+        };
+        let is_told = |side: &Option<Endpoint>, address| {
+            side.as_ref()
+                .is_some_and(|it| is_of_node(it.id.into(), it.identity.into(), address, around))
+        };
+        let mut names = |address, asker, is_told: bool| {
+            let fixed = around.snapshot.names(address);
+            if is_told {
+                self.names.names(asker, address, around.now_ns, fixed)
+            } else {
+                fixed.cloned()
+            }
+        };
+        let source_names = names(source, destination, is_told(&flow.destination, destination));
+        let destination_names = names(destination, source, is_told(&flow.source, source));
+        if source_names.is_none() && destination_names.is_none() {
+            return;
+        }
+        flow.source_names = encode::names(source_names.as_ref());
+        flow.destination_names = encode::names(destination_names.as_ref());
+        flow.extensions = Some(extension::pack(&FlowDetail {
+            source_names: encode::name_details(source_names.as_ref()),
+            destination_names: encode::name_details(destination_names.as_ref()),
+            ..FlowDetail::default()
+        }));
+    }
+
+    /// Learns what the endpoint that a DNS answer is for was told.
+    fn hear_answer(&mut self, log: &AccessLog, around: &Surroundings) {
+        let Some(dns) = log.dns.as_ref().filter(|dns| dns.rcode == 0) else {
+            return;
+        };
+        let asker = &log.destination;
+        let Some(address) = address(log, asker) else {
+            return;
+        };
+        if log.kind == "Response" && is_of_node(asker.id, asker.identity, address, around) {
+            self.names.hear_answer(&Answer {
+                asker: address,
+                query: &dns.query,
+                addresses: &dns.ips,
+                at_ns: around.now_ns,
+                ttl_seconds: dns.ttl.try_into().unwrap_or(u32::MAX),
+            });
+        }
     }
 
     pub(super) fn agent_event(&mut self, notification: &AgentNotification) -> Event {
@@ -99,4 +165,30 @@ impl Cilium {
         side.pod_name = known.pod_name.to_string();
         side.workloads = encode::workloads(known);
     }
+}
+
+/// The service that a side of a request is.
+fn service(log: &AccessLog, side: &LoggedEndpoint, around: &Surroundings) -> Option<flow::Service> {
+    let end = translation::End {
+        ip: address(log, side)?,
+        port: u16::try_from(side.port).ok()?,
+    };
+    let protocol = u8::try_from(log.transport).ok()?;
+    services::of(&around.snapshot, protocol, end).map(|it| encode::service(&it))
+}
+
+/// The address that one side of a request has in it.
+fn address(log: &AccessLog, side: &LoggedEndpoint) -> Option<IpAddr> {
+    let text = match log.ip_version {
+        0 => &side.ipv4,
+        1 => &side.ipv6,
+        _ => return None,
+    };
+    text.parse().ok()
+}
+
+/// Whether somebody is of this node, by the record or by what is known of the address: older agents
+/// do not log the number of an endpoint that asks a DNS server.
+fn is_of_node(id: u64, identity: u64, address: IpAddr, around: &Surroundings) -> bool {
+    id != 0 || identity == HOST || around.snapshot.endpoint(address).id != 0
 }

@@ -5,24 +5,26 @@ use std::net::IpAddr;
 use probe_events::{TracePoint, TraceReason};
 
 use crate::{
-    assemble::{Assembler, Surroundings},
+    assemble::{Assembler, Surroundings, application::Payload},
     decode::{
         Dissected,
         cilium::{DebugCapture, DropNotify, Packet, PolicyVerdictNotify, TraceNotify},
     },
     enrich::Told,
-    record::{Dropped, DroppedBy, FlowRecord, Observation, PacketHeaders, PolicyVerdict, Rare},
+    record::{FlowRecord, Observation, PolicyVerdict, Rare},
     ring::Event,
     rules,
 };
 
 impl Assembler {
-    pub(super) fn trace<'events>(
+    /// Beside the flow, what of its payload was captured goes to `payload`.
+    pub(super) fn trace<'events, 'packet>(
         &mut self,
         notify: &TraceNotify,
-        packet: &Packet<'_>,
+        packet: &Packet<'packet>,
         around: &Surroundings,
         events: &'events mut Vec<Event>,
+        payload: &mut Payload<'packet>,
     ) -> Option<&'events mut FlowRecord> {
         let (Some(point), Some(reason)) = (
             TracePoint::from_number(notify.header.subtype),
@@ -35,9 +37,6 @@ impl Assembler {
         let headers = &dissected.headers;
         // Who translated the source knows who it was before.
         let original_source = notify.original_source.filter(|_| headers.ip.is_some());
-        let addresses = headers
-            .ip
-            .map(|ip| (original_source.unwrap_or(ip.source), ip.destination));
         let source_id = notify.header.source;
         let numbers = match point {
             TracePoint::FromEndpoint => (Told::Number(source_id), Told::Nothing),
@@ -46,7 +45,7 @@ impl Assembler {
             _ => (Told::Nothing, Told::Nothing),
         };
         let identities = (notify.source_identity, notify.destination_identity);
-        let ends = self.ends(addresses, identities, numbers, around);
+        let ends = self.ends(headers, original_source, identities, numbers, around);
         let direction = rules::datapath_direction(
             ends.is_from(source_id),
             reason,
@@ -61,11 +60,15 @@ impl Assembler {
             TracePoint::ToProxy => notify.destination_endpoint.into(),
             _ => 0,
         };
-        let interface = around.interface_unless_zero(notify.ifindex);
+        let interface = self.places.device_unless_zero(notify.ifindex);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
         flow.direction = direction;
         flow.interface = interface;
+        flow.tunnel = tunnel;
         flow.rare = rare(proxy_port, original_source, notify.ip_trace_id);
+        let is_whole = packet.bytes.len() >= packet.original_len as usize;
+        *payload = Payload::of(packet.bytes, is_whole, &dissected);
         Some(flow)
     }
 
@@ -86,17 +89,17 @@ impl Assembler {
             id => (Told::Nothing, Told::Number(id as u16)),
         };
         let identities = (notify.source_identity, notify.destination_identity);
-        let ends = self.ends(addresses(headers), identities, numbers, around);
+        let ends = self.ends(headers, None, identities, numbers, around);
         let direction = rules::datapath_drop_direction(ends.is_from(source_id));
-        let observation = Observation::Drop(Dropped {
+        let observation = Observation::DatapathDrop {
             code: notify.header.subtype,
-            by: DroppedBy::Datapath {
-                file: notify.file,
-                line: notify.line,
-            },
-        });
+            file: notify.file,
+            line: notify.line,
+        };
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
         flow.direction = direction;
+        flow.tunnel = tunnel;
         flow.rare = rare(0, None, notify.ip_trace_id);
         Some(flow)
     }
@@ -117,7 +120,7 @@ impl Assembler {
         } else {
             ((0, notify.remote_identity), (decided_for, Told::Nothing))
         };
-        let ends = self.ends(addresses(headers), identities, numbers, around);
+        let ends = self.ends(headers, None, identities, numbers, around);
         let decided = PolicyVerdict {
             verdict: notify.verdict,
             is_ingress: notify.is_ingress,
@@ -126,7 +129,9 @@ impl Assembler {
             auth_type: notify.auth_type,
         };
         let observation = Observation::PolicyVerdict(decided);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
+        flow.tunnel = tunnel;
         flow.direction = rules::policy_direction(&decided);
         Some(flow)
     }
@@ -142,7 +147,7 @@ impl Assembler {
         self.dissect(packet, &mut dissected)?;
         let headers = &dissected.headers;
         let numbers = (Told::Nothing, Told::Nothing);
-        let ends = self.ends(addresses(headers), (0, 0), numbers, around);
+        let ends = self.ends(headers, None, (0, 0), numbers, around);
         let observation = Observation::DebugCapture {
             point: capture.point,
         };
@@ -151,15 +156,14 @@ impl Assembler {
             8 | 9 => (0, u32::from_be(capture.argument1)),
             _ => (0, 0),
         };
+        let interface = self.places.device_unless_zero(ifindex);
+        let tunnel = self.places.tunnel(dissected.tunnel.as_ref());
         let flow = self.begin(events, around.now_ns, observation, headers, ends.parties)?;
-        flow.interface = around.interface_unless_zero(ifindex);
+        flow.interface = interface;
+        flow.tunnel = tunnel;
         flow.rare = rare(proxy_port, None, 0);
         Some(flow)
     }
-}
-
-fn addresses(headers: &PacketHeaders) -> Option<(IpAddr, IpAddr)> {
-    headers.ip.map(|ip| (ip.source, ip.destination))
 }
 
 /// Of a packet on its way out of the node's pods: the datapath ran on behalf of the sender, if that

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use flow_filter::TcpFlags;
 
 use crate::{
-    assemble::{Assembler, Surroundings},
+    assemble::{Assembler, Surroundings, cilium::put_known},
     decode::cilium::{SocketProtocol, TraceSockNotify},
     enrich::{End, Told},
     record::{FlowRecord, Ip, Observation, PacketHeaders, Transport},
@@ -67,7 +67,10 @@ impl Assembler {
             point: notify.point,
             cgroup_id: notify.cgroup_id,
         };
-        let parties = in_order(is_reverse, own, other);
+        let mut parties = in_order(is_reverse, own, other);
+        let snapshot = &*around.snapshot;
+        let known = (snapshot.look_up(source), snapshot.look_up(destination));
+        put_known(snapshot, &headers, known, &mut parties);
         let flow = self.begin(events, around.now_ns, observation, &headers, parties)?;
         flow.socket_cookie = notify.cookie;
         Some(flow)

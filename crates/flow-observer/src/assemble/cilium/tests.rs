@@ -1,5 +1,7 @@
 //! Records in, flows as clients see them out.
 
+mod names;
+
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -12,7 +14,8 @@ use crate::{
     encode::{NodeFacts, flow_message},
     enrich::{
         Directory, Inventory,
-        inventory::{Endpoint, Workload},
+        facts::Port,
+        inventory::{self, Endpoint, Workload},
     },
     ring::Event,
     source::{HostFacts, LocalDevices, Progress, RawEvent, Source, SourceError},
@@ -63,7 +66,22 @@ impl Node {
             ..Endpoint::default()
         };
         let inventory = Inventory {
+            nodes: vec![inventory::Node {
+                name: "n1".to_owned(),
+                labels: [("zone".to_owned(), "a".to_owned())].into(),
+                ..inventory::Node::default()
+            }],
             endpoints: vec![pod(POD, "web-0", "n1"), pod(OTHER, "web-1", "n2")],
+            services: vec![inventory::Service {
+                namespace: "shop".to_owned(),
+                name: "api".to_owned(),
+                frontends: vec![Port {
+                    ip: WORLD.into(),
+                    protocol: 6,
+                    port: 443,
+                }],
+                backends: Vec::new(),
+            }],
             ..Inventory::default()
         };
         let devices = LocalDevices {
@@ -156,6 +174,10 @@ impl Trace {
     };
 
     fn record(self) -> Vec<u8> {
+        self.record_of(&packet(self.from, self.to))
+    }
+
+    fn record_of(self, packet: &[u8]) -> Vec<u8> {
         let mut bytes = header(4, self.point, self.source_id, 2);
         bytes.extend(25_001u32.to_ne_bytes());
         bytes.extend(2u32.to_ne_bytes());
@@ -165,7 +187,7 @@ impl Trace {
         bytes.extend(self.original);
         bytes.extend([0; 12]);
         bytes.extend(7u64.to_ne_bytes());
-        bytes.extend(packet(self.from, self.to));
+        bytes.extend(packet);
         bytes
     }
 }

@@ -59,6 +59,12 @@ impl SocketTranslations {
         self.given.get_mut(&(socket_cookie, peer)).copied()
     }
 
+    /// Whether nothing was translated at a socket, as on hosts without such a load balancer.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
     /// The translated connection of a packet, of this socket if it is known.
     pub(super) fn connection(
         &mut self,
@@ -66,8 +72,7 @@ impl SocketTranslations {
         protocol: u8,
         ends: &Ends,
     ) -> Option<Arc<Translation>> {
-        // Hosts without such a load balancer pay nothing beyond this.
-        if self.given.is_empty() {
+        if self.is_empty() {
             return None;
         }
         if let Some(known) = self.connections.find(protocol, ends) {

@@ -129,7 +129,7 @@ impl Assembler {
         let flow = self.begin(&mut events, 0, observation, &packet, parties);
         let flow = flow.unwrap();
         flow.socket_cookie = cookie;
-        self.add_services(flow, &around);
+        self.add_translation(flow, &around);
         flow.clone()
     }
 

@@ -21,7 +21,7 @@ mod tunnel;
 
 use std::ops::Range;
 
-use crate::record::{PacketHeaders, Transport, TunnelProtocol};
+use crate::record::{PacketHeaders, Transport, Tunnel, TunnelProtocol};
 use cursor::Cursor;
 
 /// Why a packet's bytes do not add up.
@@ -110,6 +110,8 @@ pub struct Dissected {
     pub network: Option<Network>,
     /// The headers.
     pub headers: PacketHeaders,
+    /// What was around these headers.
+    pub tunnel: Option<Tunnel>,
     /// Where in the captured bytes the payload of the (inner) transport lies, without padding;
     /// empty when there is no transport or no payload.
     pub payload: Range<usize>,

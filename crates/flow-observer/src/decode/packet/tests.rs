@@ -410,13 +410,14 @@ fn a_tunnel_shows_the_inner_packet_and_keeps_the_outer_ends() {
                 ip: ipv4_ends().unwrap(),
                 transport: udp_to(port).unwrap(),
             };
-            assert_eq!(dissected.headers.tunnel, Some(expected));
+            assert_eq!(dissected.tunnel, Some(expected));
             assert_eq!(dissected.headers.transport, tcp_syn_ack());
             assert_eq!(dissected.headers.ip.unwrap().source.to_string(), "fd00::1");
         }
         // Without the record's word, Hubble does not look.
-        let plain = hubble(&packet).unwrap().headers;
-        assert_eq!((plain.tunnel, plain.transport), (None, udp_to(port)));
+        let plain = hubble(&packet).unwrap();
+        assert_eq!(plain.tunnel, None);
+        assert_eq!(plain.headers.transport, udp_to(port));
     }
 }
 
@@ -424,9 +425,10 @@ fn a_tunnel_shows_the_inner_packet_and_keeps_the_outer_ends() {
 fn a_tunnel_within_a_tunnel_stays_closed() {
     let innermost = ethernet(0x0800, &ipv4(17, &udp(8472, &vxlan(&tcp6_packet()))));
     let packet = ethernet(0x0800, &ipv4(17, &udp(4789, &vxlan(&innermost))));
-    let headers = own(&packet).headers;
-    assert_eq!(headers.tunnel.unwrap().transport, udp_to(4789).unwrap());
-    assert_eq!(headers.transport, udp_to(8472));
+    let dissected = own(&packet);
+    let tunnel = dissected.tunnel.unwrap();
+    assert_eq!(tunnel.transport, udp_to(4789).unwrap());
+    assert_eq!(dissected.headers.transport, udp_to(8472));
 }
 
 #[test]
@@ -436,8 +438,11 @@ fn of_a_tunnel_with_nothing_known_inside_only_the_tunnel_stays() {
     let geneve = Some(TunnelProtocol::Geneve);
     for packet in [unknown, empty] {
         let with_flag = dissect_as_hubble(&packet, Start::Ethernet, geneve).unwrap();
-        for Dissected { headers, .. } in [own(&packet), with_flag] {
-            assert!(headers.tunnel.is_some());
+        for Dissected {
+            headers, tunnel, ..
+        } in [own(&packet), with_flag]
+        {
+            assert!(tunnel.is_some());
             let rest = (headers.ethernet, headers.ip, headers.transport);
             assert_eq!(rest, (None, None, None));
         }
@@ -450,7 +455,7 @@ fn what_only_uses_a_tunnels_port_is_not_taken_for_one() {
         let packet = ethernet(0x0800, &ipv4(17, &udp(8472, payload)));
         let dissected = own(&packet);
         assert_eq!(dissected.headers.transport, udp_to(8472));
-        assert_eq!((dissected.headers.tunnel, dissected.fault), (None, None));
+        assert_eq!((dissected.tunnel, dissected.fault), (None, None));
         assert_eq!(&packet[dissected.payload], payload);
     }
 }

@@ -42,14 +42,14 @@ impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
         self.cursor = cursor;
         *headers = PacketHeaders {
             vlan: headers.vlan,
-            tunnel: Some(Tunnel {
-                protocol,
-                vni,
-                ip,
-                transport,
-            }),
             ..PacketHeaders::default()
         };
+        self.dissected.tunnel = Some(Tunnel {
+            protocol,
+            vni,
+            ip,
+            transport,
+        });
         self.dissected.payload = 0..0;
         Ok(inner.filter(|_| !self.cursor.is_at_end()))
     }

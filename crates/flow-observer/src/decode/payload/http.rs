@@ -79,6 +79,13 @@ pub fn may_hold(payload: &[u8]) -> Option<Head> {
     if payload.starts_with(b"HTTP/1.") {
         return Some(Head::Response);
     }
+    // Most payloads are no HTTP, and most of those begin with none of the methods' letters.
+    if !matches!(
+        payload.first(),
+        Some(b'C' | b'D' | b'G' | b'H' | b'O' | b'P' | b'T')
+    ) {
+        return None;
+    }
     let is_method = |method: &&str| {
         payload
             .strip_prefix(method.as_bytes())
@@ -126,6 +133,11 @@ pub fn response(payload: &[u8]) -> Result<Response<'_>, PayloadError> {
 }
 
 impl<'a> Request<'a> {
+    /// Whether it has as many headers as are read, so that its end would tell nothing more.
+    pub(super) fn is_full(&self) -> bool {
+        self.headers().count() == MAX_HEADERS
+    }
+
     /// Its headers, up to 64, as far as they are complete. Reads the payload again.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
@@ -136,6 +148,11 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// Whether it has as many headers as are read, so that its end would tell nothing more.
+    pub(super) fn is_full(&self) -> bool {
+        self.headers().count() == MAX_HEADERS
+    }
+
     /// Its headers, up to 64, as far as they are complete. Reads the payload again.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];

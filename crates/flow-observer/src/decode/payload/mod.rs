@@ -15,7 +15,7 @@ mod reader;
 mod summary;
 pub mod tls;
 
-pub use beginnings::{Beginnings, Piece, Stream};
+pub use beginnings::{Beginnings, Heard, Piece, Stream};
 pub use error::{PayloadError, Protocol};
 pub use summary::ApplicationSummary;
 

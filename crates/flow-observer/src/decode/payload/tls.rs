@@ -238,4 +238,4 @@ impl fmt::Display for Version {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

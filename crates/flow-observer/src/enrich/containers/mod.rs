@@ -25,10 +25,12 @@ use std::{
 use arc_swap::ArcSwap;
 use tracing::warn;
 
-use self::scan::Scanner;
+use self::scan::{CONTAINER, Scanner};
 use super::{
     Directory,
     facts::{Change, Fact, Key, Provider},
+    provider::Reports,
+    standing::Standing,
 };
 use crate::source::{LocalDevices, SourceSpec};
 
@@ -63,6 +65,7 @@ impl ContainerMode {
 
 /// Looks for containers until it is dropped.
 pub(crate) struct Containers {
+    standing: Arc<Standing>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,17 +80,24 @@ impl Containers {
         devices: Arc<ArcSwap<LocalDevices>>,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
+        let standing = Arc::new(Standing::new("containers", "/proc".to_owned()));
         let looking = {
-            let stop = Arc::clone(&stop);
-            move || look(&directory, &devices, &stop)
+            let (stop, standing) = (Arc::clone(&stop), Arc::clone(&standing));
+            move || look(&directory, &devices, &standing, &stop)
         };
         let thread = thread::Builder::new()
             .name("containers".to_owned())
             .spawn(looking)?;
         Ok(Self {
+            standing,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Who says how it is doing.
+    pub(crate) fn reports(&self) -> Arc<dyn Reports> {
+        Arc::clone(&self.standing) as Arc<dyn Reports>
     }
 }
 
@@ -103,17 +113,23 @@ impl Drop for Containers {
     }
 }
 
-fn look(directory: &Directory, devices: &ArcSwap<LocalDevices>, stop: &AtomicBool) {
+fn look(
+    directory: &Directory,
+    devices: &ArcSwap<LocalDevices>,
+    standing: &Standing,
+    stop: &AtomicBool,
+) {
     let mut scanner = Scanner::new(Path::new("/"));
     let mut told = BTreeMap::new();
     let mut seen = devices.load_full();
     while !stop.load(Ordering::Relaxed) {
-        let found = scanner.scan();
-        let changes = changes(&told, &found);
-        if !changes.is_empty() {
-            directory.apply(Provider::Containers, changes);
+        if let Some(found) = look_once(&mut scanner, standing, &told) {
+            let changes = changes(&told, &found);
+            if !changes.is_empty() {
+                directory.apply(Provider::Containers, changes);
+            }
+            told = found;
         }
-        told = found;
         let looked = Instant::now();
         loop {
             thread::park_timeout(WAKE_EVERY);
@@ -125,6 +141,37 @@ fn look(directory: &Directory, devices: &ArcSwap<LocalDevices>, stop: &AtomicBoo
             }
         }
     }
+}
+
+/// Who is there now; nothing where that cannot be seen, and what was told before holds.
+fn look_once(
+    scanner: &mut Scanner,
+    standing: &Standing,
+    told: &BTreeMap<Key, Fact>,
+) -> Option<BTreeMap<Key, Fact>> {
+    let found = match scanner.scan() {
+        Ok(found) => found,
+        Err(error) => {
+            standing.is_lost(error.to_string());
+            return None;
+        }
+    };
+    if found != *told {
+        let is_container = |fact: &&Fact| match fact {
+            Fact::Endpoint(it) => it.workload.as_ref().is_some_and(|it| it.kind == CONTAINER),
+            _ => false,
+        };
+        let containers = found.values().filter(is_container).count();
+        standing.knows([
+            ("containers", containers),
+            ("units", found.len() - containers),
+        ]);
+    }
+    match scanner.left_out() {
+        None => standing.is_good(),
+        Some(reason) => standing.is_partial(reason),
+    }
+    Some(found)
 }
 
 /// What makes `after` of `before`.

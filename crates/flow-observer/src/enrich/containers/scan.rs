@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs,
+    fs, io,
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -29,6 +29,8 @@ const MAX_NAMESPACES: usize = 16_384;
 const MAX_LINES: u64 = 64 << 10;
 /// A process is young for so many looks.
 const YOUNG: u32 = 4;
+/// The kind of workload that a container is.
+pub(super) const CONTAINER: &str = "Container";
 /// After so many looks everything was looked at again.
 const REVIEW: u32 = 15;
 
@@ -39,6 +41,16 @@ pub(super) struct Scanner {
     processes: HashMap<u32, Seen>,
     namespaces: HashMap<u64, Network>,
     looks: u32,
+    left_out: LeftOut,
+}
+
+/// What the last look did not see.
+#[derive(Default)]
+struct LeftOut {
+    /// Processes that the agent may not look into.
+    denied: usize,
+    has_more_processes: bool,
+    has_more_namespaces: bool,
 }
 
 /// A process.
@@ -65,6 +77,7 @@ impl Scanner {
             processes: HashMap::new(),
             namespaces: HashMap::new(),
             looks: 0,
+            left_out: LeftOut::default(),
         }
     }
 
@@ -74,9 +87,13 @@ impl Scanner {
     }
 
     /// Everybody who has a network, and an address in it.
-    pub(super) fn scan(&mut self) -> BTreeMap<Key, Fact> {
+    ///
+    /// # Errors
+    /// When processes cannot be listed.
+    pub(super) fn scan(&mut self) -> io::Result<BTreeMap<Key, Fact>> {
         self.looks = self.looks.wrapping_add(1);
-        self.look_at_processes();
+        self.left_out = LeftOut::default();
+        self.look_at_processes()?;
         let owners = self.owners();
         self.namespaces
             .retain(|network, _| owners.contains_key(network));
@@ -88,22 +105,51 @@ impl Scanner {
                 facts.insert(key, Fact::Endpoint(endpoint(known)));
             }
         }
-        facts
+        Ok(facts)
     }
 
-    fn look_at_processes(&mut self) {
+    /// Why the last look did not see everybody.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let LeftOut {
+            denied,
+            has_more_processes,
+            has_more_namespaces,
+        } = self.left_out;
+        if has_more_processes {
+            Some(format!("looks at the first {MAX_PROCESSES} processes only"))
+        } else if has_more_namespaces {
+            Some(format!("names {MAX_NAMESPACES} network namespaces only"))
+        } else if denied > 0 {
+            Some(format!(
+                "may not look into {denied} processes: run as root, or with CAP_SYS_PTRACE"
+            ))
+        } else {
+            None
+        }
+    }
+
+    fn look_at_processes(&mut self) -> io::Result<()> {
         let proc = self.root.join("proc");
         let hosts: HashSet<u64> = ["1", "self"]
             .iter()
-            .filter_map(|who| network_of(&proc.join(who)))
+            .filter_map(|who| network_of(&proc.join(who)).ok())
             .collect();
         let mut processes = HashMap::with_capacity(self.processes.len());
+        let named = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot list {}: {error}", proc.display()),
+            )
+        };
         let pids = fs::read_dir(&proc)
-            .into_iter()
-            .flatten()
+            .map_err(named)?
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        for pid in pids.take(MAX_PROCESSES) {
+        for pid in pids {
+            if processes.len() == MAX_PROCESSES {
+                self.left_out.has_more_processes = true;
+                break;
+            }
             let before = self.processes.remove(&pid);
             let is_settled = before.as_ref().is_some_and(|seen| seen.looks >= YOUNG)
                 && !(pid.wrapping_add(self.looks)).is_multiple_of(REVIEW);
@@ -111,9 +157,14 @@ impl Scanner {
                 Some(seen) if is_settled => seen,
                 before => {
                     let looks = before.map_or(0, |seen| seen.looks);
-                    // It may end at any time.
-                    let Some(network) = network_of(&proc.join(pid.to_string())) else {
-                        continue;
+                    let network = match network_of(&proc.join(pid.to_string())) {
+                        Ok(network) => network,
+                        // It may end at any time.
+                        Err(error) => {
+                            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                            self.left_out.denied += usize::from(is_denied);
+                            continue;
+                        }
                     };
                     Seen {
                         network,
@@ -127,11 +178,12 @@ impl Scanner {
             processes.insert(pid, seen);
         }
         self.processes = processes;
+        Ok(())
     }
 
     /// Who a network belongs to: the oldest container in it, else the oldest unit. Kubernetes'
     /// pods begin with a container that holds the network for the others.
-    fn owners(&self) -> BTreeMap<u64, (u32, Arc<Owner>)> {
+    fn owners(&mut self) -> BTreeMap<u64, (u32, Arc<Owner>)> {
         let mut owners: BTreeMap<u64, (u32, Arc<Owner>)> = BTreeMap::new();
         for (&pid, seen) in &self.processes {
             let Some(owner) = &seen.owner else { continue };
@@ -139,8 +191,13 @@ impl Scanner {
             let is_better = owners
                 .get(&seen.network)
                 .is_none_or(|(best, of)| rank(pid, owner) < rank(*best, of));
-            if is_better && (owners.len() < MAX_NAMESPACES || owners.contains_key(&seen.network)) {
+            if !is_better {
+                continue;
+            }
+            if owners.len() < MAX_NAMESPACES || owners.contains_key(&seen.network) {
                 owners.insert(seen.network, (pid, Arc::clone(owner)));
+            } else {
+                self.left_out.has_more_namespaces = true;
             }
         }
         owners
@@ -173,8 +230,8 @@ impl Scanner {
 }
 
 /// The inode number of the network namespace of a process's folder.
-fn network_of(process: &Path) -> Option<u64> {
-    Some(fs::metadata(process.join("ns/net")).ok()?.ino())
+fn network_of(process: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(process.join("ns/net"))?.ino())
 }
 
 /// Whose a process is, of those that have names of their own: what a person starts in a terminal is
@@ -211,7 +268,7 @@ fn endpoint(network: &Network) -> EndpointFact {
             label("container:name", &told.name);
             label("container:image", &told.image);
             let name = [told.name.as_str(), container.short()];
-            ("Container", first(name))
+            (CONTAINER, first(name))
         }
         None => ("Unit", owner.unit.as_deref().unwrap_or_default()),
     };

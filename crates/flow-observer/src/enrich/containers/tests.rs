@@ -3,7 +3,7 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::enrich::{Inventory, facts::EndpointFact};
+use crate::enrich::{Inventory, ProviderState, facts::EndpointFact};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -51,7 +51,7 @@ impl Host {
 }
 
 fn endpoints(scanner: &mut Scanner) -> Vec<EndpointFact> {
-    let facts = scanner.scan().into_values();
+    let facts = scanner.scan().unwrap().into_values();
     let mut endpoints: Vec<_> = facts
         .filter_map(|fact| match fact {
             Fact::Endpoint(fact) => Some(fact),
@@ -218,9 +218,9 @@ fn only_what_changed_is_told() {
     let host = Host::new();
     host.process(20, "one", &docker(), "172.17.0.2");
     let mut scanner = host.scanner();
-    let first = scanner.scan();
+    let first = scanner.scan().unwrap();
     assert_eq!(changes(&BTreeMap::new(), &first).len(), 1);
-    assert!(changes(&first, &scanner.scan()).is_empty());
+    assert!(changes(&first, &scanner.scan().unwrap()).is_empty());
     let removed = changes(&first, &BTreeMap::new());
     assert!(matches!(&*removed, [Change::Remove(_)]));
     let directory = Directory::new("n1", Inventory::default());
@@ -250,4 +250,28 @@ proptest! {
         host.write(&format!("var/lib/docker/containers/{ID}/config.v2.json"), &config);
         prop_assert_eq!(&endpoints(&mut host.scanner())[0].pod, "0123456789ab");
     }
+}
+
+#[test]
+fn its_status_counts_who_was_found_and_keeps_it_when_nobody_can_be_seen() {
+    let host = Host::new();
+    host.process(20, "one", &docker(), "172.17.0.2");
+    host.process(30, "two", "/system.slice/vpn.service", "10.9.0.2");
+    let (mut scanner, standing) = (host.scanner(), Standing::new("containers", String::new()));
+    let found = look_once(&mut scanner, &standing, &BTreeMap::new()).unwrap();
+    let good = standing.report();
+    assert_eq!(good.state, ProviderState::Connected);
+    let parts: Vec<_> = good.parts.iter().map(|it| (it.name, it.objects)).collect();
+    assert_eq!(parts, [("containers", 1), ("units", 1)]);
+
+    fs::rename(host.path("proc"), host.path("away")).unwrap();
+    assert_eq!(look_once(&mut scanner, &standing, &found), None);
+    let lost = standing.report();
+    assert_eq!((lost.state, lost.objects), (ProviderState::Lost, 2));
+    assert!(lost.reason.starts_with("cannot list "), "{}", lost.reason);
+
+    fs::rename(host.path("away"), host.path("proc")).unwrap();
+    assert_eq!(look_once(&mut scanner, &standing, &found), Some(found));
+    assert_eq!(standing.report().state, ProviderState::Connected);
+    assert_eq!(standing.report().last_event, None, "the same as before");
 }

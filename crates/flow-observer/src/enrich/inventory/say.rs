@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Endpoint, Inventory, Names, Node, Prefix, Service};
 use crate::{
-    enrich::facts::{EndpointFact, Fact, Key, NamesFact, NodeFact, PrefixFact, ServiceFact},
+    enrich::{
+        facts::{AgentFact, EndpointFact, Fact, Key, NamesFact, NodeFact, PrefixFact, ServiceFact},
+        standing::Counts,
+    },
     record,
 };
 
@@ -14,6 +17,17 @@ const OF_ENDPOINTS: &str = "k8s";
 const OF_PREFIXES: &str = "cidrgroup";
 
 impl Inventory {
+    /// How much of what it holds.
+    pub(in crate::enrich) fn counts(&self) -> Counts<5> {
+        [
+            ("nodes", self.nodes.len()),
+            ("endpoints", self.endpoints.len()),
+            ("prefixes", self.prefixes.len()),
+            ("services", self.services.len()),
+            ("names", self.names.len()),
+        ]
+    }
+
     /// Its facts. An element without a name of its own has its place in the file as key.
     pub(in crate::enrich) fn into_facts(self) -> Vec<(Key, Fact)> {
         let nodes = self.nodes.into_iter().map(node);
@@ -32,6 +46,10 @@ impl Inventory {
 
 fn node(node: Node) -> (Key, Fact) {
     let key = format!("node/{}", node.name).into();
+    let agent = AgentFact {
+        address: node.address,
+        ips: node.ips.clone(),
+    };
     let fact = NodeFact {
         name: node.name,
         cluster: node.cluster,
@@ -41,7 +59,7 @@ fn node(node: Node) -> (Key, Fact) {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect(),
-        address: node.address,
+        agent: Some(agent),
         is_api_server: node.api_server,
     };
     (key, Fact::Node(fact))

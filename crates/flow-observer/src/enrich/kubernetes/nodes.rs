@@ -10,7 +10,7 @@ use super::{
     resource::Resource,
     table::{ObjectKey, Put, Table},
 };
-use crate::enrich::facts::{Change, Fact, NodeFact, Provider};
+use crate::enrich::facts::{AgentFact, Change, Fact, NodeFact, Provider};
 
 /// The key of those addresses of the API server that no node has. No node is called this: a name
 /// has no slash.
@@ -31,15 +31,23 @@ pub(super) struct Nodes {
 #[derive(Debug, Eq, PartialEq)]
 struct Node {
     ips: Vec<IpAddr>,
+    /// Those that relays may use, the best first.
+    agent_ips: Vec<IpAddr>,
     /// `key=value`.
     labels: Vec<String>,
 }
 
 impl Node {
-    fn new<'a>(metadata: &objects::Metadata, ips: impl Iterator<Item = &'a str>) -> Self {
+    fn new<'a>(
+        metadata: &objects::Metadata,
+        told: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let parsed = |(kind, ip): (&'a str, &str)| Some((kind, ip.parse().ok()?));
+        let told: Vec<(&str, IpAddr)> = told.filter_map(parsed).collect();
         let labels = metadata.labels.iter();
         Self {
-            ips: ips.filter_map(|ip| ip.parse().ok()).collect(),
+            ips: told.iter().map(|&(_, ip)| ip).collect(),
+            agent_ips: agent_ips(told),
             labels: labels
                 .map(|(key, value)| format!("{key}={value}"))
                 .collect(),
@@ -47,16 +55,35 @@ impl Node {
     }
 }
 
+/// The addresses at which a relay finds a node's agent: as in Hubble, its internal ones before its
+/// external ones, and never those that Cilium gives itself.
+fn agent_ips(told: Vec<(&str, IpAddr)>) -> Vec<IpAddr> {
+    let rank = |kind: &str| match kind {
+        "InternalIP" => Some(0),
+        "ExternalIP" => Some(1),
+        "CiliumInternalIP" => None,
+        _ => Some(2),
+    };
+    let mut ranked: Vec<(u8, IpAddr)> = told
+        .into_iter()
+        .filter_map(|(kind, ip)| Some((rank(kind)?, ip)))
+        .collect();
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().map(|(_, ip)| ip).collect()
+}
+
 impl Nodes {
     pub(super) fn put_node(&mut self, key: &ObjectKey, node: &objects::Node) {
-        let ips = node.status.addresses.iter().map(|it| it.address.as_str());
-        let put = self.nodes.put(key, Node::new(&node.metadata, ips));
+        let told = node.status.addresses.iter();
+        let told = told.map(|it| (it.kind.as_str(), it.address.as_str()));
+        let put = self.nodes.put(key, Node::new(&node.metadata, told));
         self.changed(key, put);
     }
 
     pub(super) fn put_cilium_node(&mut self, key: &ObjectKey, node: &objects::CiliumNode) {
-        let ips = node.spec.addresses.iter().map(|it| it.ip.as_str());
-        let put = self.cilium.put(key, Node::new(&node.metadata, ips));
+        let told = node.spec.addresses.iter();
+        let told = told.map(|it| (it.kind.as_str(), it.ip.as_str()));
+        let put = self.cilium.put(key, Node::new(&node.metadata, told));
         self.changed(key, put);
     }
 
@@ -149,11 +176,21 @@ impl Nodes {
                 ips.push(ip);
             }
         }
+        let agent_ips = known.into_iter().flatten().map(|it| &it.agent_ips);
+        let agent = AgentFact {
+            address: String::new(),
+            ips: agent_ips
+                .into_iter()
+                .find(|ips| !ips.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+        };
         let is_api_server = ips.iter().any(|ip| self.is_api_server(ip));
         Some(NodeFact {
             name: name.to_owned(),
             ips,
             labels,
+            agent: Some(agent),
             is_api_server,
             ..NodeFact::default()
         })

@@ -138,6 +138,9 @@ pub(super) struct PodStatus {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Address {
+    /// As in `InternalIP`, where there are several kinds.
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    pub(super) kind: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) ip: String,
 }
@@ -161,6 +164,9 @@ pub(super) struct NodeStatus {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct NodeAddress {
+    /// As in `InternalIP`.
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    pub(super) kind: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) address: String,
 }

@@ -12,7 +12,7 @@ const PORT: u16 = 53;
 const OPCODE_QUERY: u8 = 0;
 const RCODE_SUCCESS: u8 = 0;
 /// Addresses that are taken from one answer; more than any balanced name has.
-const MAX_ADDRESSES: usize = 64;
+pub(super) const MAX_ADDRESSES: usize = 64;
 /// Aliases and servers that are followed within one answer. Resolvers themselves give up after
 /// about as many.
 const MAX_NAMES: usize = 16;

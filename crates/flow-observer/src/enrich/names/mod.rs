@@ -21,10 +21,10 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     counters::Counters,
     decode::payload::{Application, tls::ClientHello},
-    record::{FlowRecord, Ip, NameOrigin, Observation, Party},
+    record::{Endpoint, FlowRecord, Ip, NameOrigin, Names, Observation, Party},
 };
 use host_name::HostName;
-use table::{Table, Told};
+use table::{Known, Table, Told};
 
 /// The reserved identity of this node.
 const HOST: u32 = 1;
@@ -34,6 +34,21 @@ const HOST: u32 = 1;
 pub struct NameTable {
     table: Table,
     counters: Arc<Counters>,
+}
+
+/// An answer of a DNS server that somebody else has read.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Who asked; must be somebody of this node.
+    pub asker: IpAddr,
+    /// The name that was asked for.
+    pub query: &'a str,
+    /// Its addresses.
+    pub addresses: &'a [IpAddr],
+    /// When; nanoseconds since 1970.
+    pub at_ns: i64,
+    /// For how long the addresses hold.
+    pub ttl_seconds: u32,
 }
 
 /// Who says which identity the ends of a flow have.
@@ -65,8 +80,15 @@ impl NameTable {
                 if dns::is_answer(message, flow.packet.transport)
                     && is_told(&flow.destination, flow)
                 {
-                    dns::addresses(message, |name, address, ttl| {
-                        self.tell(ip.destination, address, name, NameOrigin::Dns, ttl, flow);
+                    dns::addresses(message, |name, address, ttl_seconds| {
+                        self.tell(&Told {
+                            asker: ip.destination,
+                            address,
+                            name: name.as_str(),
+                            origin: NameOrigin::Dns,
+                            at_ns: flow.time_ns,
+                            ttl_seconds,
+                        });
                     });
                 }
             }
@@ -85,6 +107,23 @@ impl NameTable {
         }
     }
 
+    /// Learns from an answer that somebody else has read.
+    pub fn hear_answer(&mut self, answer: &Answer<'_>) {
+        let Some(name) = HostName::of_text(answer.query) else {
+            return;
+        };
+        for &address in answer.addresses.iter().take(dns::MAX_ADDRESSES) {
+            self.tell(&Told {
+                asker: answer.asker,
+                address,
+                name: name.as_str(),
+                origin: NameOrigin::Dns,
+                at_ns: answer.at_ns,
+                ttl_seconds: answer.ttl_seconds,
+            });
+        }
+    }
+
     fn client_hello(
         &mut self,
         hello: &ClientHello<'_>,
@@ -100,33 +139,48 @@ impl NameTable {
     /// A client names the server that it speaks to.
     fn server(&mut self, name: &HostName, origin: NameOrigin, ip: Ip, flow: &FlowRecord) {
         if is_told(&flow.source, flow) {
-            self.tell(ip.source, ip.destination, name, origin, 0, flow);
+            self.tell(&Told {
+                asker: flow.original_source().unwrap_or(ip.source),
+                address: ip.destination,
+                name: name.as_str(),
+                origin,
+                at_ns: flow.time_ns,
+                ttl_seconds: 0,
+            });
         }
     }
 
-    fn tell(
-        &mut self,
-        asker: IpAddr,
-        address: IpAddr,
-        name: &HostName,
-        origin: NameOrigin,
-        ttl_seconds: u32,
-        flow: &FlowRecord,
-    ) {
-        if address.is_unspecified() || address.is_multicast() {
+    fn tell(&mut self, told: &Told<'_>) {
+        if told.address.is_unspecified() || told.address.is_multicast() {
             return;
         }
-        let forgotten = self.table.tell(&Told {
-            asker,
-            address,
-            name: name.as_str(),
-            origin,
-            at_ns: flow.time_ns,
-            ttl_seconds,
-        });
-        if let Some(bound) = forgotten {
+        if let Some(bound) = self.table.tell(told) {
             self.counters.forgot_names(bound.name());
         }
+    }
+
+    /// Addresses that have names, counted for each who was told.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Where the names of an address are looked for, as an asker knows it.
+    #[inline]
+    pub(super) fn hash(&self, asker: IpAddr, address: IpAddr) -> u64 {
+        self.table.hash(asker, address)
+    }
+
+    /// Asks for the memory in which the look-up of a hash begins. Whether there is something.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        self.table.touch(hash)
+    }
+
+    /// What is probably meant by a hash.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<&Known> {
+        self.table.guess(hash)
     }
 
     /// Puts names to both sides of a flow, and identities to those that are known by name. To be
@@ -139,6 +193,8 @@ impl NameTable {
         else {
             return;
         };
+        // Who is behind a mask was told what the mask asks for.
+        let source = flow.original_source().unwrap_or(source);
         // Most who talk to this node's workloads are told nothing that is heard here.
         let is_source_told = is_told(&flow.source, flow);
         let is_destination_told = is_told(&flow.destination, flow);
@@ -150,6 +206,18 @@ impl NameTable {
             let party = &mut flow.destination;
             self.side(party, source, destination, now_ns, identities);
         }
+    }
+
+    /// What somebody of this node calls an address, the latest first; then `fixed`, the names that it always has.
+    pub(crate) fn names(
+        &mut self,
+        asker: IpAddr,
+        address: IpAddr,
+        now_ns: i64,
+        fixed: Option<&Arc<Names>>,
+    ) -> Option<Arc<Names>> {
+        let told = self.table.find(asker, address, now_ns, fixed, None);
+        told.map(|(names, _)| names).or_else(|| fixed.cloned())
     }
 
     /// Puts names to one side, as the other, the asker, calls its address.
@@ -182,9 +250,13 @@ impl NameTable {
 /// Whether what somebody is told is remembered: workloads of this node and the node itself, by whose
 /// devices all that they hear passes. A capture file is of nobody's node, so there everybody is.
 fn is_told(party: &Party, flow: &FlowRecord) -> bool {
-    party.endpoint.id != 0
-        || party.endpoint.identity == HOST
-        || matches!(flow.observation, Observation::Captured)
+    is_of_this_node(&party.endpoint) || matches!(flow.observation, Observation::Captured)
+}
+
+/// Whether somebody is a workload of this node, or the node itself.
+#[inline]
+pub(super) fn is_of_this_node(endpoint: &Endpoint) -> bool {
+    endpoint.id != 0 || endpoint.identity == HOST
 }
 
 #[cfg(test)]

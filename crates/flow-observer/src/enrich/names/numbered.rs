@@ -61,6 +61,27 @@ impl<T: Keyed> Numbered<T> {
         .map(|(_, number)| number)
     }
 
+    /// Where a key is looked for.
+    #[inline]
+    pub(super) fn hash_of(&self, key: Pair) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Reads where the search for a hash begins. Whether something is there.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        self.slots
+            .get(self.home(hash))
+            .is_some_and(|&slot| slot != EMPTY)
+    }
+
+    /// The thing whose key seems to have this hash, by what the slots tell: mostly it has.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<&T> {
+        let (_, number) = self.search(hash, |_| true)?;
+        self.get(number)
+    }
+
     #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&T> {
         self.things.get(number as usize)?.as_ref()
@@ -242,6 +263,8 @@ mod tests {
                 for key in 0..100 {
                     let key = (key % 7, key);
                     prop_assert_eq!(numbered.find(key), model.get(&key).copied());
+                    let hash = numbered.hash_of(key);
+                    prop_assert!(numbered.guess(hash).is_some() || !model.contains_key(&key));
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Bound {
 /// What an asker knows of an address; in one line of the processor's caches.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Known {
+pub(in crate::enrich) struct Known {
     pair: Pair,
     /// Those that were told, the latest first; then those that always hold, once they were asked
     /// for.
@@ -127,6 +127,13 @@ impl Known {
                 )
             })
             .map(|name| &name.text)
+    }
+
+    /// Asks for the memory of what a look-up hands out: its counters are written there. How many
+    /// hold it.
+    #[inline]
+    pub(in crate::enrich) fn touch(&self) -> usize {
+        Arc::strong_count(&self.names) + self.peer.as_ref().map_or(0, Arc::strong_count)
     }
 
     /// Puts the names that always hold behind those that were told. There are seldom any, and they
@@ -265,6 +272,28 @@ impl Table {
         }
         let peer = world.and_then(|_| known.peer.clone());
         Some((Arc::clone(&known.names), peer))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Where the names of an address are looked for, as an asker knows it.
+    #[inline]
+    pub(super) fn hash(&self, asker: IpAddr, address: IpAddr) -> u64 {
+        self.known.hash_of((bits(asker), bits(address)))
+    }
+
+    /// Asks for the memory in which the look-up of a hash begins. Whether there is something.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> bool {
+        self.known.touch(hash)
+    }
+
+    /// What is probably meant by a hash.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<&Known> {
+        self.known.guess(hash)
     }
 
     /// Forgets some of what is over, so that memory that was needed once is not held for ever.

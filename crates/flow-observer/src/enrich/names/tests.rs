@@ -51,6 +51,7 @@ impl Wire {
             source: self.snapshot.look_up(source).party(),
             destination: self.snapshot.look_up(destination).party(),
             direction: TrafficDirection::Unknown,
+            tunnel: None,
             interface: None,
             socket_cookie: 0,
             counts: Counts::default(),

@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use flow_api::{
     flow::{FlowFilter, Verdict, flow_filter::Experimental},
+    frames::Frames,
     observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
 use probe_events::{TracePoint, TraceReason};
@@ -15,10 +16,8 @@ use crate::{
         Directory, Inventory,
         facts::{Change, Fact, NodeFact, Provider},
     },
-    record::{
-        Counts, Dropped, DroppedBy, FlowRecord, Ip, Observation, PacketHeaders, Party, Transport,
-    },
-    ring::Lost,
+    record::{Counts, FlowRecord, Ip, KernelDrop, Observation, PacketHeaders, Party, Transport},
+    ring::{Lost, MAX_BATCH},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -26,14 +25,12 @@ const SECOND: i64 = 1_000_000_000;
 /// A flow at a second, from 10.0.0.SECOND; every third is a drop.
 fn flow(second: i64) -> Event {
     let observation = if second % 3 == 0 {
-        Observation::Drop(Dropped {
+        Observation::KernelDrop(Arc::new(KernelDrop {
             code: 133,
-            by: DroppedBy::Kernel {
-                reason: "NETFILTER_DROP".into(),
-                function: None,
-                netns_inode: 0,
-            },
-        })
+            reason: "NETFILTER_DROP".into(),
+            function: None,
+            netns_inode: 0,
+        }))
     } else {
         Observation::Trace {
             point: TracePoint::FromEndpoint,
@@ -62,6 +59,7 @@ fn flow(second: i64) -> Event {
         },
         destination: Party::default(),
         direction: flow_api::flow::TrafficDirection::Egress,
+        tunnel: None,
         interface: None,
         socket_cookie: 0,
         counts: Counts::default(),
@@ -93,8 +91,22 @@ fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Statu
     )
 }
 
+/// The next response. Tests take them one by one, and leave the others where they are.
+async fn next(query: &mut Query) -> Option<Result<Bytes, Status>> {
+    let frames = match query.next_frames().await? {
+        Ok(frames) => frames,
+        Err(status) => return Some(Err(status)),
+    };
+    let mut frames = Frames::new(frames);
+    let response = frames.next().unwrap();
+    if !frames.rest().is_empty() {
+        query.ready.push_front(frames.rest().clone());
+    }
+    Some(Ok(response))
+}
+
 async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
-    let bytes = query.next().await?.unwrap();
+    let bytes = next(query).await?.unwrap();
     Some(GetFlowsResponse::decode(bytes).unwrap())
 }
 
@@ -149,6 +161,62 @@ async fn no_number_means_everything_in_the_ring() {
         answer(&ring(4, []), GetFlowsRequest::default()).await,
         Vec::<i64>::new()
     );
+}
+
+#[tokio::test]
+async fn a_large_range_is_scanned_ahead_and_comes_in_order() {
+    let seconds = |keep: fn(&i64) -> bool| Vec::from_iter((1..=10_000).filter(keep));
+    let ring = Arc::new(FlowRing::new(16_383));
+    for chunk in Vec::from_iter(1..=10_000).chunks(700) {
+        ring.publish(chunk.iter().copied().map(flow).collect());
+    }
+    let all = GetFlowsRequest::default();
+    let drops = GetFlowsRequest {
+        whitelist: dropped(),
+        ..all.clone()
+    };
+    let first = |number| GetFlowsRequest {
+        number,
+        first: true,
+        ..drops.clone()
+    };
+    let until = GetFlowsRequest {
+        until: at(9_000),
+        ..drops.clone()
+    };
+    // A second time, since then the bytes are there already.
+    for _ in 0..2 {
+        assert_eq!(
+            answer(&ring, drops.clone()).await,
+            seconds(|it| it % 3 == 0)
+        );
+        assert_eq!(answer(&ring, all.clone()).await, seconds(|_| true));
+        let some = answer(&ring, first(1_500)).await;
+        assert_eq!(some, seconds(|it| it % 3 == 0 && *it <= 4_500));
+        assert_eq!(answer(&ring, first(3)).await, [3, 6, 9]);
+        let early = answer(&ring, until.clone()).await;
+        assert_eq!(early, seconds(|it| it % 3 == 0 && *it <= 9_000));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_up_a_bounded_part_of_the_ring() {
+    let ring = Arc::new(FlowRing::new(16_383));
+    ring.publish((1..=10_000).map(flow).collect());
+    let mut query = start(&ring, &GetFlowsRequest::default()).unwrap();
+    assert_eq!(response(&mut query).await.unwrap().time, at(1));
+    assert!(query.position <= 8 * MAX_BATCH as u64, "{}", query.position);
+    // What was overtaken meanwhile is told as lost, and what was ahead is not.
+    ring.publish((10_001..=40_000).map(flow).collect());
+    let (mut flows, mut lost) = (1, 0);
+    while let Some(response) = response(&mut query).await {
+        match response.response_types {
+            Some(ResponseTypes::LostEvents(event)) => lost += event.num_events_lost,
+            _ => flows += 1,
+        }
+    }
+    assert_eq!(flows + lost, 40_000);
+    assert!(lost > 0);
 }
 
 #[tokio::test]
@@ -227,7 +295,7 @@ async fn a_follow_begins_now_and_shows_each_flow_at_once() {
     let mut query = start(&ring, &request).unwrap();
     ring.publish(vec![flow(4)]);
     assert_eq!(response(&mut query).await.unwrap().time, at(4));
-    let waiting = tokio::time::timeout(Duration::from_secs(60), query.next()).await;
+    let waiting = tokio::time::timeout(Duration::from_secs(60), next(&mut query)).await;
     assert!(waiting.is_err(), "a follow does not end by itself");
     ring.publish(vec![flow(5)]);
     assert_eq!(response(&mut query).await.unwrap().time, at(5));
@@ -302,7 +370,7 @@ async fn a_closing_agent_ends_follows_with_a_status() {
     let node = Arc::new(NodeFacts::default());
     let mut query = Query::new(Kind::Flows, &request, ring, node, shutdown.clone()).unwrap();
     shutdown.cancel();
-    let status = query.next().await.unwrap().unwrap_err();
+    let status = next(&mut query).await.unwrap().unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable);
 }
 
@@ -369,6 +437,44 @@ async fn requests_that_make_no_sense_are_refused_as_hubble_does() {
 }
 
 #[tokio::test]
+async fn the_detail_of_a_request_goes_to_those_who_ask_for_it() {
+    let detail = flow_api::palomar::FlowDetail {
+        vlan_id: 7,
+        ..Default::default()
+    };
+    let message = flow_api::flow::Flow {
+        node_name: "node-1".to_owned(),
+        extensions: Some(flow_api::extension::pack(&detail)),
+        ..Default::default()
+    };
+    let ring = Arc::new(FlowRing::new(15));
+    ring.publish(vec![Event::Message(crate::ring::Message {
+        time_ns: SECOND,
+        message: Box::new(message.clone()),
+    })]);
+    for asks in [false, true] {
+        let request = GetFlowsRequest {
+            extensions: asks.then(flow_api::extension::ask_for_flow_detail),
+            number: 1,
+            ..GetFlowsRequest::default()
+        };
+        let node = Arc::new(NodeFacts::default());
+        let (kind, shutdown) = (Kind::of_flows(&request), CancellationToken::new());
+        let mut query = Query::new(kind, &request, Arc::clone(&ring), node, shutdown).unwrap();
+        let response = response(&mut query).await.unwrap();
+        let Some(ResponseTypes::Flow(flow)) = response.response_types else {
+            panic!("no flow");
+        };
+        let expected = message.extensions.clone().filter(|_| asks);
+        assert_eq!(flow.extensions, expected);
+        assert_eq!(
+            (&*flow.node_name, &*response.node_name),
+            ("node-1", "node-1")
+        );
+    }
+}
+
+#[tokio::test]
 async fn agent_events_are_counted_and_sent_apart_from_flows() {
     let ring = Arc::new(FlowRing::new(15));
     let agent_event = |second: i64| {
@@ -387,7 +493,7 @@ async fn agent_events_are_counted_and_sent_apart_from_flows() {
         let shutdown = CancellationToken::new();
         let mut query = Query::new(kind, &last, Arc::clone(&ring), node, shutdown).unwrap();
         let mut times = Vec::new();
-        while let Some(response) = query.next().await {
+        while let Some(response) = next(&mut query).await {
             let response = response.unwrap();
             let time = match kind {
                 Kind::AgentEvents => GetAgentEventsResponse::decode(response).unwrap().time,

@@ -162,6 +162,10 @@ impl Pcap {
 }
 
 impl Source for Pcap {
+    fn is_recorded(&self) -> bool {
+        true
+    }
+
     fn poll(
         &mut self,
         patience: Duration,

@@ -15,7 +15,7 @@ pub struct ProbeConfig {
     /// TCP flags whose first appearance in a direction is reported, as in the header's fourteenth
     /// byte.
     pub tcp_flags: u8,
-    /// Connections that the kernel remembers, some 250 bytes each.
+    /// Connections that the kernel remembers, 256 bytes each.
     pub flow_table_entries: u32,
     /// Bytes to capture of a packet that holds the beginning of a message (DNS, HTTP/1, TLS,
     /// QUIC), at most 1,600; 0 captures it as any other packet.

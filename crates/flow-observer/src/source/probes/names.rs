@@ -48,6 +48,14 @@ impl KernelNames {
 }
 
 impl HostFacts for KernelNames {
+    fn has_processes(&self) -> bool {
+        self.processes.is_some()
+    }
+
+    fn has_translations(&self) -> bool {
+        self.conntrack.is_some()
+    }
+
     fn drop_reason(&mut self, reason: u32) -> Arc<str> {
         let reasons = &self.reasons;
         let name = self

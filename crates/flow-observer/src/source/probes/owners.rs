@@ -92,7 +92,7 @@ impl Owners {
         let root = self.root.as_deref()?;
         let owner = match self.walked.load().get(&cgroup_id) {
             Some(owner) => Some(Arc::clone(owner)),
-            None => Owner::shared(&path_of(root, cgroup_id, pid)?),
+            None => Owner::of_path(&path_of(root, cgroup_id, pid)?).map(Arc::new),
         };
         Some(Known { owner, until: None })
     }
@@ -151,8 +151,8 @@ fn walk(root: &Path) -> HashMap<u64, Arc<Owner>> {
             let owner = path
                 .strip_prefix(root)
                 .ok()
-                .and_then(|path| Owner::shared(path.to_str()?));
-            owners.extend(owner.map(|owner| (entry.ino(), owner)));
+                .and_then(|path| Owner::of_path(path.to_str()?));
+            owners.extend(owner.map(|owner| (entry.ino(), Arc::new(owner))));
             left.push(path);
         }
     }

@@ -152,8 +152,8 @@ pub(super) enum SweepError {
 fn timeout(key: &FlowKey, state: &FlowState) -> Duration {
     match key.protocol {
         TCP => {
-            let flags = |end: usize| state.sides[end].tcp_flags | state.sides[end + 2].tcp_flags;
-            let (a, b) = (flags(0), flags(1));
+            let [a, a_too, b, b_too] = state.marks.map(|marks| marks.tcp_flags);
+            let (a, b) = (a | a_too, b | b_too);
             if (a | b) & RST != 0 || a & b & FIN != 0 {
                 TCP_CLOSED
             } else if a == 0 || b == 0 {
@@ -260,8 +260,8 @@ mod tests {
             ..FlowKey::default()
         };
         let mut state = FlowState::default();
-        state.sides[2].tcp_flags = flags_a;
-        state.sides[1].tcp_flags = flags_b;
+        state.marks[1].tcp_flags = flags_a;
+        state.marks[2].tcp_flags = flags_b;
         (key, state)
     }
 

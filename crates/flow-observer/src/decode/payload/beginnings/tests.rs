@@ -29,6 +29,8 @@ fn tcp(bytes: &[u8], at: usize, destination_port: u16) -> Piece<'_> {
         bytes,
         sequence: START.wrapping_add(at as u32),
         time_ns: 0,
+        is_whole: true,
+        is_followed: true,
     }
 }
 
@@ -60,8 +62,28 @@ impl Heard {
     /// The name in what was said, as text.
     fn name(&mut self, piece: Piece<'_>) -> Option<String> {
         let mut scratch = Scratch::default();
-        let said = self.beginnings.hear(piece, &mut scratch)?.summary()?;
+        let heard = self.beginnings.hear(piece, &mut scratch)?;
+        let said = heard.application.summary()?;
         Some(said.name().unwrap_or("nameless").to_owned())
+    }
+
+    /// A connection is opened whose first byte is at 0.
+    fn open(&mut self) {
+        let piece = tcp(&[], 0, 443);
+        let Transport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        } = piece.transport
+        else {
+            return;
+        };
+        let transport = Transport::Tcp {
+            source_port,
+            destination_port,
+            flags: SYN,
+        };
+        assert_eq!(self.name(Piece { transport, ..piece }), None);
     }
 
     fn unfinished(&self) -> u64 {
@@ -200,6 +222,124 @@ fn a_message_without_end_takes_no_more_than_its_bound() {
         heard.name(tcp(&[0; 1000], 100 + piece * 100, 443));
     }
     assert!(heard.beginnings.waiting.is_empty());
+    assert_eq!(heard.unfinished(), 1);
+}
+
+const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: split.example.test\r\nAccept: */*\r\n\r\n";
+
+#[test]
+fn what_overtook_the_first_piece_of_a_new_connection_is_joined_to_it() {
+    let hello = tls_tests::records(NAME, 1 << 14);
+    for (whole, lens) in [(&*hello, [50, 20, 10]), (GET, [10, 20, 10])] {
+        let pieces = cut(whole, &lens);
+        for order in [[1, 0, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+            let mut heard = Heard::new();
+            heard.open();
+            let told: Vec<_> = order
+                .iter()
+                .flat_map(|&piece| [piece, piece])
+                .filter_map(|piece| heard.name(tcp(&pieces[piece].1, pieces[piece].0, 443)))
+                .collect();
+            assert_eq!(told, [NAME], "{order:?}");
+            assert_eq!(heard.unfinished(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_middle_of_a_dns_message_is_none_of_its_own() {
+    let mut message = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    message.extend(b"\x05split\x07example\x04test\x00\x00\x1c\x00\x01");
+    message.extend(b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10");
+    let front = message.len();
+    // An address that looks like a message with no question and a record to come.
+    message.extend(b"\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\x01\0\0");
+    let framed = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+    let (front, back) = framed.split_at(front + 2);
+    let mut heard = Heard::new();
+    heard.open();
+    assert_eq!(heard.name(tcp(back, front.len(), 53)), None);
+    assert_eq!(heard.name(tcp(front, 0, 53)).as_deref(), Some(NAME));
+    assert_eq!(heard.unfinished(), 0);
+}
+
+#[test]
+fn only_what_overtook_a_first_piece_is_kept() {
+    let whole = GET;
+    let body = [b'x'; 1000];
+    let mut heard = Heard::new();
+    // An older connection.
+    assert_eq!(heard.name(tcp(&body, 1000, 443)), None);
+    assert!(heard.beginnings.waiting.is_empty());
+    // A new one, whose first piece is told by itself: what follows is no beginning.
+    heard.open();
+    assert_eq!(heard.name(tcp(&body, whole.len(), 443)), None);
+    assert_eq!(heard.beginnings.waiting.len(), 1);
+    assert_eq!(heard.name(tcp(whole, 0, 443)).as_deref(), Some(NAME));
+    assert_eq!(heard.name(tcp(&body, whole.len() + 1000, 443)), None);
+    assert!(heard.beginnings.waiting.is_empty());
+    // One whose first piece never comes takes no more than its bound, once.
+    heard.open();
+    for piece in 1..100 {
+        heard.name(tcp(&body, piece * 1000, 443));
+    }
+    assert!(heard.beginnings.waiting.is_empty());
+    assert_eq!(heard.unfinished(), 1);
+}
+
+#[test]
+fn a_head_over_segments_is_told_as_a_whole_and_where_it_began() {
+    for lens in [&[4][..], &[20], &[1 << 10], &[10, 10, 10], &[GET.len() - 1]] {
+        let mut heard = Heard::new();
+        let mut scratch = Scratch::default();
+        let mut told = Vec::new();
+        for (time_ns, (at, bytes)) in (1..).zip(cut(GET, lens)) {
+            let piece = Piece {
+                time_ns,
+                ..tcp(&bytes, at, 8080)
+            };
+            let Some(said) = heard.beginnings.hear(piece, &mut scratch) else {
+                continue;
+            };
+            assert_eq!((said.sequence, said.time_ns), (START, 1));
+            assert_eq!(said.bytes, GET);
+            if let Application::HttpRequest(request) = said.application {
+                assert!(!request.is_cut);
+                told.push(request.headers().count());
+            }
+        }
+        assert_eq!(told, [2], "{lens:?}");
+    }
+}
+
+#[test]
+fn a_head_whose_rest_will_not_come_is_told_as_far_as_it_is_there() {
+    let first = &GET[..30];
+    let host = |piece: Piece<'_>| Heard::new().name(piece);
+    for (is_whole, is_followed) in [(false, true), (true, false)] {
+        let piece = Piece {
+            is_whole,
+            is_followed,
+            ..tcp(first, 0, 80)
+        };
+        assert!(host(piece).is_some(), "{is_whole} {is_followed}");
+    }
+    // One that is too long, and one of which the capture has only so much.
+    let line = [&b"X: "[..], &[b'x'; 4000], b"\r\n"].concat();
+    let mut heard = Heard::new();
+    assert_eq!(heard.name(tcp(&GET[..GET.len() - 2], 0, 80)), None);
+    let told: Vec<_> = (0..8)
+        .filter_map(|piece| heard.name(tcp(&line, GET.len() - 2 + piece * line.len(), 80)))
+        .collect();
+    assert_eq!(told, [NAME]);
+    assert_eq!(heard.unfinished(), 1);
+    let mut heard = Heard::new();
+    assert_eq!(heard.name(tcp(&GET[..20], 0, 80)), None);
+    let cut = Piece {
+        is_whole: false,
+        ..tcp(&GET[20..50], 20, 80)
+    };
+    assert_eq!(heard.name(cut).as_deref(), Some(NAME));
     assert_eq!(heard.unfinished(), 1);
 }
 

@@ -190,4 +190,4 @@ fn skip(reader: &mut Reader<'_>, len: u64) -> Option<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

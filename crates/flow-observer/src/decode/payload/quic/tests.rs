@@ -47,7 +47,7 @@ fn initial(version: Version, id: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
         .seal(packet, number_at, frames)
 }
 
-pub(in crate::decode::payload) fn crypto(offset: u16, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn crypto(offset: u16, bytes: &[u8]) -> Vec<u8> {
     let mut frame = vec![6];
     frame.extend((0x4000 | offset).to_be_bytes());
     frame.extend((0x4000 | bytes.len() as u16).to_be_bytes());
@@ -55,7 +55,7 @@ pub(in crate::decode::payload) fn crypto(offset: u16, bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-pub(in crate::decode::payload) fn packet_with(frames: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn packet_with(frames: &[Vec<u8>]) -> Vec<u8> {
     initial(Version::V1, &SAMPLE_ID, 0, &frames.concat())
 }
 

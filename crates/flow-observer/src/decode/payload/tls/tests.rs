@@ -36,7 +36,7 @@ fn hello_with(extensions: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A hello as a browser sends it.
-pub(in crate::decode::payload) fn hello(server_name: &str) -> Vec<u8> {
+pub(crate) fn hello(server_name: &str) -> Vec<u8> {
     hello_with(&[
         extension(0x1a1a, &[]),
         sni(server_name.as_bytes()),
@@ -50,7 +50,7 @@ fn record(fragment: &[u8]) -> Vec<u8> {
 }
 
 /// A hello in records of at most `len` bytes.
-pub(in crate::decode::payload) fn records(server_name: &str, len: usize) -> Vec<u8> {
+pub(crate) fn records(server_name: &str, len: usize) -> Vec<u8> {
     hello(server_name).chunks(len).flat_map(record).collect()
 }
 

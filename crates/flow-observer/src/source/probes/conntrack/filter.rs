@@ -128,7 +128,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::message::tests::{V4, V6, message, translated},
+        super::message::tests::{BY_IPVS, V4, V6, message, message_with, translated},
         *,
     };
     use crate::translation::{TCP, Translation};
@@ -173,6 +173,7 @@ mod tests {
                 ..service
             };
             assert!(!passes(&message(0, &direct)), "{direct:?}");
+            assert!(passes(&message_with(BY_IPVS, 0, &service)));
             // Any one of the four may be another.
             let mut others = [direct; 4];
             others[0].original.source.ip = service.original.destination.ip;

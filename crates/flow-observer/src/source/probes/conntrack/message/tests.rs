@@ -47,8 +47,23 @@ fn netlink(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// `IPS_CONFIRMED`, and that a rule replaced source and destination.
+const TRANSLATED: u32 = 0x188 | 0x30;
+/// The same of a connection whose answers IPVS replaces addresses in: it changes the tuple and says
+/// nothing of it (`ip_vs_update_conntrack`).
+pub(in super::super) const BY_IPVS: u32 = 0x188;
+
 /// A message about a connection.
 pub(in super::super) fn message(command: u8, translation: &Translation) -> Vec<u8> {
+    message_with(TRANSLATED, command, translation)
+}
+
+/// The same with this status.
+pub(in super::super) fn message_with(
+    status: u32,
+    command: u8,
+    translation: &Translation,
+) -> Vec<u8> {
     const STATUS: u16 = 3;
     let family = match translation.original.source.ip {
         IpAddr::V4(_) => 2,
@@ -59,7 +74,7 @@ pub(in super::super) fn message(command: u8, translation: &Translation) -> Vec<u
         vec![family, 0, 0, 0],
         tuple_attribute(CTA_TUPLE_ORIG, translation.protocol, &translation.original),
         tuple_attribute(CTA_TUPLE_REPLY, translation.protocol, &reply),
-        attribute(STATUS, &[0, 0, 1, 0x88]),
+        attribute(STATUS, &status.to_be_bytes()),
     ];
     netlink(u16::from_le_bytes([command, 1]), 0, &body.concat())
 }
@@ -110,6 +125,29 @@ fn a_translated_connection_begins_and_ends_with_both_its_tuples() {
             .concat();
             let expected = [Said::Is(translation), Said::Ended(translation)];
             assert_eq!(said(&datagram), expected);
+        }
+    }
+}
+
+#[test]
+fn what_ipvs_translates_is_known_by_its_tuples() {
+    for ends in [V4, V6] {
+        let plain = translated(TCP, ends);
+        // As for clients outside of the cluster: masqueraded behind IPVS.
+        let mut masqueraded = plain;
+        masqueraded.translated.source = end(ends[1], 61_000);
+        for translation in [plain, masqueraded] {
+            let news = message_with(BY_IPVS, CT_NEW, &translation);
+            let [Said::Is(read)] = said(&news)[..] else {
+                panic!("{translation:?}");
+            };
+            assert_eq!(read, translation);
+            // Both legs, in both directions, are one connection's.
+            for ends in [read.original, read.translated] {
+                assert!(read.place(&ends).is_some_and(|place| !place.is_reply));
+                let back = read.place(&ends.reversed());
+                assert!(back.is_some_and(|place| place.is_reply));
+            }
         }
     }
 }

@@ -1,0 +1,220 @@
+//! What a request wants of events that lie beside each other: filtered and encoded.
+//!
+//! In: a batch of the ring. Out: responses as frames ([`Found`]). A scan knows nothing of streams
+//! and can run on any thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flow_api::frames::{Frames, PREFIX, put_frame};
+use flow_filter::Filter;
+
+use super::{
+    super::mask::{Choice, Mask},
+    Kind,
+};
+use crate::{
+    encode::{
+        Everything, GROUP, NodeFacts, Surroundings, Writer, flow_extension, ones, put_message,
+        put_record, put_recorded, put_response,
+    },
+    ring::{Batch, Event, Slot},
+    view::matches,
+};
+
+/// The part of a request that is about single events.
+pub(super) struct Scan {
+    pub(super) kind: Kind,
+    pub(super) node: Arc<NodeFacts>,
+    pub(super) filter: Filter,
+    pub(super) mask: Option<Mask>,
+    pub(super) since_ns: i64,
+    pub(super) until_ns: i64,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The responses as frames, in order.
+    pub(super) frames: Vec<Bytes>,
+    /// Times of those that count: losses do not.
+    pub(super) times_ns: Vec<i64>,
+    /// Nothing that comes later is wanted.
+    pub(super) is_over: bool,
+}
+
+impl Found {
+    /// Adds what was found behind this.
+    pub(super) fn append(&mut self, mut later: Self) {
+        self.frames.append(&mut later.frames);
+        self.times_ns.append(&mut later.times_ns);
+        self.is_over |= later.is_over;
+    }
+
+    /// Leaves out what is beyond so many events that count.
+    pub(super) fn truncate(&mut self, limit: u64) {
+        /// `GetFlowsResponse.lost_events`, which is alone with the node's name and the time.
+        const LOSS: u8 = 3 << 3 | 2;
+        if self.counted() <= limit {
+            return;
+        }
+        let mut counted = 0;
+        let mut left = Vec::new();
+        for frames in self.frames.drain(..) {
+            let mut rest = Frames::new(frames);
+            while counted < limit
+                && let Some(frame) = rest.next_frame()
+            {
+                counted += u64::from(frame.get(PREFIX) != Some(&LOSS));
+                left.extend_from_slice(&frame);
+            }
+        }
+        self.frames.push(left.into());
+        self.times_ns.truncate(counted as usize);
+    }
+
+    /// How many of the responses count.
+    pub(super) fn counted(&self) -> u64 {
+        self.times_ns.len() as u64
+    }
+}
+
+impl Scan {
+    /// Whether this is an event that the client should get.
+    pub(super) fn matches(&self, slot: &Slot) -> bool {
+        self.kind.covers(&slot.event) && matches(&self.filter, &slot.event, &self.node)
+    }
+
+    /// Whether clients are told of losses: those of flows are.
+    pub(super) fn tells_losses(&self) -> bool {
+        matches!(self.kind, Kind::Flows | Kind::DetailedFlows)
+    }
+
+    /// Whether the responses are those that everybody gets.
+    fn is_whole(&self) -> bool {
+        self.mask.is_none() && self.kind != Kind::DetailedFlows
+    }
+
+    /// Whether all there is to do at this position is to hand out what others had encoded.
+    pub(super) fn is_ready(&self, batch: &Batch, position: u64) -> bool {
+        let (encoded, origin) = batch.encoded();
+        let event = (position - origin) as usize;
+        self.is_whole()
+            && self.filter.matches_everything()
+            && encoded.has(event / GROUP, 1 << (event % GROUP))
+    }
+
+    /// Goes through the events from `position` to the end of the batch, or of so many groups.
+    /// Finds `limit` events at most, and tells where it stopped.
+    pub(super) fn run(
+        &self,
+        batch: &Batch,
+        position: u64,
+        groups: usize,
+        limit: Option<u64>,
+    ) -> (Found, u64) {
+        let mut found = Found::default();
+        let around = Surroundings::now(&self.node);
+        let (encoded, origin) = batch.encoded();
+        let mut position = position.max(batch.start());
+        let mut selected = Vec::new();
+        for _ in 0..groups {
+            let event = (position - origin) as usize;
+            let (group, first) = (event / GROUP, event % GROUP);
+            let slots = batch.from(position);
+            let slots = &slots[..slots.len().min(GROUP - first)];
+            if slots.is_empty() || found.is_over {
+                break;
+            }
+            position += slots.len() as u64;
+            let wanted = self.wanted(slots, limit, &mut found);
+            if wanted == 0 {
+                continue;
+            }
+            if self.is_whole() {
+                let frames = encoded.frames(group, slots, first, wanted << first, &around);
+                found.frames.push(frames);
+            } else {
+                for slot in ones(wanted).map(|event| &slots[event]) {
+                    put_frame(&mut selected, |bytes| {
+                        self.put(&slot.event, &around, &mut Writer::new(bytes));
+                    });
+                }
+            }
+        }
+        if !selected.is_empty() {
+            selected.shrink_to_fit();
+            found.frames.push(selected.into());
+        }
+        (found, position)
+    }
+
+    /// Which of the events of a group are wanted: bit N is for the event at index N.
+    fn wanted(&self, slots: &[Slot], limit: Option<u64>, found: &mut Found) -> u64 {
+        let mut wanted = 0;
+        let takes_all = self.filter.matches_everything();
+        for (index, slot) in slots.iter().enumerate() {
+            if limit == Some(found.counted()) {
+                found.is_over = true;
+                break;
+            }
+            if slot.event.is_loss() {
+                // Losses pass every filter and bound, and count for nothing.
+                wanted |= u64::from(self.tells_losses()) << index;
+                continue;
+            }
+            let time_ns = slot.event.time_ns();
+            if time_ns > self.until_ns {
+                found.is_over = true;
+                break;
+            }
+            if time_ns >= self.since_ns
+                && self.kind.covers(&slot.event)
+                && (takes_all || matches(&self.filter, &slot.event, &self.node))
+            {
+                wanted |= 1 << index;
+                found.times_ns.push(time_ns);
+            }
+        }
+        wanted
+    }
+
+    /// The event as this client wants it.
+    fn put(&self, event: &Event, around: &Surroundings<'_>, writer: &mut Writer<'_>) {
+        match (event, &self.mask) {
+            (Event::Flow(record), mask) => {
+                let extension = match self.kind {
+                    Kind::DetailedFlows => flow_extension(record),
+                    _ => Vec::new(),
+                };
+                match mask {
+                    None => put_record(record, around, Everything, &extension, writer),
+                    Some(mask) => {
+                        put_record(record, around, Choice::Parts(mask), &extension, writer);
+                    }
+                }
+            }
+            (Event::Message(flow), mask) => {
+                let with_detail = self.kind == Kind::DetailedFlows;
+                match mask {
+                    None => put_message(flow, Everything, with_detail, <[u8]>::to_vec, writer),
+                    Some(mask) => {
+                        let choice = Choice::Parts(mask);
+                        put_message(flow, choice, with_detail, |it| mask.apply(it), writer);
+                    }
+                }
+            }
+            (Event::Recorded(response), mask) => {
+                let with_detail = self.kind == Kind::DetailedFlows;
+                match mask {
+                    None => put_recorded(response, Everything, with_detail, <[u8]>::to_vec, writer),
+                    Some(mask) => {
+                        let choice = Choice::Parts(mask);
+                        put_recorded(response, choice, with_detail, |it| mask.apply(it), writer);
+                    }
+                }
+            }
+            (event, _) => put_response(event, around, writer),
+        }
+    }
+}
