@@ -29,7 +29,10 @@ mod http;
 mod ip;
 mod kubernetes_name;
 mod label;
+mod merge;
 mod message;
+mod name_set;
+mod one_of;
 mod pattern;
 mod pod;
 mod port;
@@ -38,8 +41,10 @@ mod protocol;
 mod quote;
 mod re2;
 mod regexp;
+mod regexp_set;
 mod rule;
 mod selector;
+mod selector_set;
 mod url;
 mod view;
 
@@ -55,6 +60,8 @@ pub use view::{
 };
 
 use cel::{Failures, Subject};
+use merge::merged;
+use regexp_set::Budget;
 use rule::Rule;
 
 /// The compiled lists of a request. The default lets everything through.
@@ -72,11 +79,10 @@ impl Filter {
     /// The first entry that means nothing, in Hubble's order: the messages of `allow` before those
     /// of `deny`, and within a message field by field.
     pub fn compile(allow: &[FlowFilter], deny: &[FlowFilter]) -> Result<Self, FilterError> {
-        let rules = |filters: &[FlowFilter]| filters.iter().map(Rule::compile).collect();
-        let allow: Result<Vec<_>, _> = rules(allow);
+        let mut budget = Budget::default();
         Ok(Self {
-            allow: allow?,
-            deny: rules(deny)?,
+            allow: rules(allow, &mut budget)?,
+            deny: rules(deny, &mut budget)?,
             failures: Failures::default(),
         })
     }
@@ -103,5 +109,25 @@ impl Filter {
     pub fn matches_everything(&self) -> bool {
         self.deny.is_empty()
             && (self.allow.is_empty() || self.allow.iter().any(Rule::matches_everything))
+    }
+}
+
+/// The messages of a list, as few of them as mean the same.
+fn rules(filters: &[FlowFilter], budget: &mut Budget) -> Result<Vec<Rule>, FilterError> {
+    let compile = |filters: &[FlowFilter], budget: &mut Budget| -> Result<Vec<_>, _> {
+        filters
+            .iter()
+            .map(|filter| Rule::compile(filter, budget))
+            .collect()
+    };
+    let mut left = *budget;
+    let rules = merged(filters).and_then(|merged| compile(&merged, &mut left).ok());
+    match rules {
+        Some(rules) => {
+            *budget = left;
+            Ok(rules)
+        }
+        // Message by message the first mistake is found, which is the one to tell.
+        None => compile(filters, budget),
     }
 }

@@ -8,13 +8,14 @@ use crate::re2;
 
 /// What one compiled expression may take, in bytes. Expressions come from clients, and `\pL{1000}`
 /// is quickly written. `[^/]{1,1000}` fits.
-const COMPILED_SIZE_LIMIT: usize = 2 << 20;
+pub(crate) const COMPILED_SIZE_LIMIT: usize = 2 << 20;
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Regexp(Regex);
 
 impl Regexp {
+    /// Compiles to no more than [`COMPILED_SIZE_LIMIT`].
     pub(crate) fn compile(pattern: &str) -> Result<Self, RegexpError> {
         Self::compile_within(pattern, COMPILED_SIZE_LIMIT)
     }

@@ -55,8 +55,8 @@ impl FlowView for RecordView<'_> {
         EventKind::Flow
     }
 
-    fn has_uuid(&self, uuid: &str) -> bool {
-        uuid_digits(self.flow.uuid) == *uuid.as_bytes()
+    fn has_uuid(&self, is_wanted: impl FnOnce(&str) -> bool) -> bool {
+        std::str::from_utf8(&uuid_digits(self.flow.uuid)).is_ok_and(is_wanted)
     }
 
     fn event_type(&self) -> Option<EventType> {

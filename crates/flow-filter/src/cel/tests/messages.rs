@@ -3,8 +3,7 @@
 use flow_api::flow::{Flow, Workload};
 use prost::Message as _;
 
-use super::{assert_all_hold, assert_failures, flow, value};
-use crate::cel::Expression;
+use super::{assert_all_hold, assert_failures, compile, flow, value};
 use crate::cel::evaluate::evaluate;
 
 #[test]
@@ -105,7 +104,7 @@ fn an_event_that_is_no_flow_reads_as_an_empty_one_and_is_none() {
         ("_flow == flow.Flow{}", false),
         ("has(_flow.source)", false),
     ] {
-        let compiled = Expression::compile(expression).unwrap();
+        let compiled = compile(expression).unwrap();
         let value = evaluate(&compiled.program, &compiled.flow, None);
         assert_eq!(value, Ok(expected), "{expression}");
     }
