@@ -1,6 +1,7 @@
 //! What expressions mean, rule by rule; how much one may cost; and that none makes a filter panic.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use flow_api::flow::{Endpoint, Flow, Layer4, Tcp, TcpFlags, Verdict, Workload, layer4::Protocol};
 use prost::Message as _;
@@ -8,7 +9,7 @@ use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
 
 use super::error::EvaluationError;
-use super::evaluate::evaluate;
+use super::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 use super::*;
 
 mod checks;
@@ -57,7 +58,8 @@ fn value(expression: &str, flow: &Flow) -> Result<bool, EvaluationError> {
     let compiled = compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
     let encoded = flow.encode_to_vec();
     let flow = DynamicMessage::decode(compiled.flow.clone(), &*encoded).unwrap();
-    evaluate(&compiled.program, &compiled.flow, Some(&flow))
+    let left = Cell::new(MOST_STEPS_OF_FLOW);
+    evaluate(&compiled.program, &compiled.flow, Some(&flow), &left)
 }
 
 #[track_caller]

@@ -1,7 +1,9 @@
 //! How much an expression may cost.
 
+use std::borrow::Cow;
+
 use super::{compile, flow, value};
-use crate::cel::{ExpressionError, MOST_CHARACTERS};
+use crate::cel::{ExpressionError, Failures, MOST_CHARACTERS, Subject};
 
 #[test]
 fn an_expression_may_not_take_long() {
@@ -74,4 +76,25 @@ fn few_regular_expressions_may_be_large() {
     assert!(error.contains("takes more than 65536 bytes"), "{error}");
     let small = vec!["'a'.matches('^k8s:[a-z]+')"; 100].join(" || ");
     assert!(compile(&small).is_ok());
+}
+
+#[test]
+fn ten_thousand_expressions_of_a_few_steps_are_all_asked() {
+    let mut texts = vec!["_flow.source.identity == 1u".to_owned(); 10_000];
+    texts.push("_flow.source.identity == 7u".to_owned());
+    let expressions: Vec<_> = texts.iter().map(|text| compile(text).unwrap()).collect();
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    assert!(subject.matches(&expressions, || Cow::Owned(flow())));
+}
+
+#[test]
+fn the_steps_of_a_flow_are_for_all_expressions() {
+    let numbers = format!("[{}]", vec!["1"; 100].join(","));
+    let long = format!("{numbers}.exists(a, {numbers}.exists(b, b == 2))");
+    let expressions = [long.as_str(), "true"].map(|text| compile(text).unwrap());
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    let times = (0..100).take_while(|_| subject.matches(&expressions, || Cow::Owned(flow())));
+    assert!((4..20).contains(&times.count()));
 }

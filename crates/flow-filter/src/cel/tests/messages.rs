@@ -1,10 +1,12 @@
 //! How fields and messages read.
 
+use std::cell::Cell;
+
 use flow_api::flow::{Flow, Workload};
 use prost::Message as _;
 
 use super::{assert_all_hold, assert_failures, compile, flow, value};
-use crate::cel::evaluate::evaluate;
+use crate::cel::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 
 #[test]
 fn fields_are_read() {
@@ -105,7 +107,12 @@ fn an_event_that_is_no_flow_reads_as_an_empty_one_and_is_none() {
         ("has(_flow.source)", false),
     ] {
         let compiled = compile(expression).unwrap();
-        let value = evaluate(&compiled.program, &compiled.flow, None);
+        let value = evaluate(
+            &compiled.program,
+            &compiled.flow,
+            None,
+            &Cell::new(MOST_STEPS_OF_FLOW),
+        );
         assert_eq!(value, Ok(expected), "{expression}");
     }
 }
