@@ -21,7 +21,7 @@ use prost::Message as _;
 use prost_types::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::mask::Mask;
 use crate::{
@@ -125,7 +125,8 @@ impl Query {
     ///
     /// # Errors
     /// With Hubble's codes and texts: what cannot be combined is an invalid argument; filters,
-    /// masks and times that make no sense are unknown errors.
+    /// masks and times that make no sense are unknown errors. Filters that are only too many are
+    /// refused with a code of our own.
     pub(super) fn new(
         kind: Kind,
         request: &GetFlowsRequest,
@@ -138,8 +139,14 @@ impl Query {
                 "first cannot be specified with follow",
             ));
         }
-        let filter = Filter::compile(&request.whitelist, &request.blacklist)
-            .map_err(|error| Status::unknown(error.to_string()))?;
+        let filter = Filter::compile(&request.whitelist, &request.blacklist).map_err(|error| {
+            let code = if error.is_too_much() {
+                Code::ResourceExhausted
+            } else {
+                Code::Unknown
+            };
+            Status::new(code, error.to_string())
+        })?;
         let paths = request
             .field_mask
             .as_ref()
