@@ -12,7 +12,7 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
-    facts::{AgentFact, Key, Port, Provider},
+    facts::{AgentFact, Key, NodePort, Port, Provider},
     nodes::NodeName,
     prefixes::Prefix,
 };
@@ -99,6 +99,7 @@ pub(super) struct ServicePorts {
     pub(super) service: Arc<[Arc<Service>]>,
     pub(super) frontends: Box<[Port]>,
     pub(super) backends: Box<[Port]>,
+    pub(super) node_ports: Box<[NodePort]>,
 }
 
 #[derive(Debug, Eq, PartialEq)]

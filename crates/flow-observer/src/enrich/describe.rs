@@ -182,6 +182,7 @@ fn service(fact: ServiceFact) -> ServicePorts {
         service: Arc::new([service]),
         frontends: sorted::<Port>(fact.frontends),
         backends: sorted(fact.backends),
+        node_ports: sorted(fact.node_ports),
     }
 }
 

@@ -110,6 +110,8 @@ pub struct ServiceFact {
     pub frontends: Vec<Port>,
     /// Where those end up.
     pub backends: Vec<Port>,
+    /// Where clients reach it at the address of any node.
+    pub node_ports: Vec<NodePort>,
 }
 
 /// A port at an address.
@@ -118,6 +120,15 @@ pub struct Port {
     /// The address.
     pub ip: IpAddr,
     /// Number of the IP protocol: 6 for TCP, 17 for UDP, 132 for SCTP.
+    pub protocol: u8,
+    /// The port.
+    pub port: u16,
+}
+
+/// A port at all nodes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodePort {
+    /// As in [`Port`].
     pub protocol: u8,
     /// The port.
     pub port: u16,

@@ -247,6 +247,9 @@ impl State {
         let mut snapshot = before
             .with_addresses(addresses)
             .with_ports(frontends, backends);
+        if touched.node_ports {
+            snapshot.node_ports = Arc::new(self.index.node_ports());
+        }
         let is_dual_stack = match settings.dual_stack {
             DualStack::Auto => self.index.dual_pods > 0,
             DualStack::On => true,

@@ -116,6 +116,7 @@ impl Observed {
                 name: name.to_owned(),
                 frontends: ports(&at),
                 backends: ports(&|family| backend(family, api)),
+                ..ServiceFact::default()
             };
             let change = Change::Put(name.into(), Fact::Service(fact));
             directory.apply(Provider::Services, [change]);

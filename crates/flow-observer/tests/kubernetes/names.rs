@@ -1,6 +1,9 @@
 //! What objects say becomes what flows are called.
 
-use flow_observer::enrich::{ProviderState, facts::Port};
+use flow_observer::enrich::{
+    ProviderState,
+    facts::{NodePort, Port},
+};
 use serde_json::json;
 use testbed::api_server::objects;
 
@@ -149,6 +152,52 @@ async fn a_service_is_known_by_its_address_and_by_its_backends() {
             .is_none()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_known_by_its_addresses_outside_and_by_its_port_at_all_nodes() {
+    let cluster = Cluster::connected().await;
+    let mut service = objects::service("shop", "web", "10.96.12.7");
+    service["spec"]["type"] = json!("LoadBalancer");
+    service["spec"]["externalIPs"] = json!(["198.51.100.7"]);
+    service["spec"]["ports"][0]["nodePort"] = json!(30080);
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}});
+    cluster.server.put(service.clone());
+    let name = |ip: &str| {
+        let port = Port {
+            ip: address(ip),
+            protocol: 6,
+            port: 80,
+        };
+        let snapshot = cluster.directory.snapshot();
+        snapshot.frontend(port).map(|it| it.name.to_string())
+    };
+    let at_nodes = || {
+        let port = NodePort {
+            protocol: 6,
+            port: 30080,
+        };
+        let snapshot = cluster.directory.snapshot();
+        snapshot.node_port(port).map(|it| it.name.to_string())
+    };
+    until("the port is told", || at_nodes().as_deref() == Some("web")).await;
+    for ip in ["10.96.12.7", "198.51.100.7", "203.0.113.7"] {
+        assert_eq!(name(ip).as_deref(), Some("web"), "{ip}");
+    }
+    for (ip, is_node) in [
+        ("192.0.2.11", true),
+        ("192.0.2.12", true),
+        ("10.0.1.17", false),
+    ] {
+        let snapshot = cluster.directory.snapshot();
+        assert_eq!(snapshot.look_up(address(ip)).is_node, is_node, "{ip}");
+    }
+    service["spec"]["ports"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("nodePort");
+    cluster.server.put(service);
+    until("the port is gone", || at_nodes().is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
