@@ -225,6 +225,35 @@ async fn cilium_may_come_and_go_and_its_numbers_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cilium_has_at_each_node_has_its_reserved_identity() {
+    let cluster = Cluster::connected().await;
+    cluster.server.set_cilium(true);
+    let nodes = [
+        (NODE, "192.0.2.11", ["10.0.1.254", "10.0.1.5", "10.0.1.6"]),
+        (
+            "worker-2",
+            "192.0.2.12",
+            ["10.0.2.254", "10.0.2.5", "10.0.2.6"],
+        ),
+    ];
+    for (name, ip, own) in nodes {
+        cluster.server.put(objects::cilium_node(name, ip, own));
+    }
+    let identities =
+        |(_, _, ips): (_, _, [&'static str; 3])| ips.map(|ip| cluster.endpoint(ip).identity);
+    until("all are told", || {
+        nodes.map(identities) == [[1, 4, 8], [6, 4, 8]]
+    })
+    .await;
+    let health = cluster.endpoint("10.0.2.5");
+    assert_eq!(*health.labels, ["reserved:health"]);
+    assert_eq!(health.id, 0, "it is elsewhere");
+    assert_ne!(cluster.endpoint("10.0.1.5").id, 0, "it is on this node");
+    cluster.server.delete("ciliumnodes", "", "worker-2");
+    until("it is gone", || identities(nodes[1]) == [2, 2, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_of_cilium_names_a_pod_that_nobody_may_list() {
     let cluster = Cluster::new();
     cluster.server.forbid("pods", true);

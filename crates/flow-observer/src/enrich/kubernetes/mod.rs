@@ -14,6 +14,7 @@
 mod access;
 mod board;
 mod intern;
+mod node_endpoints;
 mod nodes;
 mod objects;
 mod pods;

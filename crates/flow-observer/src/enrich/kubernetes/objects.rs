@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-pub(super) use cilium::{CiliumEndpoint, CiliumIdentity, CiliumNode};
+pub(super) use cilium::{AddressPair, CiliumEndpoint, CiliumIdentity, CiliumNode, CiliumNodeSpec};
 
 use super::resource::Resource;
 

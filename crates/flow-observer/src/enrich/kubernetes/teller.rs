@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
+    node_endpoints::NodeEndpoints,
     nodes::Nodes,
     objects::Object,
     pods::Pods,
@@ -29,6 +30,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 struct Cluster {
     pods: Pods,
     nodes: Nodes,
+    node_endpoints: NodeEndpoints,
     services: Services,
     /// What was listed in full once.
     listed: BTreeSet<Resource>,
@@ -60,12 +62,14 @@ impl Cluster {
             Update::Begin(resource) => {
                 self.pods.begin(resource);
                 self.nodes.begin(resource);
+                self.node_endpoints.begin(resource);
                 self.services.begin(resource);
             }
             Update::Put(key, object) => self.put(&key, &object),
             Update::Gone(resource, key) => {
                 self.pods.remove(resource, &key);
                 self.nodes.remove(resource, &key);
+                self.node_endpoints.remove(resource, &key);
                 self.services.remove(resource, &key);
                 if resource == Resource::EndpointSlices {
                     self.nodes.set_api_servers(&key, Default::default());
@@ -75,6 +79,7 @@ impl Cluster {
                 self.listed.insert(resource);
                 self.pods.end(resource);
                 self.nodes.end(resource);
+                self.node_endpoints.end(resource);
                 for slice in self.services.end(resource) {
                     self.nodes.set_api_servers(&slice, Default::default());
                 }
@@ -93,7 +98,10 @@ impl Cluster {
                 self.nodes
                     .set_api_servers(key, api_servers.unwrap_or_default());
             }
-            Object::CiliumNode(it) => self.nodes.put_cilium_node(key, it),
+            Object::CiliumNode(it) => {
+                self.nodes.put_cilium_node(key, it);
+                self.node_endpoints.put(key, it);
+            }
             Object::CiliumIdentity(it) => self.pods.put_identity(key, it),
             Object::CiliumEndpoint(it) => self.pods.put_endpoint(key, it),
         }
@@ -102,8 +110,9 @@ impl Cluster {
     /// What is `listed` is news when it changes. What a first list says was so before.
     fn tell(&mut self, directory: &Directory, listed: &BTreeSet<Resource>) {
         let [pods, endpoints] = self.pods.take_changes();
-        let told: [(Provider, Vec<_>); 4] = [
+        let told: [(Provider, Vec<_>); 5] = [
             self.nodes.take_changes(),
+            self.node_endpoints.take_changes(),
             pods,
             endpoints,
             self.services.take_changes(),
@@ -112,6 +121,7 @@ impl Cluster {
             if !changes.is_empty() {
                 let resource = match provider {
                     Provider::Nodes => Resource::Nodes,
+                    Provider::CiliumNodes => Resource::CiliumNodes,
                     Provider::Services => Resource::Services,
                     Provider::CiliumEndpoints => Resource::CiliumEndpoints,
                     _ => Resource::Pods,
