@@ -19,6 +19,8 @@ pub enum Provider {
     Nodes,
     /// Cilium's node objects.
     CiliumNodes,
+    /// Cilium's identity objects.
+    CiliumIdentities,
     /// Kubernetes: services and what is behind them.
     Services,
     /// Kubernetes: pods.
@@ -48,6 +50,8 @@ pub enum Fact {
     Prefix(PrefixFact),
     /// Names of an address that always hold.
     Names(NamesFact),
+    /// The identity of a set of labels.
+    Identity(IdentityFact),
 }
 
 /// A workload: a pod, a container, a machine.
@@ -152,6 +156,15 @@ pub struct NamesFact {
     pub ips: Vec<IpAddr>,
     /// Their names, the best known first.
     pub names: Vec<String>,
+}
+
+/// The identity of a set of labels, where somebody else gives identities.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdentityFact {
+    /// Its number.
+    pub number: u32,
+    /// `source:key=value`, in any order: all that count.
+    pub labels: Vec<String>,
 }
 
 /// What became of a fact.

@@ -144,6 +144,8 @@ impl Index {
                     touched.addresses.push(ip);
                 }
             }
+            // Known by its labels, not here.
+            Said::Identity(_) => {}
         }
         let of_provider = self.by_provider.entry(claim.provider).or_default();
         of_provider.insert(ByKey(Arc::clone(claim)));
@@ -205,6 +207,7 @@ impl Index {
                     touched.addresses.push(ip);
                 }
             }
+            Said::Identity(_) => {}
         }
         if let Some(of_provider) = self.by_provider.get_mut(&claim.provider) {
             of_provider.remove(&*claim.key);

@@ -253,6 +253,82 @@ async fn what_cilium_has_at_each_node_has_its_reserved_identity() {
     until("it is gone", || identities(nodes[1]) == [2, 2, 2]).await;
 }
 
+/// What Cilium makes an identity of for the pods of `objects::pod`.
+fn labels_of_web(cluster: &str) -> Vec<String> {
+    let own = [
+        "k8s:app=web".to_owned(),
+        format!("k8s:io.cilium.k8s.policy.cluster={cluster}"),
+    ];
+    let others = [
+        "k8s:app.kubernetes.io/instance=web",
+        "k8s:app.kubernetes.io/managed-by=Helm",
+        "k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name=shop",
+        "k8s:io.cilium.k8s.namespace.labels.team=a",
+        "k8s:io.cilium.k8s.policy.serviceaccount=web",
+        "k8s:io.kubernetes.pod.namespace=shop",
+    ];
+    own.into_iter().chain(others.map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_has_no_endpoint_of_cilium_has_the_identity_of_its_labels() {
+    let cluster = Cluster::connected().await;
+    cluster.put_pod("web", "10.0.1.17");
+    cluster.await_pod("10.0.1.17", "web").await;
+    let computed = cluster.endpoint("10.0.1.17").identity;
+    let labels = labels_of_web("default");
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    cluster.server.set_cilium(true);
+    for number in [4307, 4306] {
+        cluster
+            .server
+            .put(objects::cilium_identity(number, &labels));
+        let identity = || cluster.endpoint("10.0.1.17").identity;
+        until("Cilium's number is told", || identity() == number).await;
+    }
+    cluster.put_pod("later", "10.0.1.18");
+    cluster.await_pod("10.0.1.18", "later").await;
+    assert_eq!(cluster.endpoint("10.0.1.18").identity, 4306);
+    cluster.server.put(objects::cilium_endpoint(
+        "shop",
+        "later",
+        "10.0.1.18",
+        9,
+        5000,
+    ));
+    until("the endpoint's own is told", || {
+        cluster.endpoint("10.0.1.18").identity == 5000
+    })
+    .await;
+    for number in ["4306", "4307"] {
+        cluster.server.delete("ciliumidentities", "", number);
+    }
+    until("nobody tells it any more", || {
+        cluster.endpoint("10.0.1.17").identity == computed
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_of_another_cluster_are_no_ones_here_and_the_status_says_so() {
+    let cluster = Cluster::connected().await;
+    cluster.server.set_cilium(true);
+    cluster.put_pod("web", "10.0.1.17");
+    cluster.await_pod("10.0.1.17", "web").await;
+    let labels = labels_of_web("prod");
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    cluster.server.put(objects::cilium_identity(4306, &labels));
+    until("the status tells it", || {
+        let reason = cluster.status().reason;
+        reason.contains("--cluster-name prod") && reason.contains("not \"default\"")
+    })
+    .await;
+    assert_eq!(cluster.status().state, ProviderState::Connected);
+    assert_ne!(cluster.endpoint("10.0.1.17").identity, 4306);
+    cluster.server.delete("ciliumidentities", "", "4306");
+    until("it is gone", || cluster.status().reason.is_empty()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_of_cilium_names_a_pod_that_nobody_may_list() {
     let cluster = Cluster::new();

@@ -13,6 +13,7 @@
 
 mod access;
 mod board;
+mod identities;
 mod intern;
 mod node_endpoints;
 mod nodes;

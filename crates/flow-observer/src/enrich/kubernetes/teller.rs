@@ -52,6 +52,7 @@ pub(super) fn run(
         }
         cluster.tell(directory, &listed);
         shared.board.set_objects(|resource| cluster.len(resource));
+        shared.board.set_remark(cluster.remark(directory));
         thread::sleep(PAUSE);
     }
 }
@@ -109,8 +110,10 @@ impl Cluster {
 
     /// What is `listed` is news when it changes. What a first list says was so before.
     fn tell(&mut self, directory: &Directory, listed: &BTreeSet<Resource>) {
-        let [pods, endpoints] = self.pods.take_changes();
-        let told: [(Provider, Vec<_>); 5] = [
+        let [identities, pods, endpoints] = self.pods.take_changes();
+        // Identities first, so that pods have theirs from the start.
+        let told: [(Provider, Vec<_>); 6] = [
+            identities,
             self.nodes.take_changes(),
             self.node_endpoints.take_changes(),
             pods,
@@ -121,6 +124,7 @@ impl Cluster {
             if !changes.is_empty() {
                 let resource = match provider {
                     Provider::Nodes => Resource::Nodes,
+                    Provider::CiliumIdentities => Resource::CiliumIdentities,
                     Provider::CiliumNodes => Resource::CiliumNodes,
                     Provider::Services => Resource::Services,
                     Provider::CiliumEndpoints => Resource::CiliumEndpoints,
@@ -133,6 +137,16 @@ impl Cluster {
                 directory.apply_telling(provider, changes, telling);
             }
         }
+    }
+
+    /// What is wrong with what the server tells, although it tells everything.
+    fn remark(&self, directory: &Directory) -> Option<String> {
+        let own = directory.cluster_name();
+        let other = self.pods.other_cluster(own)?;
+        Some(format!(
+            "Cilium's identities are of cluster {other:?}, not {own:?}: \
+             start the agent with --cluster-name {other}"
+        ))
     }
 
     fn len(&self, resource: Resource) -> usize {

@@ -215,14 +215,31 @@ impl Oracle {
             Fact::Endpoint(fact) if fact.identity.is_none() => Some(labels(fact)),
             _ => None,
         });
-        let is_numbered = |it: &Vec<String>| identity::of_reserved_label(&it[0]).is_none();
+        let mut told = BTreeMap::<Vec<String>, u32>::new();
+        let mut taken = BTreeSet::new();
+        for fact in self.facts.values() {
+            if let Fact::Identity(fact) = fact {
+                let mut labels = fact.labels.clone();
+                labels.sort();
+                let lowest = told.entry(labels).or_insert(fact.number);
+                *lowest = fact.number.min(*lowest);
+                taken.insert(fact.number);
+            }
+        }
+        let is_numbered = |it: &Vec<String>| {
+            identity::of_reserved_label(&it[0]).is_none() && !told.contains_key(it)
+        };
         let mut salts: BTreeMap<Vec<String>, u8> =
             facts.filter(is_numbered).map(|it| (it, 0)).collect();
         loop {
             let mut first: BTreeMap<u32, (u8, Vec<String>)> = BTreeMap::new();
             for (labels, &salt) in &salts {
                 let here = (salt, labels.clone());
-                let there = first.entry(numbering(labels, salt)).or_insert(here.clone());
+                let number = numbering(labels, salt);
+                if taken.contains(&number) {
+                    continue;
+                }
+                let there = first.entry(number).or_insert(here.clone());
                 *there = there.clone().min(here);
             }
             let staying: BTreeSet<_> = first.values().map(|(_, labels)| labels.clone()).collect();
@@ -238,6 +255,7 @@ impl Oracle {
                 return first
                     .into_iter()
                     .map(|(number, it)| (it.1, number))
+                    .chain(told)
                     .collect();
             }
         }

@@ -9,8 +9,8 @@ use super::{
     super::{
         Directory, Inventory, Snapshot,
         facts::{
-            Change, EndpointFact, Fact, Key, NamesFact, NodeFact, NodePort, Port, PrefixFact,
-            Provider, ServiceFact,
+            Change, EndpointFact, Fact, IdentityFact, Key, NamesFact, NodeFact, NodePort, Port,
+            PrefixFact, Provider, ServiceFact,
         },
         identity,
     },
@@ -161,8 +161,33 @@ fn names() -> impl Strategy<Value = Fact> {
     })
 }
 
+/// Numbers that sets come to by themselves as well.
+fn identity() -> impl Strategy<Value = Fact> {
+    const CLUSTER: &str = "k8s:io.cilium.k8s.policy.cluster=default";
+    const SHOP: &str = "k8s:io.kubernetes.pod.namespace=shop";
+    let labels = select(vec![
+        vec!["k8s:app=a", CLUSTER],
+        vec![CLUSTER, "k8s:app=b"],
+        vec!["k8s:app=d", CLUSTER, SHOP],
+        vec!["k8s:app=e", CLUSTER, SHOP],
+    ]);
+    (256_u32..270, labels).prop_map(|(number, labels)| {
+        Fact::Identity(IdentityFact {
+            number,
+            labels: labels.into_iter().map(str::to_owned).collect(),
+        })
+    })
+}
+
 fn fact() -> impl Strategy<Value = Fact> {
-    prop_oneof![5 => endpoint(), 2 => node(), 2 => service(), 1 => prefix(), 1 => names()]
+    prop_oneof![
+        5 => endpoint(),
+        2 => node(),
+        2 => service(),
+        1 => prefix(),
+        1 => names(),
+        2 => identity(),
+    ]
 }
 
 fn key() -> impl Strategy<Value = Key> {
