@@ -357,8 +357,18 @@ async fn the_api_server_is_known_on_a_node_and_beside_them() {
         cluster.server.put(slice);
     };
     let identities = || ["192.0.2.12", "203.0.113.5"].map(|ip| cluster.endpoint(ip).identity);
+    let own = ["10.0.2.254", "10.0.2.5", "10.0.2.6"];
+    let node = objects::cilium_node("worker-2", "192.0.2.12", own);
+    cluster.server.set_cilium(true);
+    cluster.server.put(node);
     slice(&["192.0.2.12", "203.0.113.5"]);
     until("both are the API server", || identities() == [7, 7]).await;
     slice(&["192.0.2.12"]);
     until("the other is nobody any more", || identities() == [7, 2]).await;
+    until("it is a node elsewhere", || {
+        cluster.endpoint("10.0.2.254").identity == 6
+    })
+    .await;
+    slice(&[]);
+    until("it is a node again", || identities() == [6, 2]).await;
 }
