@@ -70,6 +70,7 @@ pub struct Filter {
     allow: Vec<Rule>,
     deny: Vec<Rule>,
     failures: Failures,
+    regexp_bytes: usize,
 }
 
 impl Filter {
@@ -84,6 +85,7 @@ impl Filter {
             allow: rules(allow, &mut budget)?,
             deny: rules(deny, &mut budget)?,
             failures: Failures::default(),
+            regexp_bytes: budget.taken(),
         })
     }
 
@@ -102,6 +104,13 @@ impl Filter {
         let subject = Subject::new(&self.failures);
         let matches = |rule: &Rule| rule.matches(event, &subject);
         (self.allow.is_empty() || self.allow.iter().any(matches)) && !self.deny.iter().any(matches)
+    }
+
+    /// The bytes that its regular expressions may take: a short text may stand for much, so that
+    /// whoever keeps the filters of many clients needs to count.
+    #[must_use]
+    pub fn regexp_bytes(&self) -> usize {
+        self.regexp_bytes
     }
 
     /// Whether every event is wanted, whatever it is: nothing needs to be looked at.

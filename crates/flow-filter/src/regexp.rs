@@ -10,6 +10,10 @@ use crate::re2;
 /// is quickly written. `[^/]{1,1000}` fits.
 pub(crate) const COMPILED_SIZE_LIMIT: usize = 2 << 20;
 
+/// What one compiled expression may remember of the texts that it has seen, in bytes. Each thread
+/// that looks for it at the same time remembers as much.
+pub(crate) const STATES_LIMIT: usize = 128 << 10;
+
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Regexp(Regex);
@@ -25,6 +29,7 @@ impl Regexp {
         let translated = re2::translate(pattern)?;
         match RegexBuilder::new(&translated)
             .size_limit(size_limit)
+            .dfa_size_limit(STATES_LIMIT)
             .build()
         {
             Ok(regex) => Ok(Self(regex)),

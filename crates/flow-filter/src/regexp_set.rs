@@ -8,9 +8,9 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::error::RegexpError;
 use crate::re2;
-use crate::regexp::{COMPILED_SIZE_LIMIT, Regexp};
+use crate::regexp::{COMPILED_SIZE_LIMIT, Regexp, STATES_LIMIT};
 
-/// What all expressions of a request may take, in bytes. Ten thousand names take a third of it.
+/// What all expressions of a request may take, in bytes. Ten thousand names fit.
 const REQUEST_SIZE_LIMIT: usize = 32 << 20;
 
 /// The crate tells no size, only whether a limit is kept, so limits are tried from this one on, each
@@ -36,6 +36,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Bytes that were taken.
+    pub(crate) fn taken(&self) -> usize {
+        REQUEST_SIZE_LIMIT - self.bytes
+    }
+
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), RegexpError> {
         let left = self.bytes.checked_sub(bytes);
         self.bytes = left.ok_or(RegexpError::TooMany {
@@ -66,7 +71,7 @@ impl RegexpSet {
             if chunk.len() > 1
                 && let Some((set, size)) = compile_together(chunk)
             {
-                let taken = budget.take(size);
+                let taken = budget.take(size + STATES_LIMIT);
                 taken.map_err(|error| (chunk[0].as_str(), error))?;
                 engines.push(Engine::Some(set));
                 continue;
@@ -99,7 +104,7 @@ fn compile_one(pattern: &str, budget: &mut Budget) -> Result<Regexp, RegexpError
         match Regexp::compile_within(pattern, size) {
             Err(error @ RegexpError::TooBig { .. }) => too_big = Some(error),
             Err(error) => return Err(error),
-            Ok(regexp) => return budget.take(size).map(|()| regexp),
+            Ok(regexp) => return budget.take(size + STATES_LIMIT).map(|()| regexp),
         }
     }
     Err(too_big.unwrap_or(RegexpError::TooBig {
@@ -116,7 +121,12 @@ fn compile_together(patterns: &[String]) -> Option<(RegexSet, usize)> {
         .collect();
     let translated = translated.ok()?;
     for size in sizes() {
-        match RegexSetBuilder::new(&translated).size_limit(size).build() {
+        let mut builder = RegexSetBuilder::new(&translated);
+        match builder
+            .size_limit(size)
+            .dfa_size_limit(STATES_LIMIT)
+            .build()
+        {
             Ok(set) => return Some((set, size)),
             Err(regex::Error::CompiledTooBig(_)) => {}
             Err(_) => return None,

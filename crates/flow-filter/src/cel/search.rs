@@ -4,7 +4,7 @@
 use super::error::EvaluationError;
 use super::evaluate::Evaluation;
 use crate::error::RegexpError;
-use crate::regexp::{COMPILED_SIZE_LIMIT, Regexp};
+use crate::regexp::{COMPILED_SIZE_LIMIT, Regexp, STATES_LIMIT};
 use crate::regexp_set::Budget;
 
 /// What a small expression takes in memory, in bytes. Names, paths and addresses need less.
@@ -34,7 +34,7 @@ impl Search {
         large: &mut usize,
         budget: &mut Budget,
     ) -> Result<Self, RegexpError> {
-        budget.take(SMALL_BYTES)?;
+        budget.take(SMALL_BYTES + STATES_LIMIT)?;
         match Self::compile_small(pattern) {
             Err(RegexpError::TooBig { .. }) if *large < MOST_LARGE => {
                 budget.take(COMPILED_SIZE_LIMIT)?;

@@ -5,6 +5,7 @@
 
 mod ahead;
 mod position;
+mod room;
 mod scan;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -16,12 +17,14 @@ use flow_api::{
     frames::put_frame,
     observer::GetFlowsRequest,
 };
-use flow_filter::Filter;
 use prost::Message as _;
 use prost_types::Timestamp;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{SemaphorePermit, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::mask::Mask;
 use crate::{
@@ -86,6 +89,8 @@ pub(super) struct Query {
     done: bool,
     end: watch::Receiver<u64>,
     shutdown: CancellationToken,
+    /// What the filter takes, for as long as it is there.
+    _room: SemaphorePermit<'static>,
 }
 
 /// What became of a request so far.
@@ -139,14 +144,7 @@ impl Query {
                 "first cannot be specified with follow",
             ));
         }
-        let filter = Filter::compile(&request.whitelist, &request.blacklist).map_err(|error| {
-            let code = if error.is_too_much() {
-                Code::ResourceExhausted
-            } else {
-                Code::Unknown
-            };
-            Status::new(code, error.to_string())
-        })?;
+        let (filter, room) = room::compile(&request.whitelist, &request.blacklist)?;
         let paths = request
             .field_mask
             .as_ref()
@@ -176,6 +174,7 @@ impl Query {
             ready: VecDeque::new(),
             done: false,
             shutdown,
+            _room: room,
         };
         query.position = query.start(request);
         Ok(query)
