@@ -185,7 +185,7 @@ impl FlowRing {
                 evict_at: limits.events as u64,
             }),
             floor: AtomicU64::new(0),
-            announcer: Announcer::new(),
+            announcer: Announcer::new(limits.events as u64),
         }
     }
 

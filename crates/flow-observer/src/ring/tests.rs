@@ -185,6 +185,51 @@ async fn no_follower_sleeps_through_the_last_publication() {
     writer.await.unwrap();
 }
 
+/// An event in a millisecond: how often a follower is told, and how many events late at most.
+async fn told(ring: &FlowRing, followers: usize) -> (u64, u64) {
+    let begin = ring.end();
+    let mut ends: Vec<_> = (0..followers).map(|_| ring.subscribe()).collect();
+    let (mut told, mut late) = (0, 0);
+    for written in begin..begin + 1_000 {
+        ring.publish(events([written as i64]));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let last = ends.last_mut().unwrap();
+        told += u64::from(last.has_changed().unwrap());
+        late = late.max(ring.end() - *last.borrow_and_update());
+    }
+    (told, late)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_followers_the_rarer_they_are_told_and_none_waits_long() {
+    let ring = FlowRing::new(10_000);
+    let (often, at_once) = told(&ring, 2).await;
+    assert!(often >= 999 && at_once <= 1, "{often} times, {at_once} ms");
+    let (rarely, soon) = told(&ring, 5_000).await;
+    assert!((45..60).contains(&rarely), "{rarely} times");
+    assert!((15..25).contains(&soon), "{soon} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_followers_of_a_small_ring_are_told_before_it_overtakes_them() {
+    let ring = FlowRing::new(40);
+    let (_, late) = told(&ring, 5_000).await;
+    assert!(late <= 8, "{late} events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_followers_are_told_at_once_what_comes_after_a_silence() {
+    let ring = FlowRing::new(10_000);
+    let mut ends: Vec<_> = (0..5_000).map(|_| ring.subscribe()).collect();
+    for end in 1..10 {
+        let published = tokio::time::Instant::now();
+        ring.publish(events([0]));
+        let told = ends[0].wait_for(|&told| told == end).await;
+        assert!(told.is_ok() && published.elapsed() < Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn followers_end_with_the_ring() {
     let ring = FlowRing::new(3);
