@@ -350,14 +350,19 @@ impl FlowRing {
         })
     }
 
-    /// Counts what a reader had encoded of a batch; the oldest segments go if that is too much.
+    /// Counts what was made of a batch for a reader; the oldest segments go if that is too much.
     pub fn weigh(&self, batch: &Batch) {
-        let mut kept = self.kept();
-        if batch.segment.start < kept.begin() {
+        let segment = &batch.segment;
+        // Mostly, others made it and counted it.
+        if segment.readers_bytes() == segment.counted_bytes.load(Ordering::Relaxed) {
             return;
         }
-        let bytes = batch.segment.encoded.bytes();
-        let before = batch.segment.encoded_bytes.swap(bytes, Ordering::Relaxed);
+        let mut kept = self.kept();
+        if segment.start < kept.begin() {
+            return;
+        }
+        let bytes = segment.readers_bytes();
+        let before = segment.counted_bytes.swap(bytes, Ordering::Relaxed);
         kept.bytes = kept.bytes + bytes - before;
         let evicted = self.evict_for_memory(&mut kept);
         drop(kept);

@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::{
+    encode::timestamp,
     ring::{Lost, Message},
     serve::ObserverService,
 };

@@ -3,11 +3,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use flow_api::{
-    flow::{FlowFilter, Verdict, flow_filter::Experimental},
+    flow::{FlowFilter, LostEventSource, Verdict, flow_filter::Experimental},
     frames::Frames,
     observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
 use probe_events::{TracePoint, TraceReason};
+use prost::Message as _;
 use prost_types::FieldMask;
 
 use super::*;
@@ -23,7 +24,7 @@ use crate::{
 const SECOND: i64 = 1_000_000_000;
 
 /// A flow at a second, from 10.0.0.SECOND; every third is a drop.
-fn flow(second: i64) -> Event {
+pub(super) fn flow(second: i64) -> Event {
     let observation = if second % 3 == 0 {
         Observation::KernelDrop(Arc::new(KernelDrop {
             code: 133,
@@ -77,7 +78,7 @@ fn ring(capacity: usize, seconds: impl IntoIterator<Item = i64>) -> Arc<FlowRing
     Arc::new(ring)
 }
 
-fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
+pub(super) fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
     let node = Arc::new(NodeFacts {
         name: "node-1".to_owned(),
         directory: None,
@@ -105,7 +106,7 @@ async fn next(query: &mut Query) -> Option<Result<Bytes, Status>> {
     Some(Ok(response))
 }
 
-async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
+pub(super) async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
     let bytes = next(query).await?.unwrap();
     Some(GetFlowsResponse::decode(bytes).unwrap())
 }
