@@ -115,13 +115,6 @@ fn time_at(ring: &FlowRing, position: u64) -> Option<i64> {
     }
 }
 
-/// Times of the oldest and the newest event in a ring.
-pub(super) fn span_ns(ring: &FlowRing) -> Option<(i64, i64)> {
-    let oldest_ns = time_at(ring, ring.oldest());
-    let newest_ns = time_at(ring, ring.end().saturating_sub(1));
-    oldest_ns.zip(newest_ns)
-}
-
 /// What lies beyond the years 1677 to 2262 is as good as their ends.
 fn nanoseconds(time: Timestamp) -> i64 {
     time.seconds
