@@ -178,6 +178,7 @@ fn read() {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .enable_time()
         .build()
         .expect("a runtime can be built");
     println!("an event takes {} bytes", size_of::<Event>());

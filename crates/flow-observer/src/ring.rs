@@ -448,7 +448,8 @@ impl FlowRing {
     /// goes with the ring.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
+    /// Outside of a Tokio runtime. It needs timers, too: without them the ring's task ends at the
+    /// fiftieth follower, and with it all followers' news.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.announcer.subscribe()
