@@ -189,14 +189,14 @@ impl FlowRing {
         }
     }
 
-    /// Appends events, oldest first, and has waiting readers woken. Calls of several threads come
-    /// one after the other.
-    pub fn publish(&self, events: Vec<Event>) {
+    /// Takes all of `events`, oldest first, and has waiting readers woken. Calls of several threads
+    /// come one after the other.
+    pub fn publish(&self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = events.into_iter();
+        let mut events = events.drain(..);
         while events.len() > 0 {
             self.append(&mut writer, &mut events);
         }
@@ -205,7 +205,7 @@ impl FlowRing {
     }
 
     /// Appends as many events as fit into a segment.
-    fn append(&self, writer: &mut Writer, events: &mut vec::IntoIter<Event>) {
+    fn append(&self, writer: &mut Writer, events: &mut vec::Drain<'_, Event>) {
         let mut room_aside = self.room_aside(&writer.segment);
         if writer.slots.room() == 0 || room_aside == 0 {
             self.begin_segment(writer);

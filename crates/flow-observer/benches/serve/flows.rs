@@ -76,7 +76,7 @@ pub(super) fn fill(ring: &FlowRing) -> usize {
                 _ => Event::Flow(record),
             }
         });
-        ring.publish(events.collect());
+        ring.publish(&mut events.collect());
     }
     let texts = |it: &[String]| {
         it.iter()

@@ -418,7 +418,7 @@ fn readers_who_come_at_the_same_time_find_all_that_they_seek() {
         for size in (1..9).cycle() {
             let end = WRITTEN.min(written + size);
             ring.publish(
-                (written..end)
+                &mut (written..end)
                     .map(|it| to_port((it % PORTS) as u16))
                     .collect(),
             );

@@ -192,15 +192,14 @@ impl Observed {
 impl Reader {
     /// Flows with ports, as many as there are.
     fn flows(&mut self) -> Result<Vec<FlowRecord>> {
-        let mut flows = Vec::new();
+        let (mut flows, mut events) = (Vec::new(), Vec::new());
         loop {
-            let collected = self
-                .assembler
-                .collect(&mut self.probes, Duration::ZERO, LIMIT)?;
-            if collected.0.is_empty() {
+            self.assembler
+                .collect(&mut self.probes, Duration::ZERO, LIMIT, &mut events)?;
+            if events.is_empty() {
                 return Ok(flows);
             }
-            flows.extend(collected.0.into_iter().filter_map(|event| match event {
+            flows.extend(events.drain(..).filter_map(|event| match event {
                 Event::Flow(flow) if ends(&flow).is_some() => Some(flow),
                 _ => None,
             }));

@@ -49,10 +49,10 @@ async fn a_follower_of_nothing_that_comes_is_told_exactly_what_it_missed() {
             Some(ResponseTypes::LostEvents(lost)) => Some(lost.num_events_lost),
             other => panic!("{other:?}"),
         };
-        ring.publish((0..1_000).map(flow).collect());
+        ring.publish(&mut (0..1_000).map(flow).collect());
         assert_eq!(lost(&mut query).await, Some(900));
         // The agent ends before it would be told again.
-        ring.publish((0..250).map(flow).collect());
+        ring.publish(&mut (0..250).map(flow).collect());
         shutdown.cancel();
         assert_eq!(lost(&mut query).await, Some(150));
         let status = query.next_frames().await.unwrap().unwrap_err();
@@ -64,7 +64,7 @@ async fn a_follower_of_nothing_that_comes_is_told_exactly_what_it_missed() {
 #[tokio::test]
 async fn a_search_for_the_beginning_gives_way_to_others() {
     let ring = Arc::new(FlowRing::new(16_383));
-    ring.publish((0..10_000).map(flow).collect());
+    ring.publish(&mut (0..10_000).map(flow).collect());
     for filter in nothing() {
         let request = GetFlowsRequest {
             number: 1,
@@ -98,7 +98,7 @@ async fn what_is_found_and_not_sent_yet_is_bounded_in_bytes() {
         })
     };
     let ring = Arc::new(FlowRing::new(4_095));
-    ring.publish((0..FLOWS).map(giant).collect());
+    ring.publish(&mut (0..FLOWS).map(giant).collect());
     let all = GetFlowsRequest::default();
     let masked = GetFlowsRequest {
         field_mask: Some(FieldMask {

@@ -16,7 +16,7 @@ const FLOWS: i64 = 20;
 fn server(directory: &tempfile::TempDir) -> (ObserverClient<Channel>, Arc<FlowRing>) {
     let ring = Arc::new(FlowRing::new(100));
     for second in 0..FLOWS {
-        ring.publish(vec![Event::Message(Message {
+        ring.publish(&mut vec![Event::Message(Message {
             time_ns: second * 1_000_000_000,
             message: Box::default(),
         })]);
