@@ -9,7 +9,7 @@
 //! group of 64 events ──▶ set of 2048 bits: one bit for each fact ──▶ is a bit of each condition there?
 //! ```
 //!
-//! A group's set is made by the first reader who asks for it, and grows with the group.
+//! A group's set is made when several readers have gone through it, and grows with the group.
 
 use std::{
     net::IpAddr,
@@ -83,11 +83,17 @@ enum Field {
     DestinationIdentity,
 }
 
+/// How often the groups of a segment are gone through before their sets are made, which takes as
+/// long as going through them two or three times.
+const LOOKS: usize = 4;
+
 /// The sets of the groups of a segment.
 #[derive(Debug)]
 pub(crate) struct Outlines {
     capacity: usize,
-    /// Made for the first reader who looks for something.
+    /// How often somebody wanted to skip a group while there were no sets.
+    asked: AtomicUsize,
+    /// Made when it is worth it.
     groups: OnceLock<Box<[Outline]>>,
 }
 
@@ -95,7 +101,7 @@ pub(crate) struct Outlines {
 struct Outline {
     /// How many events of the group are in the set.
     covered: AtomicUsize,
-    /// One of them is told to everybody, or looks different from a flow of this node.
+    /// One of them is told to everybody, or has an address that is none.
     is_open: AtomicBool,
     set: [AtomicU64; WORDS],
 }
@@ -105,6 +111,7 @@ impl Outlines {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
+            asked: AtomicUsize::new(0),
             groups: OnceLock::new(),
         }
     }
@@ -124,10 +131,15 @@ impl Outlines {
         sought: &Sought,
         node: &NodeFacts,
     ) -> bool {
-        let groups = self.groups.get_or_init(|| {
-            let groups = self.capacity.div_ceil(GROUP);
-            (0..groups).map(|_| Outline::default()).collect()
-        });
+        let groups = || self.capacity.div_ceil(GROUP);
+        if self.groups.get().is_none()
+            && self.asked.fetch_add(1, Ordering::Relaxed) < LOOKS * groups()
+        {
+            return true;
+        }
+        let groups = self
+            .groups
+            .get_or_init(|| (0..groups()).map(|_| Outline::default()).collect());
         groups.get(group).is_none_or(|group| {
             group.cover(slots, node);
             sought.may_be_in(group)
@@ -151,15 +163,20 @@ impl Outline {
     }
 
     fn add(&self, event: &Event, node: &NodeFacts) {
-        let flow = match event {
-            Event::Flow(flow) => RecordView::new(flow, node),
+        match event {
+            Event::Flow(flow) => self.add_flow(&RecordView::new(flow, node)),
+            Event::Message(flow) => self.add_flow(&*flow.message),
+            Event::Recorded(response) => match response.flow() {
+                Some(flow) => self.add_flow(flow),
+                None => self.open(),
+            },
+            Event::Lost(_) => self.open(),
             // These are for no reader of flows.
-            Event::Agent(_) | Event::Debug(_) => return,
-            Event::Message(_) | Event::Recorded(_) | Event::Lost(_) => {
-                self.is_open.store(true, Ordering::Relaxed);
-                return;
-            }
-        };
+            Event::Agent(_) | Event::Debug(_) => {}
+        }
+    }
+
+    fn add_flow(&self, flow: &impl FlowView) {
         // As an enum's number: its sign does not matter.
         self.insert(Bit::of(Field::Verdict, flow.verdict() as u64));
         if let Some(of) = flow.event_type() {
@@ -171,13 +188,21 @@ impl Outline {
             }
             match flow.ip(side) {
                 Some(IpView::Address(address)) => self.insert(Bit::of_ip(ip, address)),
-                Some(IpView::Text(_)) => self.is_open.store(true, Ordering::Relaxed),
-                None => {}
+                Some(IpView::Text("")) | None => {}
+                // Filters compare texts, and those of one address have one bit.
+                Some(IpView::Text(text)) => match text.parse() {
+                    Ok(address) => self.insert(Bit::of_ip(ip, address)),
+                    Err(_) => self.open(),
+                },
             }
             if let Some(endpoint) = flow.endpoint(side) {
                 self.insert(Bit::of(identity, endpoint.identity().into()));
             }
         }
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
     }
 
     fn insert(&self, bit: Bit) {

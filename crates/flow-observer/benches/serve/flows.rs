@@ -118,6 +118,7 @@ fn pod(number: u32, labels: &Arc<[String]>) -> Endpoint {
             kind: "Deployment".to_owned(),
             name: format!("service-{workload}"),
         }],
+        ..Endpoint::default()
     }
 }
 

@@ -161,6 +161,7 @@ impl Random {
                     name: self.text(),
                 })
                 .collect(),
+            ..Endpoint::default()
         };
         let name = |text: String| Name {
             text: text.into(),

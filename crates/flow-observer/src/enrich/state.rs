@@ -149,6 +149,7 @@ impl State {
                 pod_name: told.pod.into(),
                 labels,
                 workloads: told.workloads,
+                ..Endpoint::default()
             }),
         };
         Workload {

@@ -52,6 +52,25 @@ const PORTS: [u16; 6] = [0, 53, 80, 443, 8080, 65535];
 const SOUGHT_PORTS: [&str; 7] = ["0", "53", "80", "080", "443", "00008080", "65535"];
 const IDENTITIES: [u32; 4] = [0, 1, 2, u32::MAX];
 
+/// Sets that are made for the first who asks.
+fn eager(capacity: usize) -> Outlines {
+    Outlines {
+        asked: AtomicUsize::new(LOOKS * capacity),
+        ..Outlines::new(capacity)
+    }
+}
+
+#[test]
+fn sets_are_made_once_some_have_gone_through_the_groups() {
+    let outlines = Outlines::new(2 * GROUP);
+    let slots: Vec<Slot> = (0..64).map(to_port).map(|event| Slot { event }).collect();
+    let (sought, node) = (sought(port(100)).unwrap(), NodeFacts::default());
+    let looks = (0..2 * LOOKS).map(|look| outlines.may_have(look % 2, &slots, &sought, &node));
+    assert!(looks.into_iter().all(|may_have| may_have));
+    assert_eq!(outlines.bytes(), 0);
+    assert!(!outlines.may_have(0, &slots, &sought, &node));
+}
+
 fn record() -> FlowRecord {
     FlowRecord {
         time_ns: 0,
@@ -285,7 +304,7 @@ proptest! {
     ) {
         let node = NodeFacts::default();
         let slots: Vec<_> = events.into_iter().map(|event| Slot { event }).collect();
-        let outlines = Outlines::new(GROUP);
+        let outlines = eager(GROUP);
         for (allow, deny, seen) in asked {
             let filter = Filter::compile(&allow, &deny).unwrap();
             let Some(sought) = Sought::of(&allow) else { continue };
@@ -318,7 +337,7 @@ fn nearly_every_group_without_a_port_is_skipped() {
             event: to_port(20_000 + at),
         })
         .collect();
-    let outlines = Outlines::new(GROUP);
+    let outlines = eager(GROUP);
     let may_have = |number| outlines.may_have(0, &slots, &sought(port(number)).unwrap(), &node);
     assert!((20_000..20_000 + GROUP as u16).all(may_have));
     // 64 of the 2,048 bits are for ports.
@@ -365,7 +384,7 @@ fn a_loss_is_in_whatever_is_sought() {
     let told = told(ResponseTypes::LostEvents(flow::LostEvent::default()));
     for event in [lost, told] {
         let slots = [to_port(1), event].map(|event| Slot { event });
-        let outlines = Outlines::new(GROUP);
+        let outlines = eager(GROUP);
         let sought = sought(port(80)).unwrap();
         assert!(!outlines.may_have(0, &slots[..1], &sought, &node));
         assert!(outlines.may_have(0, &slots, &sought, &node));
@@ -375,7 +394,7 @@ fn a_loss_is_in_whatever_is_sought() {
 #[test]
 fn a_set_takes_little_beside_its_flows_and_nothing_without_a_reader() {
     const EVENTS: usize = 16 * GROUP;
-    let outlines = Outlines::new(EVENTS);
+    let outlines = eager(EVENTS);
     assert_eq!(outlines.bytes(), 0);
     let (slots, node) = ([Slot { event: to_port(1) }], NodeFacts::default());
     outlines.may_have(0, &slots, &sought(port(1)).unwrap(), &node);

@@ -205,6 +205,7 @@ impl Oracle {
                 .filter(|_| is_local(fact))
                 .cloned()
                 .collect(),
+            ..Endpoint::default()
         }
     }
 

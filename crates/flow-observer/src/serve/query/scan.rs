@@ -3,7 +3,7 @@
 //! In: a batch of the ring. Out: responses as frames ([`Found`]). A scan knows nothing of streams
 //! and can run on any thread.
 
-use std::sync::Arc;
+use std::{convert::identity, sync::Arc};
 
 use bytes::Bytes;
 use flow_api::frames::{Frames, PREFIX, put_frame};
@@ -243,20 +243,20 @@ impl Scan {
             (Event::Message(flow), mask) => {
                 let with_detail = self.kind == Kind::DetailedFlows;
                 match mask {
-                    None => put_message(flow, Everything, with_detail, <[u8]>::to_vec, writer),
+                    None => put_message(flow, Everything, with_detail, identity, writer),
                     Some(mask) => {
                         let choice = Choice::Parts(mask);
-                        put_message(flow, choice, with_detail, |it| mask.apply(it), writer);
+                        put_message(flow, choice, with_detail, |it| mask.apply(&it), writer);
                     }
                 }
             }
             (Event::Recorded(response), mask) => {
                 let with_detail = self.kind == Kind::DetailedFlows;
                 match mask {
-                    None => put_recorded(response, Everything, with_detail, <[u8]>::to_vec, writer),
+                    None => put_recorded(response, Everything, with_detail, identity, writer),
                     Some(mask) => {
                         let choice = Choice::Parts(mask);
-                        put_recorded(response, choice, with_detail, |it| mask.apply(it), writer);
+                        put_recorded(response, choice, with_detail, |it| mask.apply(&it), writer);
                     }
                 }
             }
