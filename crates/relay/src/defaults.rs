@@ -27,6 +27,23 @@ pub(crate) const RETRY_CAP: Duration = Duration::from_secs(2);
 /// A peer that takes longer to connect is failed for now.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a peer may send on one stream before it waits for us: about 350 flows. The protocol's own
+/// 64 KiB make a fast server stop for credit too often.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// The same for all streams of a connection: the most that one connection may hold unread.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// After this much silence the kernel asks whether a peer still lives, so that one whose link is cut
+/// is noticed within half a minute.
+pub(crate) const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+
+/// How often it asks then.
+pub(crate) const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it asks in vain.
+pub(crate) const KEEPALIVE_TIMES: u32 = 3;
+
 /// A finite query gives a peer up when it has sent nothing for this long although it was read.
 pub(crate) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,12 +58,35 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// is taken as complete, and peers that it did not name are gone.
 pub(crate) const SNAPSHOT_SETTLE: Duration = Duration::from_secs(1);
 
+/// How often a file of peers is looked at: a look costs some microseconds, and sees files that are
+/// renamed into place, or behind a symbolic link that is turned. A change is read at the second look
+/// that finds it the same.
+pub(crate) const FILE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Names in DNS are not asked for more often than this, however short their answers are good for.
+pub(crate) const DNS_SHORTEST: Duration = Duration::from_secs(2);
+
+/// Nor less often than this: answers of a day are meant for addresses that never change.
+pub(crate) const DNS_LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a watch of the API server lasts. A connection that died in silence is noticed at its
+/// end, so that it is shorter than the five minutes of others.
+#[cfg(feature = "kubernetes")]
+pub(crate) const SLICES_WATCH_SECONDS: u32 = 60;
+
+/// How long the API server may take for an answer.
+#[cfg(feature = "kubernetes")]
+pub(crate) const SLICES_SILENCE: Duration = Duration::from_secs(15);
+
+/// The longest pause before the API server is asked again.
+#[cfg(feature = "kubernetes")]
+pub(crate) const SLICES_RETRY_CAP: Duration = Duration::from_secs(15);
+
 /// A peer service that announces more nodes than this is broken: Kubernetes ends at 5,000.
 pub(crate) const MAX_PEERS: usize = 16_384;
 
 /// Streams that share one connection to a peer. Streams also share the connection's window, and
-/// one that is not read keeps what it was sent: with `flow_api::connect`'s windows of 256 KiB and
-/// 1 MiB, three slow clients leave room for a fourth call. One more would stop everybody.
+/// one that is not read keeps what it was sent: with windows of 256 KiB and 1 MiB, three slow clients leave room for a fourth call. One more would stop everybody.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 3;
 
 /// A peer asked again is announced as connected after this long without a refusal. Go servers send

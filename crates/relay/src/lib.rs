@@ -1,8 +1,8 @@
 //! Peers, merge and serve: many node agents as one Observer service.
 //!
 //! ```text
-//! peer service, --peer ──> discovery ──> PeerSet (watch) ──> pool: one member per peer
-//!                                                              │
+//! peer service, DNS, ... ──> discovery ──> PeerSet (watch) ──> pool: one member per peer
+//!                                                                │
 //! client ──> serve ──> flows: one reader per member ──> merge ──> client
 //!                  └─> unary: nodes, namespaces, status
 //! ```
@@ -13,6 +13,7 @@
 mod call;
 mod credit;
 mod defaults;
+mod dial;
 mod discovery;
 mod flows;
 mod health;
@@ -28,33 +29,77 @@ mod status;
 mod unary;
 mod wire;
 
-use std::io;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_api::connect::Target;
+use flow_api::server::{
+    Limits, Listener, ServeError, Server, ServerCounts, SocketAccess, TlsClient, TlsClientFiles,
+    TlsError, TlsServer, TlsVersion, raise_open_files,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::discovery::Discovery;
+use crate::defaults::DRAIN_TIMEOUT;
+use crate::dial::Dialer;
+use crate::discovery::{Discovery, Names, Notify, PeerFile, Source};
 use crate::flows::Settings;
 use crate::health::HealthService;
-use crate::listen::Listener;
+use crate::peers::{DEFAULT_CLUSTER, Rules};
 use crate::pool::Keeper;
 use crate::serve::RelayService;
 
+pub use crate::discovery::{NamesError, PeerFileError, PeerNames, PeerNamesError};
+#[cfg(feature = "kubernetes")]
+pub use crate::discovery::{PeerSlices, PeerSlicesError, SlicesError};
 pub use crate::listen::{Listen, ListenParseError};
-pub use crate::peers::{StaticPeer, StaticPeerError};
+pub use crate::peers::{StaticPeer, StaticPeerError, server_name};
+
+/// What stands for a node in the name of the peer service's certificate, as in Hubble.
+const PEER_SERVICE_NODE: &str = "hubble-peer";
 
 /// What a relay needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where clients connect.
-    pub listen: Listen,
+    /// Where clients connect: one or more addresses.
+    pub listen: Vec<Listen>,
+    /// Who may connect to those that are Unix sockets.
+    pub socket_access: SocketAccess,
+    /// Certificates for those that are TCP; plain text without.
+    pub tls: Option<TlsServer>,
+    /// Nodes that are always peers. Where several sources tell of the same name, the first in the
+    /// order of these fields wins.
+    pub peers: Vec<StaticPeer>,
+    /// Files of peers, followed.
+    pub peer_files: Vec<PathBuf>,
     /// An agent that announces the nodes; asked again whenever its stream ends.
     pub peer_service: Option<Target>,
-    /// Nodes that are always peers.
-    pub peers: Vec<StaticPeer>,
+    /// The name in the peer service's certificate; the cluster's own for `None`.
+    pub peer_service_name: Option<String>,
+    /// Kubernetes services whose endpoints are peers.
+    #[cfg(feature = "kubernetes")]
+    pub peer_slices: Vec<PeerSlices>,
+    /// Who to ask for them; for `None`, as the pod that this is, or by the usual kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// Its context to use; the current one for `None`.
+    pub kube_context: Option<String>,
+    /// Names in DNS behind which there are peers.
+    pub peer_names: Vec<PeerNames>,
+    /// Who to ask for them; the system's servers if there are none.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Whether nodes that have addresses of both families are reached by IPv6, as far as this is the
+    /// relay's to choose.
+    pub prefer_ipv6: bool,
+    /// Certificates for peers and for the peer service; plain text without.
+    pub peer_tls: Option<TlsClientFiles>,
+    /// The oldest version of TLS to speak with peers.
+    pub peer_tls_oldest: TlsVersion,
+    /// The cluster of nodes whose names do not say theirs.
+    pub cluster_name: String,
     /// How long a following call holds a flow back for peers that say nothing.
     pub max_hold: Duration,
     /// The longest pause between attempts to reach the peer service.
@@ -66,9 +111,23 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: Listen::default(),
-            peer_service: None,
+            listen: vec![Listen::default()],
+            socket_access: SocketAccess::default(),
+            tls: None,
             peers: Vec::new(),
+            peer_files: Vec::new(),
+            peer_service: None,
+            peer_service_name: None,
+            #[cfg(feature = "kubernetes")]
+            peer_slices: Vec::new(),
+            kubeconfig: None,
+            kube_context: None,
+            peer_names: Vec::new(),
+            dns_servers: Vec::new(),
+            prefer_ipv6: false,
+            peer_tls: None,
+            peer_tls_oldest: TlsVersion::default(),
+            cluster_name: DEFAULT_CLUSTER.to_owned(),
             max_hold: defaults::MAX_HOLD,
             retry_timeout: defaults::RETRY_TIMEOUT,
             node_name: String::new(),
@@ -81,28 +140,41 @@ impl Default for Config {
 #[non_exhaustive]
 pub enum RelayError {
     /// The address is taken, or not ours to take.
-    #[error("cannot listen on {listen}: {}", listen_problem(reason))]
+    #[error("cannot listen on {listen}: {reason}")]
     Listen {
         /// The address.
         listen: Listen,
-        /// What the system said.
-        reason: io::Error,
+        /// What is wrong, and what to do.
+        reason: String,
     },
+    /// Nobody could ask it anything.
+    #[error("no address to listen on")]
+    NoAddress,
     /// A relay without peers would never show anything.
     #[error("no peers: name a peer service or at least one peer")]
     NoPeers,
+    /// A file of peers is not there, or broken.
+    #[error(transparent)]
+    PeerFile(#[from] PeerFileError),
+    /// There is no DNS.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// There is no API server.
+    #[cfg(feature = "kubernetes")]
+    #[error(transparent)]
+    Slices(#[from] SlicesError),
+    /// The certificates for peers cannot be used.
+    #[error("cannot connect to peers")]
+    PeerTls(#[source] TlsError),
     /// The description of the services is broken: a fault in the build.
     #[error("cannot describe the services for reflection: {reason}")]
     Reflection {
         /// What is wrong with it.
         reason: String,
     },
-    /// The server ended by itself.
-    #[error("cannot serve")]
-    Serve {
-        /// What the server said.
-        source: tonic::transport::Error,
-    },
+    /// The server ended by itself; mostly because of certificates.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
 }
 
 impl RelayError {
@@ -114,11 +186,27 @@ impl RelayError {
 }
 
 /// A relay that is bound and not serving yet, for callers that want to know the address first.
-#[derive(Debug)]
 pub struct Relay {
     config: Config,
-    listener: Listener,
-    address: Target,
+    listeners: Vec<Listener>,
+    addresses: Vec<Target>,
+    sources: Sources,
+}
+
+/// Where peers come from, ready to be asked.
+struct Sources {
+    rules: Rules,
+    tls: Option<Arc<TlsClient>>,
+    sources: Vec<Source>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("config", &self.config)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Relay {
@@ -127,31 +215,34 @@ impl Relay {
     /// # Errors
     /// When the address cannot be bound, or the configuration names no peers at all.
     pub async fn bind(config: Config) -> Result<Self, RelayError> {
-        if config.peer_service.is_none() && config.peers.is_empty() {
-            return Err(RelayError::NoPeers);
-        }
-        let bound = async {
-            let listener = Listener::bind(&config.listen).await?;
-            let address = listener.address()?;
-            Ok((listener, address))
-        };
-        match bound.await {
-            Ok((listener, address)) => Ok(Self {
-                config,
-                listener,
-                address,
-            }),
-            Err(reason) => Err(RelayError::Listen {
-                listen: config.listen,
+        let sources = Sources::of(&config).await?;
+        raise_open_files();
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for listen in &config.listen {
+            let opened = listen::open(listen, &config.socket_access, config.tls.clone()).await;
+            let (listener, address) = opened.map_err(|reason| RelayError::Listen {
+                listen: listen.clone(),
                 reason,
-            }),
+            })?;
+            listeners.push(listener);
+            addresses.push(address);
         }
+        if addresses.is_empty() {
+            return Err(RelayError::NoAddress);
+        }
+        Ok(Self {
+            config,
+            listeners,
+            addresses,
+            sources,
+        })
     }
 
-    /// Where clients reach the relay: with the port that the system chose, if it was asked to.
+    /// Where clients reach the relay, in the order of [`Config::listen`]: with the port that the
+    /// system chose, if it was asked to.
     #[must_use]
-    pub fn address(&self) -> &Target {
-        &self.address
+    pub fn addresses(&self) -> &[Target] {
+        &self.addresses
     }
 
     /// Finds peers and serves until `shutdown`. Then following calls end as unavailable, others may
@@ -162,18 +253,20 @@ impl Relay {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), RelayError> {
         let Self {
             config,
-            listener,
-            address,
+            listeners,
+            addresses,
+            sources,
         } = self;
-        tracing::info!(%address, "relay listening");
-        let discovery = Discovery {
-            fixed: config.peers,
-            service: config.peer_service,
-            retry_timeout: config.retry_timeout,
-        };
-        let peers = watch::Sender::new(discovery.initial());
-        let peers_seen = peers.subscribe();
-        let (keeper, pool) = Keeper::new(peers.subscribe());
+        for address in &addresses {
+            tracing::info!(%address, "relay listening");
+        }
+        let Sources {
+            rules,
+            tls,
+            sources,
+        } = sources;
+        let (discovery, peers_seen) = Discovery::start(config.peers, sources, &rules);
+        let (keeper, pool) = Keeper::new(peers_seen.clone(), tls.clone());
         let serving = watch::Sender::new(false);
         let health = HealthService {
             serving: serving.subscribe(),
@@ -181,7 +274,10 @@ impl Relay {
         };
         // Ended by being dropped, when serving has ended.
         let mut tasks = JoinSet::new();
-        tasks.spawn(discovery.run(peers));
+        tasks.spawn(discovery.run());
+        if let Some(tls) = tls {
+            tasks.spawn(tls.follow(shutdown.clone()));
+        }
         tasks.spawn(keeper.run());
         tasks.spawn(health::evaluate(peers_seen, pool.clone(), serving));
         let settings = Settings {
@@ -189,16 +285,112 @@ impl Relay {
             max_hold: config.max_hold,
             shutdown: shutdown.clone(),
         };
+        let limits = Limits {
+            drain: DRAIN_TIMEOUT,
+            ..Limits::default()
+        };
+        let counts: Arc<ServerCounts> = Arc::default();
         let served = serve::serve(
-            listener,
+            listeners,
             RelayService::new(pool, settings),
             health,
+            Server::new(limits, counts),
             shutdown,
         )
         .await;
-        tracing::info!(%address, "relay stopped");
+        tracing::info!("relay stopped");
         served
     }
+}
+
+impl Sources {
+    async fn of(config: &Config) -> Result<Self, RelayError> {
+        let rules = Rules {
+            has_tls: config.peer_tls.is_some(),
+            cluster: config.cluster_name.clone(),
+        };
+        let wants_tls = |target: &Target| matches!(target, Target::Tls { .. });
+        let files = match &config.peer_tls {
+            Some(files) => Some(files.clone()),
+            // As those who ask for TLS in an address expect it: by what the system trusts.
+            None if config.peers.iter().any(|peer| wants_tls(&peer.address))
+                || config.peer_service.as_ref().is_some_and(wants_tls)
+                || !config.peer_files.is_empty() =>
+            {
+                Some(TlsClientFiles::Each {
+                    identity: None,
+                    server_cas: Vec::new(),
+                })
+            }
+            None => None,
+        };
+        let tls = match files {
+            Some(files) => Some(Arc::new(
+                TlsClient::read(files, config.peer_tls_oldest).map_err(RelayError::PeerTls)?,
+            )),
+            None => None,
+        };
+        let mut sources = Vec::new();
+        for file in &config.peer_files {
+            sources.push(Source::File(PeerFile::open(file, &rules)?));
+        }
+        if let Some(service) = &config.peer_service {
+            sources.push(Source::Notify(Notify {
+                dialer: peer_service(service, config, &rules, tls.as_ref()),
+                service: service.clone(),
+                rules: rules.clone(),
+                retry_timeout: config.retry_timeout,
+            }));
+        }
+        #[cfg(feature = "kubernetes")]
+        for slices in &config.peer_slices {
+            let slices = discovery::Slices::new(
+                slices.clone(),
+                config.kubeconfig.clone(),
+                config.kube_context.clone(),
+                rules.clone(),
+                config.prefer_ipv6,
+            );
+            sources.push(Source::Slices(Box::new(slices.await?)));
+        }
+        for names in &config.peer_names {
+            let servers = &config.dns_servers;
+            let names = Names::new(names.clone(), servers, rules.clone(), config.prefer_ipv6)?;
+            sources.push(Source::Names(names));
+        }
+        if sources.is_empty() && config.peers.is_empty() {
+            return Err(RelayError::NoPeers);
+        }
+        Ok(Self {
+            rules,
+            tls,
+            sources,
+        })
+    }
+}
+
+/// How the peer service is reached: as peers are, under a name that is the same in all clusters.
+fn peer_service(
+    service: &Target,
+    config: &Config,
+    rules: &Rules,
+    tls: Option<&Arc<TlsClient>>,
+) -> Dialer {
+    let (host, port) = match service {
+        Target::Tls { host, port } => (host, *port),
+        Target::Tcp { host, port } if rules.has_tls => (host, *port),
+        Target::Tcp { .. } | Target::Unix(_) => return Dialer::new(service.clone(), None),
+    };
+    let name = match &config.peer_service_name {
+        Some(name) => name.clone(),
+        None if rules.has_tls => server_name(PEER_SERVICE_NODE, &rules.cluster),
+        None => host.clone(),
+    };
+    let target = Target::Tls {
+        host: host.clone(),
+        port,
+    };
+    Dialer::new(target, tls.map(|tls| (Arc::clone(tls), name)))
 }
 
 /// Binds and serves; see [`Relay`].
@@ -207,18 +399,4 @@ impl Relay {
 /// When the address cannot be bound or the server fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RelayError> {
     Relay::bind(config).await?.serve(shutdown).await
-}
-
-/// What to make of a bind error.
-fn listen_problem(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the address is in use, stop what listens there or choose another one".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied, choose a place that this user may listen on".to_owned()
-        }
-        io::ErrorKind::NotFound => "its directory does not exist, create it first".to_owned(),
-        _ => error.to_string(),
-    }
 }

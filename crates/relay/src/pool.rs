@@ -11,12 +11,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_api::connect::{ConnectError, ConnectOptions, Target, connect_lazy};
+use flow_api::connect::Target;
+use flow_api::server::TlsClient;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Error as TransportError};
 
-use crate::defaults::{CONNECT_TIMEOUT, STREAMS_PER_CONNECTION};
+use crate::defaults::STREAMS_PER_CONNECTION;
+use crate::dial::Dialer;
 use crate::monitor;
 use crate::peers::{Peer, PeerSet};
 
@@ -71,6 +73,7 @@ pub(crate) struct Member {
     /// Somebody has learnt something about the connection: look at once.
     nudge: Notify,
     changes: watch::Sender<u64>,
+    tls: Option<Arc<TlsClient>>,
 }
 
 /// A member's address and what became of it.
@@ -87,12 +90,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(peer: Peer, generation: u64) -> Self {
+    fn new(peer: Peer, generation: u64, tls: Option<&Arc<TlsClient>>) -> Self {
         let (connections, state) = match &peer.target {
-            Ok(target) => (
-                Some(Arc::new(Connections::new(target.clone()))),
-                State::Idle,
-            ),
+            Ok(target) => {
+                let tls = tls.map(|tls| (Arc::clone(tls), peer.tls_server_name.clone()));
+                let dialer = Dialer::new(target.clone(), tls);
+                let connections = Connections::new(target.clone(), dialer);
+                (Some(Arc::new(connections)), State::Idle)
+            }
             Err(reason) => (None, State::Failed(reason.to_string())),
         };
         Self {
@@ -105,14 +110,20 @@ impl Link {
 }
 
 impl Member {
-    fn new(name: Arc<str>, peer: Peer, changes: watch::Sender<u64>) -> Self {
-        let (link, _) = watch::channel(Link::new(peer, 0));
+    fn new(
+        name: Arc<str>,
+        peer: Peer,
+        changes: watch::Sender<u64>,
+        tls: Option<Arc<TlsClient>>,
+    ) -> Self {
+        let (link, _) = watch::channel(Link::new(peer, 0, tls.as_ref()));
         Self {
             name,
             malformed: AtomicU64::new(0),
             link,
             nudge: Notify::new(),
             changes,
+            tls,
         }
     }
 
@@ -166,7 +177,7 @@ impl Member {
         let changed = self.link.send_if_modified(|link| {
             let changed = link.peer != peer;
             if changed {
-                *link = Link::new(peer, link.generation + 1);
+                *link = Link::new(peer, link.generation + 1, self.tls.as_ref());
             }
             changed
         });
@@ -201,6 +212,7 @@ fn report(peer: &str, link: &Link, state: &State) {
 /// first one.
 pub(crate) struct Connections {
     target: Target,
+    dialer: Dialer,
     channels: Mutex<Vec<Shared>>,
 }
 
@@ -218,15 +230,16 @@ pub(crate) struct Lease {
 }
 
 impl Connections {
-    fn new(target: Target) -> Self {
+    fn new(target: Target, dialer: Dialer) -> Self {
         Self {
             target,
+            dialer,
             channels: Mutex::new(Vec::new()),
         }
     }
 
     /// The connection for calls with one answer.
-    pub(crate) fn channel(&self) -> Result<Channel, ConnectError> {
+    pub(crate) fn channel(&self) -> Result<Channel, TransportError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(first) = channels.first() {
             return Ok(first.channel.clone());
@@ -238,7 +251,7 @@ impl Connections {
     }
 
     /// A connection for a stream.
-    pub(crate) fn lease(&self) -> Result<Lease, ConnectError> {
+    pub(crate) fn lease(&self) -> Result<Lease, TransportError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let mut is_first = true;
         // Connections that were made for a rush are closed again; the first one stays.
@@ -255,13 +268,9 @@ impl Connections {
         Ok(lease)
     }
 
-    fn connect(&self) -> Result<Shared, ConnectError> {
-        let options = ConnectOptions {
-            connect_timeout: CONNECT_TIMEOUT,
-            ..ConnectOptions::default()
-        };
+    fn connect(&self) -> Result<Shared, TransportError> {
         Ok(Shared {
-            channel: connect_lazy(&self.target, &options)?,
+            channel: self.dialer.channel()?,
             users: Arc::new(()),
         })
     }
@@ -289,6 +298,7 @@ pub(crate) struct Keeper {
     peers: watch::Receiver<PeerSet>,
     members: watch::Sender<Members>,
     changes: watch::Sender<u64>,
+    tls: Option<Arc<TlsClient>>,
     /// One per member, ended with it.
     monitors: JoinSet<()>,
     handles: BTreeMap<Arc<str>, AbortHandle>,
@@ -296,7 +306,10 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// The task that keeps the pool, and the pool as others see it. Members are there at once.
-    pub(crate) fn new(peers: watch::Receiver<PeerSet>) -> (Self, Pool) {
+    pub(crate) fn new(
+        peers: watch::Receiver<PeerSet>,
+        tls: Option<Arc<TlsClient>>,
+    ) -> (Self, Pool) {
         let members = watch::Sender::new(Members::default());
         let changes = watch::Sender::new(0);
         let pool = Pool {
@@ -307,6 +320,7 @@ impl Keeper {
             peers,
             members,
             changes,
+            tls,
             monitors: JoinSet::new(),
             handles: BTreeMap::new(),
         };
@@ -351,7 +365,12 @@ impl Keeper {
     }
 
     fn add(&mut self, name: Arc<str>, peer: Peer) -> Arc<Member> {
-        let member = Arc::new(Member::new(Arc::clone(&name), peer, self.changes.clone()));
+        let member = Arc::new(Member::new(
+            Arc::clone(&name),
+            peer,
+            self.changes.clone(),
+            self.tls.clone(),
+        ));
         let monitor = self
             .monitors
             .spawn(monitor::keep_connected(Arc::clone(&member)));

@@ -8,24 +8,23 @@ use flow_api::observer::{
     GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
     ServerStatusResponse,
 };
+use flow_api::server::{Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
 use futures::stream::{BoxStream, Empty, StreamExt as _};
 use http::HeaderValue;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{KeyRef, MetadataMap};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
+use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
-use crate::defaults::{DRAIN_TIMEOUT, MAX_FLOW_CALLS};
+use crate::defaults::MAX_FLOW_CALLS;
 use crate::flows::{self, Settings};
 use crate::health::HealthService;
-use crate::listen::Listener;
 use crate::pool::Pool;
 use crate::{RelayError, unary};
 
@@ -141,9 +140,10 @@ fn forwarded(metadata: &MetadataMap) -> MetadataMap {
 
 /// Serves until `shutdown`, then ends what is open and closes.
 pub(crate) async fn serve(
-    listener: Listener,
+    listeners: Vec<Listener>,
     relay: RelayService,
     health: HealthService,
+    server: Server,
     shutdown: CancellationToken,
 ) -> Result<(), RelayError> {
     let reflection = || {
@@ -166,43 +166,16 @@ pub(crate) async fn serve(
         response.headers_mut().insert(VERSION_HEADER, version);
         response
     });
-    let router = Server::builder()
-        .layer(version)
-        .add_service(ObserverServer::new(relay))
+    let routes = Routes::new(ObserverServer::new(relay))
         .add_service(HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(RelayError::reflection)?)
         .add_service(
             reflection()
                 .build_v1alpha()
                 .map_err(RelayError::reflection)?,
-        );
-
-    let stop = shutdown.clone().cancelled_owned();
-    // Dropped last, when nobody can connect any more.
-    let mut socket_file = None;
-    let serving: futures::future::BoxFuture<'_, Result<(), tonic::transport::Error>> =
-        match listener {
-            Listener::Tcp(listener) => {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
-            }
-            Listener::Unix(listener, file) => {
-                socket_file = Some(file);
-                let incoming = UnixListenerStream::new(listener);
-                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
-            }
-        };
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
-    };
-    let served = tokio::select! {
-        served = serving => served.map_err(|source| RelayError::Serve { source }),
-        () = deadline => {
-            tracing::warn!(after = ?DRAIN_TIMEOUT, "some calls did not end in time and were cut");
-            Ok(())
-        }
-    };
-    drop(socket_file);
-    served
+        )
+        .prepare();
+    let service = ServiceBuilder::new().layer(version).service(routes);
+    server.serve(listeners, service, shutdown).await?;
+    Ok(())
 }

@@ -61,7 +61,7 @@ pub use self::{
     limits::Limits,
     listen::{ListenError, Listener, SocketAccess, SocketFile},
     open_files::raise_open_files,
-    tls::{TlsError, TlsFiles, TlsServer, TlsVersion},
+    tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
 };
 
 /// How long to wait when the system has no file descriptor left. Some connection will end.

@@ -25,7 +25,7 @@ struct Scene {
 impl Scene {
     fn with_peers(request: GetFlowsRequest, names: &[&str]) -> Self {
         let (_, peers) = watch::channel(PeerSet::default());
-        let (keeper, pool) = Keeper::new(peers);
+        let (keeper, pool) = Keeper::new(peers, None);
         let settings = Settings {
             relay_name: "relay".into(),
             max_hold: MAX_HOLD,

@@ -49,9 +49,9 @@ impl Cluster {
     /// A relay with this configuration, at a socket of its own.
     pub(crate) async fn start(mut config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        config.listen = Listen::Unix(dir.path().join("relay.sock"));
+        config.listen = vec![Listen::Unix(dir.path().join("relay.sock"))];
         let relay = Relay::bind(config).await.unwrap();
-        let address = relay.address().clone();
+        let address = relay.addresses()[0].clone();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(relay.serve(shutdown.clone()));
         Self {

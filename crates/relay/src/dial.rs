@@ -1,0 +1,199 @@
+//! One way to reach a peer or a peer service: a [`Dialer`] in, a socket or a gRPC channel out.
+//!
+//! Names are resolved and certificates are taken anew with each connection, so that a peer whose
+//! address or certificate changes is reached by the next attempt.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use flow_api::connect::Target;
+use flow_api::server::TlsClient;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::defaults::{
+    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TIMES,
+    STREAM_WINDOW_BYTES,
+};
+
+/// How to reach one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    target: Target,
+    /// For [`Target::Tls`]: how to encrypt, and the name that the server's certificate must carry.
+    tls: Option<(Arc<TlsClient>, String)>,
+}
+
+impl Dialer {
+    /// A dialer for this target. Without `tls`, one of [`Target::Tls`] is never reached.
+    pub(crate) fn new(target: Target, tls: Option<(Arc<TlsClient>, String)>) -> Self {
+        Self { target, tls }
+    }
+
+    /// Connects, TLS included.
+    ///
+    /// # Errors
+    /// Says what is wrong, in words fit for a log and for clients: no further causes are in it.
+    pub(crate) async fn dial(&self) -> io::Result<Socket> {
+        match timeout(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_elapsed) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no connection within {CONNECT_TIMEOUT:?}"),
+            )),
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Socket> {
+        match &self.target {
+            Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Target::Tcp { host, port } => tcp(host, *port).await.map(Socket::Tcp),
+            Target::Tls { host, port } => {
+                let Some((tls, server_name)) = &self.tls else {
+                    return Err(io::Error::other("no certificates to connect with"));
+                };
+                let settings = tls.current().map_err(io::Error::other)?;
+                let name = ServerName::try_from(server_name.clone()).map_err(|_| {
+                    io::Error::other(format!("{server_name:?} is no name of a server"))
+                })?;
+                let socket = tcp(host, *port).await?;
+                match TlsConnector::from(settings).connect(name, socket).await {
+                    Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
+                    Err(error) => Err(io::Error::new(
+                        error.kind(),
+                        format!("no TLS with {server_name}: {error}"),
+                    )),
+                }
+            }
+        }
+    }
+
+    /// A channel that connects when it is used, and again when the connection has broken.
+    ///
+    /// Must be called within a tokio runtime.
+    pub(crate) fn channel(&self) -> Result<Channel, tonic::transport::Error> {
+        let (authority, scheme) = match &self.target {
+            // What a Unix socket's server sees as its name; gRPC has always said this.
+            Target::Unix(_) => ("localhost".to_owned(), "http"),
+            Target::Tcp { .. } => (self.target.to_string(), "http"),
+            Target::Tls { .. } => {
+                let text = self.target.to_string();
+                (text.trim_start_matches("tls://").to_owned(), "https")
+            }
+        };
+        let origin = format!("{scheme}://{authority}")
+            .parse()
+            .unwrap_or_default();
+        // TLS is the dialer's, so that tonic sees none.
+        let endpoint = Endpoint::from_shared(format!("http://{authority}"))?
+            .origin(origin)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let dialer = self.clone();
+        Ok(
+            endpoint.connect_with_connector_lazy(tower::service_fn(move |_: http::Uri| {
+                let dialer = dialer.clone();
+                async move { dialer.dial().await.map(TokioIo::new) }
+            })),
+        )
+    }
+}
+
+/// Connects to the first address of a host that answers.
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    // Questions of the kernel's, and not pings of HTTP/2: Go servers end connections that ping more
+    // than once in five minutes.
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_TIMES);
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // The same for what was sent and is not acknowledged.
+    socket.set_tcp_user_timeout(Some(KEEPALIVE_AFTER + KEEPALIVE_EVERY * KEEPALIVE_TIMES))?;
+    Ok(stream)
+}
+
+/// A connection that stands.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+    /// Boxed: it is several hundred bytes larger than the others.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
