@@ -23,6 +23,7 @@ pub mod coverage;
 pub mod extension;
 pub mod frames;
 pub mod json;
+pub mod progress;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod service;

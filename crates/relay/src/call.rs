@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
+use flow_api::{coverage, progress};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
 use crate::credit::SharedCredit;
-use crate::defaults::{HELD_BYTES, UNTIL_GRACE};
+use crate::defaults::{
+    HELD_BYTES, PROGRESS_LONGEST, PROGRESS_OF_ONE_PEER, PROGRESS_SHORTEST, UNTIL_GRACE,
+};
 use crate::wire::Time;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -18,8 +20,10 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub(crate) struct Call {
     /// The client's request. Passed on unchanged the first time.
     pub(crate) request: GetFlowsRequest,
-    /// The client's metadata, passed on.
+    /// The client's metadata, passed on; peers of a following call are asked how far they are.
     pub(crate) metadata: MetadataMap,
+    /// How often the client wants to know how far this call is: it is a relay, too.
+    pub(crate) tells_progress: Option<Duration>,
     /// When the call began: where a following call goes on with a peer that has sent nothing yet.
     pub(crate) began: Time,
     /// What all readers of a following call may hold together; nothing in a finite call.
@@ -27,12 +31,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A call that begins now.
-    pub(crate) fn new(request: GetFlowsRequest, metadata: MetadataMap) -> Self {
+    /// A call to so many peers that begins now.
+    pub(crate) fn new(request: GetFlowsRequest, mut metadata: MetadataMap, peers: usize) -> Self {
+        let tells_progress = progress::asked(&metadata).filter(|_| request.follow);
+        if request.follow {
+            let peers = u32::try_from(peers).unwrap_or(u32::MAX);
+            let interval = PROGRESS_OF_ONE_PEER.saturating_mul(peers);
+            let interval = interval.clamp(PROGRESS_SHORTEST, PROGRESS_LONGEST);
+            progress::ask(&mut metadata, interval);
+        }
         let shared_credit = SharedCredit::of_bytes(if request.follow { HELD_BYTES } else { 0 });
         Self {
             request,
             metadata,
+            tells_progress,
             began: Time::now(),
             shared_credit,
         }

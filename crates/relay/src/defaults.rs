@@ -27,13 +27,6 @@ pub(crate) const RETRY_CAP: Duration = Duration::from_secs(2);
 /// A peer that takes longer to connect is failed for now.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a peer may send on one stream before it waits for us: about 350 flows. The protocol's own
-/// 64 KiB make a fast server stop for credit too often.
-pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-
-/// The same for all streams of a connection: the most that one connection may hold unread.
-pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-
 /// After this much silence the kernel asks whether a peer still lives, so that one whose link is cut
 /// is noticed within half a minute.
 pub(crate) const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
@@ -85,24 +78,32 @@ pub(crate) const SLICES_RETRY_CAP: Duration = Duration::from_secs(15);
 /// A peer service that announces more nodes than this is broken: Kubernetes ends at 5,000.
 pub(crate) const MAX_PEERS: usize = 16_384;
 
-/// Streams that share one connection to a peer. Streams also share the connection's window, and
-/// one that is not read keeps what it was sent: with windows of 256 KiB and 1 MiB, three slow clients leave room for a fourth call. One more would stop everybody.
+/// What a peer may send on one stream before it waits for us: about 90 flows, and HTTP/2's own
+/// default. A call reads from each of hundreds of peers, so this is memory times hundreds; a peer is
+/// asked for more as soon as half of it was taken, which keeps it busy.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same for all streams of a connection: those of [`STREAMS_PER_CONNECTION`], and one more.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
+
+/// Streams that share one connection to a peer. Streams also share the connection's window, and one
+/// that is not read keeps what it was sent: three slow clients leave room for a fourth call. One more
+/// would stop everybody.
 pub(crate) const STREAMS_PER_CONNECTION: usize = 3;
 
 /// A peer asked again is announced as connected after this long without a refusal. Go servers send
 /// no header before the first flow, so a quiet node says nothing at all when it accepts a call.
 pub(crate) const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 
-/// Messages that go from a reader to the merge in one piece, so that the hand-over costs little
-/// per flow.
-pub(crate) const BATCH_EVENTS: usize = 64;
-
-/// The same in bytes: about 45 flows.
+/// Messages go from a reader to the merge in one piece as soon as they have so many bytes, so that the
+/// hand-over costs little per flow: about 22 flows, which is what one frame of HTTP/2 holds. A batch
+/// is less than twice as large, but for a message that is larger by itself.
 pub(crate) const BATCH_BYTES: usize = 32 * 1024;
 
 /// The bounded read-ahead: what the merge holds of one peer's stream before its reader has to wait.
 /// Two batches, one being merged and one ready. With the batch in the reader's hands and the stream's
-/// window (see [`STREAMS_PER_CONNECTION`]), a call claims at most about 350 KiB per peer.
+/// window ([`STREAM_WINDOW_BYTES`]), a call claims at most about 130 KiB per peer, and the connection
+/// 32 KiB while it is read.
 pub(crate) const READ_AHEAD_BYTES: usize = 2 * BATCH_BYTES;
 
 /// What a following query holds on top of the read-ahead, shared by its peers: a second of 20,000
@@ -112,6 +113,17 @@ pub(crate) const HELD_BYTES: usize = 16 * 1024 * 1024;
 /// The hold when [`HELD_BYTES`] is used up: better slightly out of order than slower than the flows
 /// come, which would end in lost ones.
 pub(crate) const HOLD_WHEN_FULL: Duration = Duration::from_millis(50);
+
+/// Peers of a following call are asked to say how far they are when they have nothing to send: after
+/// this time for each peer that there is, so that 20,000 such messages come in a second at most,
+/// which is less than a tenth of a core.
+pub(crate) const PROGRESS_OF_ONE_PEER: Duration = Duration::from_micros(50);
+
+/// They say it no more often: what is held for 10 ms is held for no one who watches.
+pub(crate) const PROGRESS_SHORTEST: Duration = Duration::from_millis(10);
+
+/// Nor more rarely: half of [`MAX_HOLD`], after which nobody waits for it.
+pub(crate) const PROGRESS_LONGEST: Duration = Duration::from_millis(500);
 
 /// Credit is counted in pieces of this size.
 pub(crate) const CREDIT_UNIT_BYTES: usize = 1024;

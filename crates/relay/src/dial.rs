@@ -24,6 +24,7 @@ use crate::defaults::{
     CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEPALIVE_AFTER, KEEPALIVE_EVERY, KEEPALIVE_TIMES,
     STREAM_WINDOW_BYTES,
 };
+use crate::gather::Gather;
 
 /// How to reach one server.
 #[derive(Clone, Debug)]
@@ -102,7 +103,10 @@ impl Dialer {
         Ok(
             endpoint.connect_with_connector_lazy(tower::service_fn(move |_: http::Uri| {
                 let dialer = dialer.clone();
-                async move { dialer.dial().await.map(TokioIo::new) }
+                async move {
+                    let socket = dialer.dial().await?;
+                    Ok::<_, io::Error>(TokioIo::new(Gather::new(socket)))
+                }
             })),
         )
     }

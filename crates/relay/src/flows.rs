@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::{Coverage, CoverageReport};
 use flow_api::relay::NodeState;
+use flow_api::{coverage, progress};
 use futures::Stream;
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -55,12 +56,8 @@ pub(crate) fn merged(
     settings: Settings,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
-    let flows = Box::new(Flows::start(
-        Call::new(request, metadata),
-        pool,
-        settings,
-        permit,
-    ));
+    let call = Call::new(request, metadata, pool.members().len());
+    let flows = Box::new(Flows::start(call, pool, settings, permit));
     futures::stream::unfold(flows, |mut flows| async move {
         let item = flows.next().await?;
         Some((item, flows))
@@ -86,6 +83,8 @@ struct Flows {
     ready: VecDeque<Bytes>,
     /// When a following call that has an `until` stops waiting for its peers.
     give_up: Option<Instant>,
+    /// For a client that is a relay: when it is told next how far this call is, and what it was told.
+    progress: Option<(Instant, Time)>,
     /// What the peers said that their answers cover, the last of each.
     covered: BTreeMap<Arc<str>, CoverageReport>,
     /// Everybody who ought to say it.
@@ -105,6 +104,8 @@ struct PeerState {
     told: Option<String>,
     /// The reader has said its last word.
     has_ended: bool,
+    /// Flows that came when the stream was further already.
+    late: u64,
 }
 
 impl Flows {
@@ -116,6 +117,7 @@ impl Flows {
         let mut merge = Merge::new();
         let mut flows = Self {
             give_up: call.gives_up(),
+            progress: call.tells_progress.map(|_| (Instant::now(), Time::UNKNOWN)),
             call: Arc::new(call),
             settings,
             status_lane: merge.add_lane(),
@@ -175,6 +177,7 @@ impl Flows {
                 is_up,
                 told: None,
                 has_ended: false,
+                late: 0,
             },
         );
     }
@@ -209,6 +212,9 @@ impl Flows {
             if expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
             }
+            if let Some(progress) = self.tell_progress(now) {
+                return Some(Ok(progress));
+            }
             if self.is_done(now) {
                 self.finish();
                 continue;
@@ -224,7 +230,8 @@ impl Flows {
     /// Waits until something is different.
     async fn wait(&mut self, expiry: Option<Instant>) -> Result<(), Status> {
         let follow = self.call.request.follow;
-        let wake = [expiry, self.errors.next_due(), self.give_up]
+        let progress = self.progress.map(|(due, _)| due);
+        let wake = [expiry, self.errors.next_due(), self.give_up, progress]
             .into_iter()
             .flatten()
             .min();
@@ -257,6 +264,12 @@ impl Flows {
                 // Somebody is still sending what happened before.
                 *give_up = (*give_up).max(Instant::now() + UNTIL_GRACE);
             }
+            if let Some(reached) = self.merge.reached()
+                && let Some(peer) = self.peers.get_mut(&lane)
+            {
+                let is_late = |(time, event): &&(Time, Event)| event.is_flow && *time < reached;
+                peer.late += events.iter().filter(is_late).count() as u64;
+            }
             return self.merge.push(lane, events, arrived);
         }
         let Some(peer) = self.peers.get_mut(&lane) else {
@@ -264,6 +277,7 @@ impl Flows {
         };
         match report {
             Report::Events(_) => {}
+            Report::Passed(time) => self.merge.passed(lane, time),
             Report::Opened => {
                 self.merge.open(lane);
                 peer.told = None;
@@ -329,12 +343,24 @@ impl Flows {
             } else {
                 let event = Event {
                     bytes,
+                    is_flow: false,
                     credit: None,
                 };
                 self.merge
                     .push(self.status_lane, [(notice.time, event)], None);
             }
         }
+    }
+
+    /// How far the call is, if it is time to say it and there is something new to say.
+    fn tell_progress(&mut self, now: Instant) -> Option<Bytes> {
+        let interval = self.call.tells_progress?;
+        let (due, told) = self.progress.as_mut().filter(|(due, _)| *due <= now)?;
+        *due = now + interval;
+        let passed = self.merge.all_passed().filter(|passed| passed > told)?;
+        *told = passed;
+        let message = progress::message(&self.settings.relay_name, passed.into());
+        Some(message.encode_to_vec().into())
     }
 
     /// One event for neighbours in the list that have the same state.

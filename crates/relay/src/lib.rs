@@ -10,12 +10,14 @@
 //! Flows are not decoded: of each message the time and the kind are read, and the bytes go on.
 //! Nothing that a peer does, or fails to do, ends a client's stream; it becomes a status event in it.
 
+mod answer;
 mod call;
 mod credit;
 mod defaults;
 mod dial;
 mod discovery;
 mod flows;
+mod gather;
 mod health;
 mod listen;
 mod merge;
