@@ -20,7 +20,7 @@ use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::{Coverage, CoverageReport};
 use flow_api::relay::NodeState;
 use flow_api::{coverage, progress};
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -35,6 +35,7 @@ use crate::merge::{Arrived, LaneId, Merge};
 use crate::pool::{Member, Members, Pool};
 use crate::reader::{Event, FromReader, Reader, Report};
 use crate::status::{ErrorMerge, Notice};
+use crate::total;
 use crate::wire::Time;
 
 /// What a call needs besides the request.
@@ -48,7 +49,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// The merged stream; see the [module](self). `permit` is held for as long as the stream lives.
+/// The merged stream; see the [module](self). `permit` is held for as long as the stream lives. Of a
+/// client that wants no more than a number in all, it is [cut](total) to that.
 pub(crate) fn merged(
     request: GetFlowsRequest,
     metadata: MetadataMap,
@@ -56,12 +58,17 @@ pub(crate) fn merged(
     settings: Settings,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
+    let part = total::Part::of(&request, &metadata);
     let call = Call::new(request, metadata, pool.members().len());
     let flows = Box::new(Flows::start(call, pool, settings, permit));
-    futures::stream::unfold(flows, |mut flows| async move {
+    let merged = futures::stream::unfold(flows, |mut flows| async move {
         let item = flows.next().await?;
         Some((item, flows))
-    })
+    });
+    match part {
+        Some(part) => total::cut(merged, part).right_stream(),
+        None => merged.left_stream(),
+    }
 }
 
 struct Flows {
@@ -418,13 +425,27 @@ impl Flows {
 
     /// What all peers cover, each by its own words.
     fn coverage(&self) -> CoverageReport {
+        let late: BTreeMap<_, _> = self
+            .peers
+            .values()
+            .map(|peer| (&peer.name, peer.late))
+            .collect();
         let nodes = self.covered.iter().flat_map(|(peer, told)| {
-            if told.unlisted_nodes == 0 {
+            let late = late.get(peer).copied().unwrap_or_default();
+            if let [node] = &*told.nodes {
+                return vec![Coverage {
+                    late: node.late + late,
+                    ..node.clone()
+                }];
+            }
+            if told.unlisted_nodes == 0 && late == 0 {
                 return told.nodes.clone();
             }
-            // A peer that is a relay of so many that it lists them only in part.
+            // A peer that is a relay, of so many that it lists them only in part, or of which nobody
+            // knows whose flows were late.
             let total = told.total.clone().map(|total| Coverage {
                 node_name: peer.to_string(),
+                late: total.late + late,
                 ..total
             });
             total.into_iter().collect()

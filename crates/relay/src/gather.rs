@@ -6,6 +6,11 @@
 //! Nothing waits here for more to come: a frame is handed on as soon as it is whole, which is when a
 //! reader of HTTP/2 can use it.
 //!
+//! The other way, credit for what was read is sent in lots. It is given back frame by frame, each
+//! time with a write of its own, and most of what a write costs is the kernel's. What is kept of it is
+//! less than half of a stream's window, so that a server never stands still for it: it either has some
+//! left, or what it sent is read, and makes up a lot.
+//!
 //! What is handed on takes as much of the windows as what came, since padded frames are left as they
 //! are, and it ends where it ended. A frame larger than anybody may send without being asked is not
 //! looked into, nor anything after it: whoever reads this will end the connection.
@@ -13,12 +18,14 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
+
+use crate::defaults::STREAM_WINDOW_BYTES;
 
 /// Read at a time: some 45 flows, and room for one frame of any size in any case.
 const READ_BYTES: usize = 32 * 1024;
@@ -30,7 +37,17 @@ const MAX_FRAME: usize = 16_384;
 /// Length in three bytes, type, flags, stream in four (RFC 9113, 4.1).
 const HEADER: usize = 9;
 const DATA: u8 = 0;
+const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
+
+/// Of a frame that gives credit, header included.
+const CREDIT_FRAME: usize = HEADER + 4;
+
+/// Credit is sent when there is so much of it.
+const CREDIT_LOT: u32 = STREAM_WINDOW_BYTES / 2;
+
+/// Frames up to this size are written together with credit that is sent before them.
+const SMALL: usize = 1024;
 
 /// The reading side of a client's connection; see the [module](self).
 #[derive(Debug)]
@@ -41,6 +58,11 @@ pub(crate) struct Gather<S> {
     ready: usize,
     /// A frame came that is too large.
     is_broken: bool,
+    /// To be written before anything else, when it `is_due`.
+    kept: BytesMut,
+    is_due: bool,
+    /// Credit that is kept: of streams, and of the connection.
+    credit: [u32; 2],
 }
 
 impl<S> Gather<S> {
@@ -51,6 +73,9 @@ impl<S> Gather<S> {
             buffer: BytesMut::new(),
             ready: 0,
             is_broken: false,
+            kept: BytesMut::new(),
+            is_due: false,
+            credit: [0; 2],
         }
     }
 
@@ -146,33 +171,76 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
     }
 }
 
+/// The credit in these bytes, of streams and of the connection, if there is nothing else.
+fn credit(bytes: &[u8]) -> Option<[u32; 2]> {
+    let frames = bytes.chunks_exact(CREDIT_FRAME);
+    if bytes.is_empty() || !frames.remainder().is_empty() {
+        return None;
+    }
+    frames.into_iter().try_fold([0u32; 2], |mut sum, frame| {
+        let (header, more) = frame.split_first_chunk::<HEADER>()?;
+        let more = u32::from_be_bytes(*more.first_chunk()?);
+        let of_connection = header[5..] == [0; 4];
+        let sum_of = &mut sum[usize::from(of_connection)];
+        *sum_of = sum_of.saturating_add(more);
+        (header[3] == WINDOW_UPDATE && length(*header) == 4).then_some(sum)
+    })
+}
+
+impl<S: AsyncWrite + Unpin> Gather<S> {
+    fn poll_write_kept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.kept.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.kept))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.kept.advance(written);
+        }
+        (self.is_due, self.credit) = (false, [0; 2]);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a small write.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        match credit(bytes) {
+            Some(more) => {
+                for (sum, more) in self.credit.iter_mut().zip(more) {
+                    *sum = sum.saturating_add(more);
+                }
+                self.is_due |= self.credit.iter().any(|sum| *sum >= CREDIT_LOT);
+            }
+            None => self.is_due = true,
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        if self.is_due || bytes.len() > SMALL {
+            ready!(self.poll_write_kept(cx))?;
+        }
+        if bytes.len() > SMALL {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        self.keep(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_due {
+            ready!(self.poll_write_kept(cx))?;
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_kept(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

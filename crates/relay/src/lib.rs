@@ -28,6 +28,7 @@ mod reader;
 mod retry;
 mod serve;
 mod status;
+mod total;
 mod unary;
 mod wire;
 

@@ -20,6 +20,7 @@ mod connection;
 mod counts;
 mod limits;
 mod listen;
+mod lots;
 mod open_files;
 mod quiet;
 mod tls;
@@ -53,6 +54,7 @@ use self::{
     call::{Bounded, Calls},
     connection::{Connection, Failure, Socket},
     listen::BACKLOG,
+    lots::Lots,
     quiet::Quiet,
     tls::Certificates,
 };
@@ -348,7 +350,7 @@ async fn serve_connection<S>(
         None => return,
     };
     let service = TowerToHyperService::new(service);
-    let serving = http.serve_connection(TokioIo::new(connection), service);
+    let serving = http.serve_connection(TokioIo::new(Lots::new(connection)), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -6,6 +6,7 @@
 mod ahead;
 mod missed;
 mod position;
+mod progress;
 mod room;
 mod scan;
 
@@ -32,6 +33,7 @@ use crate::{
 use ahead::Ahead;
 use missed::Missed;
 use position::Begin;
+use progress::Progress;
 use scan::{Found, Scan};
 
 /// Which events a request is about.
@@ -92,6 +94,8 @@ pub(super) struct Query {
     /// Losses are gathered for so long before they are told.
     lost_event_interval: Duration,
     tally: Tally,
+    /// For whoever wants to know how far this is while there is nothing to send.
+    progress: Option<Progress>,
     /// Frames that were not asked for yet: what one scan found, which is bounded in bytes.
     ready: VecDeque<Bytes>,
     /// How many batches were looked at since others got their turn.
@@ -177,6 +181,7 @@ impl Query {
             missed: None,
             lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
             tally: Tally::default(),
+            progress: None,
             ready: VecDeque::new(),
             batches: 0,
             done: false,
@@ -189,6 +194,14 @@ impl Query {
     pub(super) fn telling_losses_every(self, lost_event_interval: Duration) -> Self {
         Self {
             lost_event_interval,
+            ..self
+        }
+    }
+
+    /// Says how far it is when it has nothing to send, if it follows.
+    pub(super) fn telling_progress(self, interval: Option<Duration>) -> Self {
+        Self {
+            progress: interval.filter(|_| self.follow).map(Progress::every),
             ..self
         }
     }
@@ -215,6 +228,9 @@ impl Query {
         loop {
             self.tell_missed();
             if let Some(frames) = self.ready.pop_front() {
+                if let Some(progress) = &mut self.progress {
+                    progress.sent();
+                }
                 return Some(Ok(frames));
             }
             if self.done {
@@ -259,6 +275,10 @@ impl Query {
                     self.flush_missed();
                 }
                 Read::End => {
+                    let name = &self.scan.node.name;
+                    if let Some(frame) = self.progress.as_mut().and_then(|it| it.say(name)) {
+                        return Some(Ok(frame));
+                    }
                     if let Some(end) = self.wait().await {
                         return end;
                     }
@@ -282,6 +302,7 @@ impl Query {
             .as_ref()
             .map(|missed| missed.since + self.lost_event_interval);
         let ends_at = self.ends_at();
+        let progress_at = self.progress.as_ref().map(Progress::due);
         let position = self.position;
         tokio::select! {
             biased;
@@ -290,6 +311,7 @@ impl Query {
                 return changed.is_err().then_some(None);
             }
             () = sleep_until(told_at) => return None,
+            () = sleep_until(progress_at) => return None,
             () = sleep_until(ends_at) => {}
         }
         self.done = true;

@@ -188,6 +188,7 @@ pub(crate) fn addresses(count: u32, port: u16) -> Result<Vec<StaticPeer>> {
             Ok(StaticPeer {
                 name: format!("peer-{peer:05}"),
                 address: format!("127.{a}.{b}.{c}:{port}").parse::<Target>()?,
+                tls_server_name: None,
             })
         })
         .collect()

@@ -41,14 +41,15 @@ pub(crate) fn run(options: &ChildOptions) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let config = Config {
-            listen: "127.0.0.1:0".parse::<Listen>()?,
+            listen: vec!["127.0.0.1:0".parse::<Listen>()?],
             peers: addresses(options.peers, options.port)?,
             max_hold: Duration::from_millis(options.max_hold_ms),
             node_name: "relay".to_owned(),
             ..Config::default()
         };
         let relay = Relay::bind(config).await?;
-        println!("{}", relay.address());
+        let address = relay.addresses().first().context("no address")?;
+        println!("{address}");
         Ok(relay.serve(CancellationToken::new()).await?)
     })
 }

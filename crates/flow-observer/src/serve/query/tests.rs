@@ -544,3 +544,33 @@ async fn flows_carry_the_labels_of_their_node_and_are_found_by_them() {
         assert_eq!(labels, expected.map(|it| vec![it.to_owned()]));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_how_far_a_follow_is_while_there_is_nothing_to_send() {
+    let ring = ring(100, 1..=3);
+    let interval = Duration::from_millis(20);
+    let follow = GetFlowsRequest {
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let query = start(&ring, &follow).unwrap();
+    let mut query = query.telling_progress(Some(interval));
+    let begun = Instant::now();
+    let told = response(&mut query).await.unwrap();
+    assert_eq!(begun.elapsed(), interval);
+    assert_eq!((told.response_types, &*told.node_name), (None, "node-1"));
+    // Not quite until now: what has just happened may not be in the ring.
+    let time = |time: Timestamp| (time.seconds, time.nanos);
+    assert!(time(told.time.unwrap()) < time(crate::encode::timestamp(now_ns())));
+    ring.publish(vec![flow(4)]);
+    assert_eq!(response(&mut query).await.unwrap().time, at(4));
+    assert_eq!(begun.elapsed(), interval, "a flow waits for nothing");
+    assert_eq!(response(&mut query).await.unwrap().response_types, None);
+    assert_eq!(begun.elapsed(), interval * 2);
+
+    let all = GetFlowsRequest::default();
+    let mut finite = start(&ring, &all).unwrap().telling_progress(Some(interval));
+    while let Some(response) = response(&mut finite).await {
+        assert!(response.response_types.is_some());
+    }
+}
