@@ -1,4 +1,4 @@
-//! One peer's answer to `GetFlows`: pieces of a stream in, encoded messages out.
+//! One peer's answer to a call: pieces of a stream in, encoded messages out.
 //!
 //! tonic's own stream copies each message into a buffer and hands them out one by one. Here they are
 //! views into the pieces that came, and as many come out at a time as a piece holds.
@@ -9,14 +9,13 @@ use flow_api::observer::GetFlowsRequest;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use prost::Message as _;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tower::{Service as _, ServiceExt as _};
 
-const PATH: &str = "/observer.Observer/GetFlows";
+use crate::call::Method;
 
 /// The largest message that is taken, as in gRPC where nobody says otherwise. Flows have 700 bytes.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -36,14 +35,15 @@ impl Answer {
     /// When the peer refuses, or the connection fails; the latter with a source.
     pub(crate) async fn to(
         mut channel: Channel,
+        method: Method,
         request: Request<GetFlowsRequest>,
     ) -> Result<Self, Status> {
         let (metadata, _, message) = request.into_parts();
         let mut frame = Vec::new();
-        put_frame(&mut frame, |out| out.extend(message.encode_to_vec()));
+        put_frame(&mut frame, |out| out.extend(method.encode(&message)));
         let mut request = http::Request::new(Body::new(Full::new(Bytes::from(frame))));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = http::Uri::from_static(PATH);
+        *request.uri_mut() = http::Uri::from_static(method.path());
         *request.version_mut() = http::Version::HTTP_2;
         *request.headers_mut() = metadata.into_headers();
         let own = [(TE, "trailers"), (CONTENT_TYPE, "application/grpc")];

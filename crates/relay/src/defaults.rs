@@ -44,6 +44,13 @@ pub(crate) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// node that hangs does not take the others' answers with it.
 pub(crate) const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Peers that are asked at the same time for one answer. Those that are well answer in milliseconds,
+/// so that 5,000 are through in a moment; as many that hang leave room for no others.
+pub(crate) const UNARY_AT_ONCE: usize = 1024;
+
+/// Calls with one answer at the same time; more wait for their turn. Each asks all peers.
+pub(crate) const MAX_UNARY_CALLS: usize = 64;
+
 /// How often a peer without the health service is asked whether it still lives.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -143,6 +150,10 @@ pub(crate) const UNAVAILABLE_NAMES: usize = 10;
 
 /// A following query ends when its `until` has passed and nothing has come for this long.
 pub(crate) const UNTIL_GRACE: Duration = Duration::from_secs(2);
+
+/// A relay that was ready counts as ready for so long without any connected peer: about what it takes
+/// to replace the agent of a cluster with one node.
+pub(crate) const READY_GRACE: Duration = Duration::from_secs(60);
 
 /// `GetFlows` calls at the same time. Each may claim what [`READ_AHEAD_BYTES`] and [`HELD_BYTES`]
 /// say, so the number of calls is what bounds the relay's memory.

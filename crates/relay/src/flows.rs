@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::{Coverage, CoverageReport};
 use flow_api::relay::NodeState;
 use flow_api::{coverage, progress};
@@ -27,9 +26,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
-use crate::call::Call;
+use crate::call::{Call, Method};
 use crate::defaults::{HOLD_WHEN_FULL, REPORTS, UNTIL_GRACE};
 use crate::merge::{Arrived, LaneId, Merge};
 use crate::pool::{Member, Members, Pool};
@@ -52,14 +50,15 @@ pub(crate) struct Settings {
 /// The merged stream; see the [module](self). `permit` is held for as long as the stream lives. Of a
 /// client that wants no more than a number in all, it is [cut](total) to that.
 pub(crate) fn merged(
-    request: GetFlowsRequest,
-    metadata: MetadataMap,
+    call: Call,
     pool: &Pool,
     settings: Settings,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
-    let part = total::Part::of(&request, &metadata);
-    let call = Call::new(request, metadata, pool.members().len());
+    let part = match call.method {
+        Method::Flows => total::Part::of(&call.request, &call.metadata),
+        Method::AgentEvents | Method::DebugEvents => None,
+    };
     let flows = Box::new(Flows::start(call, pool, settings, permit));
     let merged = futures::stream::unfold(flows, |mut flows| async move {
         let item = flows.next().await?;
@@ -97,6 +96,8 @@ struct Flows {
     /// Everybody who ought to say it.
     asked: BTreeSet<Arc<str>>,
     is_over: bool,
+    /// Some peer has said all that it had.
+    has_answer: bool,
     has_told_coverage: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -140,6 +141,7 @@ impl Flows {
             covered: BTreeMap::new(),
             asked: at_start.keys().cloned().collect(),
             is_over: false,
+            has_answer: false,
             has_told_coverage: false,
             _permit: permit,
         };
@@ -309,6 +311,7 @@ impl Flows {
                 }
             }
             Report::Ended => {
+                self.has_answer = true;
                 self.merge.close(lane);
                 peer.has_ended = true;
             }
@@ -343,6 +346,9 @@ impl Flows {
 
     /// Hands status events out: at once to whoever follows, in the order of time otherwise.
     fn tell(&mut self, notices: Vec<Notice>) {
+        if !self.call.tells_status() {
+            return;
+        }
         for notice in notices {
             let bytes = notice.encode(&self.settings.relay_name);
             if self.call.request.follow {
@@ -372,7 +378,11 @@ impl Flows {
 
     /// One event for neighbours in the list that have the same state.
     fn tell_changes(&mut self) {
-        for run in std::mem::take(&mut self.changes).chunk_by(|(a, _), (b, _)| a == b) {
+        let changes = std::mem::take(&mut self.changes);
+        if !self.call.tells_status() {
+            return;
+        }
+        for run in changes.chunk_by(|(a, _), (b, _)| a == b) {
             if let Some((state, _)) = run.first() {
                 let names = run.iter().map(|(_, name)| Arc::clone(name)).collect();
                 self.ready
@@ -411,6 +421,11 @@ impl Flows {
     /// The end of the stream for a client that wants to know what it covers.
     fn tell_coverage(&mut self) -> Option<Status> {
         let is_first = !std::mem::replace(&mut self.has_told_coverage, true);
+        if !self.call.tells_status() && is_first && !self.has_answer {
+            let reason = self.peers.values().find_map(|peer| peer.told.as_deref());
+            let reason = reason.unwrap_or("none is available");
+            return Some(Status::unavailable(format!("no node answers: {reason}")));
+        }
         let tells = is_first && self.call.asks_for_coverage();
         tells.then(|| coverage::end(&self.coverage()))
     }

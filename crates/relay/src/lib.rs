@@ -12,6 +12,7 @@
 
 mod answer;
 mod call;
+mod calls;
 mod credit;
 mod defaults;
 mod dial;
@@ -21,9 +22,11 @@ mod gather;
 mod health;
 mod listen;
 mod merge;
+mod metrics;
 mod monitor;
 mod peers;
 mod pool;
+mod process;
 mod reader;
 mod retry;
 mod serve;
@@ -43,15 +46,18 @@ use flow_api::server::{
     Limits, Listener, ServeError, Server, ServerCounts, SocketAccess, TlsClient, TlsClientFiles,
     TlsError, TlsServer, TlsVersion, raise_open_files,
 };
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::CallCounts;
 use crate::defaults::DRAIN_TIMEOUT;
 use crate::dial::Dialer;
 use crate::discovery::{Discovery, Names, Notify, PeerFile, Source};
 use crate::flows::Settings;
-use crate::health::HealthService;
+use crate::health::{Condition, HealthService};
+use crate::metrics::Numbers;
 use crate::peers::{DEFAULT_CLUSTER, Rules};
 use crate::pool::Keeper;
 use crate::serve::RelayService;
@@ -103,6 +109,11 @@ pub struct Config {
     pub peer_tls_oldest: TlsVersion,
     /// The cluster of nodes whose names do not say theirs.
     pub cluster_name: String,
+    /// Where metrics are served, and `/healthz` and `/readyz`; nowhere for `None`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where health alone is served, in plain text whatever [`Config::tls`] is: those who probe
+    /// seldom have certificates.
+    pub health_listen: Option<Listen>,
     /// How long a following call holds a flow back for peers that say nothing.
     pub max_hold: Duration,
     /// The longest pause between attempts to reach the peer service.
@@ -131,6 +142,8 @@ impl Default for Config {
             peer_tls: None,
             peer_tls_oldest: TlsVersion::default(),
             cluster_name: DEFAULT_CLUSTER.to_owned(),
+            metrics_listen: None,
+            health_listen: None,
             max_hold: defaults::MAX_HOLD,
             retry_timeout: defaults::RETRY_TIMEOUT,
             node_name: String::new(),
@@ -193,6 +206,8 @@ pub struct Relay {
     config: Config,
     listeners: Vec<Listener>,
     addresses: Vec<Target>,
+    health: Option<Listener>,
+    metrics: Option<TcpListener>,
     sources: Sources,
 }
 
@@ -221,15 +236,30 @@ impl Relay {
         let sources = Sources::of(&config).await?;
         raise_open_files();
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        let access = &config.socket_access;
         for listen in &config.listen {
-            let opened = listen::open(listen, &config.socket_access, config.tls.clone()).await;
-            let (listener, address) = opened.map_err(|reason| RelayError::Listen {
-                listen: listen.clone(),
-                reason,
-            })?;
+            let opened = listen::open(listen, access, config.tls.clone()).await;
+            let (listener, address) = opened.map_err(|reason| listen_error(listen, reason))?;
             listeners.push(listener);
             addresses.push(address);
         }
+        let health = match &config.health_listen {
+            Some(listen) => {
+                let opened = listen::open_plain(listen, access).await;
+                Some(opened.map_err(|reason| listen_error(listen, reason))?)
+            }
+            None => None,
+        };
+        let metrics = match config.metrics_listen {
+            Some(address) => {
+                let bound = metrics::bind(address).await;
+                Some(
+                    bound
+                        .map_err(|error| listen_error(&Listen::Tcp(address), error.to_string()))?,
+                )
+            }
+            None => None,
+        };
         if addresses.is_empty() {
             return Err(RelayError::NoAddress);
         }
@@ -237,8 +267,22 @@ impl Relay {
             config,
             listeners,
             addresses,
+            health,
+            metrics,
             sources,
         })
+    }
+
+    /// Where metrics are served: with the port that the system chose, if it was asked to.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
+    /// The same of health alone, by TCP.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health.as_ref()?.address()
     }
 
     /// Where clients reach the relay, in the order of [`Config::listen`]: with the port that the
@@ -258,6 +302,8 @@ impl Relay {
             config,
             listeners,
             addresses,
+            health: health_listener,
+            metrics: metrics_listener,
             sources,
         } = self;
         for address in &addresses {
@@ -270,19 +316,39 @@ impl Relay {
         } = sources;
         let (discovery, peers_seen) = Discovery::start(config.peers, sources, &rules);
         let (keeper, pool) = Keeper::new(peers_seen.clone(), tls.clone());
-        let serving = watch::Sender::new(false);
+        let condition = watch::Sender::new(Condition::default());
         let health = HealthService {
-            serving: serving.subscribe(),
+            condition: condition.subscribe(),
             shutdown: shutdown.clone(),
         };
+        let counts: Arc<ServerCounts> = Arc::default();
+        let calls: Arc<CallCounts> = Arc::default();
         // Ended by being dropped, when serving has ended.
         let mut tasks = JoinSet::new();
+        if let Some(listener) = metrics_listener {
+            let numbers = Numbers {
+                pool: pool.clone(),
+                calls: Arc::clone(&calls),
+                server: Arc::clone(&counts),
+                tls: tls.clone(),
+                condition: condition.subscribe(),
+            };
+            tasks.spawn(metrics::serve(listener, numbers, shutdown.clone()));
+        }
+        if let Some(listener) = health_listener {
+            tasks.spawn(serve::serve_health(
+                listener,
+                health.clone(),
+                shutdown.clone(),
+            ));
+        }
         tasks.spawn(discovery.run());
         if let Some(tls) = tls {
             tasks.spawn(tls.follow(shutdown.clone()));
         }
         tasks.spawn(keeper.run());
-        tasks.spawn(health::evaluate(peers_seen, pool.clone(), serving));
+        let evaluating = health::evaluate(peers_seen, pool.clone(), condition, shutdown.clone());
+        tasks.spawn(evaluating);
         let settings = Settings {
             relay_name: config.node_name.into(),
             max_hold: config.max_hold,
@@ -292,17 +358,24 @@ impl Relay {
             drain: DRAIN_TIMEOUT,
             ..Limits::default()
         };
-        let counts: Arc<ServerCounts> = Arc::default();
         let served = serve::serve(
             listeners,
             RelayService::new(pool, settings),
             health,
             Server::new(limits, counts),
+            calls,
             shutdown,
         )
         .await;
         tracing::info!("relay stopped");
         served
+    }
+}
+
+fn listen_error(listen: &Listen, reason: String) -> RelayError {
+    RelayError::Listen {
+        listen: listen.clone(),
+        reason,
     }
 }
 
@@ -359,7 +432,7 @@ impl Sources {
         for names in &config.peer_names {
             let servers = &config.dns_servers;
             let names = Names::new(names.clone(), servers, rules.clone(), config.prefer_ipv6)?;
-            sources.push(Source::Names(names));
+            sources.push(Source::Names(Box::new(names)));
         }
         if sources.is_empty() && config.peers.is_empty() {
             return Err(RelayError::NoPeers);

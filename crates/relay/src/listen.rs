@@ -113,6 +113,14 @@ pub(crate) async fn open(
     }
 }
 
+/// A bound socket for what is served in plain text to everybody.
+pub(crate) async fn open_plain(listen: &Listen, access: &SocketAccess) -> Result<Listener, String> {
+    match listen {
+        Listen::Unix(path) => Listener::unix(path, access).await.map_err(problem),
+        Listen::Tcp(address) => Listener::tcp(*address, None).map_err(problem),
+    }
+}
+
 /// What to make of a bind error.
 fn problem(error: ListenError) -> String {
     let source = match error {

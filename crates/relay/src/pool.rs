@@ -137,6 +137,11 @@ impl Member {
         self.link.borrow().state.is_available()
     }
 
+    /// How its connection is doing.
+    pub(crate) fn state(&self) -> State {
+        self.link.borrow().state.clone()
+    }
+
     /// As discovered.
     pub(crate) fn peer(&self) -> Peer {
         self.link.borrow().peer.clone()

@@ -194,7 +194,7 @@ impl Reader {
     async fn read(&mut self, lease: Lease) -> End {
         let request = self.request();
         self.is_first = false;
-        let opening = Answer::to(lease.channel.clone(), request);
+        let opening = Answer::to(lease.channel.clone(), self.call.method, request);
         let answer = if self.call.request.follow {
             self.open_following(opening).await
         } else {

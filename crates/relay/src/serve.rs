@@ -8,12 +8,13 @@ use flow_api::observer::{
     GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
     ServerStatusResponse,
 };
-use flow_api::server::{Listener, Server};
+use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
-use futures::stream::{BoxStream, Empty, StreamExt as _};
+use futures::stream::{BoxStream, StreamExt as _};
 use http::HeaderValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{KeyRef, MetadataMap};
 use tonic::service::Routes;
@@ -22,11 +23,14 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
-use crate::defaults::MAX_FLOW_CALLS;
+use crate::RelayError;
+use crate::call::{Call, Method};
+use crate::calls::{CallCounts, Counted};
+use crate::defaults::{MAX_FLOW_CALLS, MAX_UNARY_CALLS, UNARY_TIMEOUT};
 use crate::flows::{self, Settings};
 use crate::health::HealthService;
 use crate::pool::Pool;
-use crate::{RelayError, unary};
+use crate::unary::{self, Asked};
 
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
 const VERSION_HEADER: &str = "hubble-relay-version";
@@ -38,12 +42,17 @@ const OWN_HEADERS: [&str; 4] = ["content-type", "host", "te", "user-agent"];
 /// gRPC's own headers, such as the deadline. A client that gives up ends its call, and with it ours.
 const RESERVED_PREFIX: &str = "grpc-";
 
+/// Encoded responses.
+type EventStream = BoxStream<'static, Result<Bytes, Status>>;
+
 /// The Observer service over all peers.
 #[derive(Debug)]
 pub(crate) struct RelayService {
     pool: Pool,
     settings: Settings,
     flow_calls: Arc<Semaphore>,
+    /// Questions that go to all peers, at the same time.
+    unary_calls: Semaphore,
 }
 
 impl RelayService {
@@ -53,72 +62,106 @@ impl RelayService {
             pool,
             settings,
             flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
+            unary_calls: Semaphore::new(MAX_UNARY_CALLS),
+        }
+    }
+
+    /// What all nodes have to tell, in the order of time.
+    fn stream(
+        &self,
+        method: Method,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        let permit = Arc::clone(&self.flow_calls)
+            .try_acquire_owned()
+            .map_err(|_| {
+                let message = format!("{MAX_FLOW_CALLS} streams are open, which is the limit");
+                Status::resource_exhausted(message)
+            })?;
+        let metadata = forwarded(request.metadata());
+        let peers = self.pool.members().len();
+        let call = Call::new(method, request.into_inner(), metadata, peers);
+        let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
+        Ok(Response::new(stream.boxed()))
+    }
+
+    /// A call with one answer, when it is its turn.
+    async fn asked(&self, metadata: &MetadataMap) -> Result<(Asked, SemaphorePermit<'_>), Status> {
+        match timeout(UNARY_TIMEOUT, self.unary_calls.acquire()).await {
+            Ok(Ok(turn)) => Ok((Asked::new(forwarded(metadata), metadata), turn)),
+            _ => Err(Status::resource_exhausted(format!(
+                "{MAX_UNARY_CALLS} questions to all nodes are open, which is the limit"
+            ))),
         }
     }
 }
 
 #[tonic::async_trait]
 impl Observer for RelayService {
-    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = Empty<Result<Bytes, Status>>;
-    type GetDebugEventsStream = Empty<Result<Bytes, Status>>;
+    type GetFlowsStream = EventStream;
+    type GetAgentEventsStream = EventStream;
+    type GetDebugEventsStream = EventStream;
 
     async fn get_flows(
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let permit = Arc::clone(&self.flow_calls)
-            .try_acquire_owned()
-            .map_err(|_| {
-                let message =
-                    format!("{MAX_FLOW_CALLS} GetFlows calls are open, which is the limit");
-                Status::resource_exhausted(message)
-            })?;
-        let metadata = forwarded(request.metadata());
-        let settings = self.settings.clone();
-        let stream = flows::merged(request.into_inner(), metadata, &self.pool, settings, permit);
-        Ok(Response::new(stream.boxed()))
+        self.stream(Method::Flows, request)
     }
 
     async fn get_agent_events(
         &self,
-        _request: Request<GetAgentEventsRequest>,
+        request: Request<GetAgentEventsRequest>,
     ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        Err(Status::unimplemented("GetAgentEvents not yet implemented"))
+        let request = request.map(|it| GetFlowsRequest {
+            number: it.number,
+            first: it.first,
+            follow: it.follow,
+            since: it.since,
+            until: it.until,
+            ..GetFlowsRequest::default()
+        });
+        self.stream(Method::AgentEvents, request)
     }
 
     async fn get_debug_events(
         &self,
-        _request: Request<GetDebugEventsRequest>,
+        request: Request<GetDebugEventsRequest>,
     ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Err(Status::unimplemented("GetDebugEvents not yet implemented"))
+        let request = request.map(|it| GetFlowsRequest {
+            number: it.number,
+            first: it.first,
+            follow: it.follow,
+            since: it.since,
+            until: it.until,
+            ..GetFlowsRequest::default()
+        });
+        self.stream(Method::DebugEvents, request)
     }
 
     async fn get_nodes(
         &self,
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
-        let metadata = forwarded(request.metadata());
-        Ok(Response::new(unary::nodes(&self.pool, &metadata).await))
+        let (asked, _turn) = self.asked(request.metadata()).await?;
+        Ok(Response::new(unary::nodes(&self.pool, &asked).await))
     }
 
     async fn get_namespaces(
         &self,
         request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        let metadata = forwarded(request.metadata());
-        Ok(Response::new(
-            unary::namespaces(&self.pool, &metadata).await,
-        ))
+        let (asked, _turn) = self.asked(request.metadata()).await?;
+        Ok(Response::new(unary::namespaces(&self.pool, &asked).await))
     }
 
     async fn server_status(
         &self,
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
-        let metadata = forwarded(request.metadata());
+        let (asked, _turn) = self.asked(request.metadata()).await?;
         Ok(Response::new(
-            unary::server_status(&self.pool, &metadata).await,
+            unary::server_status(&self.pool, &asked).await,
         ))
     }
 }
@@ -144,6 +187,7 @@ pub(crate) async fn serve(
     relay: RelayService,
     health: HealthService,
     server: Server,
+    calls: Arc<CallCounts>,
     shutdown: CancellationToken,
 ) -> Result<(), RelayError> {
     let reflection = || {
@@ -175,7 +219,23 @@ pub(crate) async fn serve(
                 .map_err(RelayError::reflection)?,
         )
         .prepare();
-    let service = ServiceBuilder::new().layer(version).service(routes);
+    let service = ServiceBuilder::new().layer(version).service(Counted {
+        inner: routes,
+        counts: calls,
+    });
     server.serve(listeners, service, shutdown).await?;
     Ok(())
+}
+
+/// Serves health alone until `shutdown`.
+pub(crate) async fn serve_health(
+    listener: Listener,
+    health: HealthService,
+    shutdown: CancellationToken,
+) {
+    let routes = Routes::new(HealthServer::new(health)).prepare();
+    let server = Server::new(Limits::default(), Arc::default());
+    if let Err(error) = server.serve(vec![listener], routes, shutdown).await {
+        tracing::warn!(%error, "health is served no longer");
+    }
 }

@@ -33,11 +33,11 @@ use crate::peers::{PeerSet, Peers, Rules, StaticPeer};
 pub(crate) enum Source {
     /// A file with one peer on each line, or YAML.
     File(PeerFile),
-    /// Names in DNS.
-    Names(Names),
+    /// Names in DNS. Boxed, as the last one: their clients are large.
+    Names(Box<Names>),
     /// An agent's peer service.
     Notify(Notify),
-    /// The slices of a Kubernetes service. Boxed: a client of the API server is large.
+    /// The slices of a Kubernetes service.
     #[cfg(feature = "kubernetes")]
     Slices(Box<Slices>),
 }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use flow_api::observer::GetFlowsResponse;
 use flow_api::observer::get_flows_response::ResponseTypes;
+use flow_api::observer::{GetFlowsRequest, GetFlowsResponse};
 use flow_api::relay::NodeState;
 use futures::FutureExt as _;
 use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
+use tonic::metadata::MetadataMap;
 
 use super::*;
+use crate::call::Method;
 use crate::defaults::{ERROR_WINDOW, MAX_HOLD};
 use crate::peers::PeerSet;
 use crate::pool::Keeper;
@@ -32,7 +34,7 @@ impl Scene {
             shutdown: CancellationToken::new(),
         };
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let call = Call::new(request, MetadataMap::new(), names.len());
+        let call = Call::new(Method::Flows, request, MetadataMap::new(), names.len());
         let mut flows = Flows::start(call, &pool, settings, permit);
         let mut lanes = Vec::new();
         for name in names {

@@ -1,4 +1,4 @@
-//! A relay between fake peers and a real client, over Unix sockets, by the rules that a user sees.
+//! A relay between fake peers and a real client, over Unix sockets and TCP, by the rules that a user sees.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,11 @@
 
 mod calls;
 mod coverage;
+mod discovery;
 mod finite;
 mod follow;
+mod metrics;
+#[cfg(feature = "kubernetes")]
+mod slices;
 mod support;
+mod tls;

@@ -1,6 +1,6 @@
 //! Where a relay serves, and to whom: what was typed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use flow_api::server::{SocketAccess, TlsFiles, TlsServer, TlsVersion};
 use relay::{Config, Listen};
@@ -78,6 +78,14 @@ pub(super) struct Args {
     /// How long the server's certificates may be missing at the start
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     tls_wait: Duration,
+
+    /// Serve metrics on `/metrics` there, as in 127.0.0.1:9966, and `/healthz` and `/readyz`
+    #[arg(long, alias = "metrics-listen-address", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// Serve health alone there, without TLS, for probes: `:PORT`, `ADDRESS:PORT` or `unix://PATH`
+    #[arg(long, alias = "health-listen-address", value_name = "ADDR")]
+    health_listen: Option<Listen>,
 }
 
 impl Args {
@@ -98,6 +106,8 @@ impl Args {
             wait: self.tls_wait,
         });
         config.listen = self.listen;
+        config.metrics_listen = self.metrics_listen;
+        config.health_listen = self.health_listen;
         config.socket_access = SocketAccess {
             mode: self.socket_mode,
             group: self.socket_group,

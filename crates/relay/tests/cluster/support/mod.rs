@@ -1,6 +1,8 @@
 //! A cluster to test a relay against: fake peers on Unix sockets, a relay, and a client.
 
+mod certificates;
 mod client;
+mod names;
 mod peer;
 mod peer_list;
 
@@ -12,7 +14,9 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use certificates::{Authority, tls_server};
 pub(crate) use client::{Client, Flows, Item, flow_times};
+pub(crate) use names::NameServer;
 pub(crate) use peer::{FakePeer, time};
 pub(crate) use peer_list::PeerList;
 
