@@ -51,6 +51,17 @@ pub(crate) const UNARY_AT_ONCE: usize = 1024;
 /// Calls with one answer at the same time; more wait for their turn. Each asks all peers.
 pub(crate) const MAX_UNARY_CALLS: usize = 64;
 
+/// How often a peer is asked whether it still lives. One that is frozen holds followers up until
+/// this has shown it.
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The same for all peers together: one question in so long, which takes a hundredth of it.
+pub(crate) const PROBE_SHARE: Duration = Duration::from_millis(6);
+
+/// A clock that is off by more is told: flows that are further apart than this should be in order,
+/// even where a quiet peer is waited for.
+pub(crate) const CLOCK_WARNING: Duration = Duration::from_millis(500);
+
 /// How often a peer without the health service is asked whether it still lives.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -201,3 +201,112 @@ impl AsyncWrite for Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use flow_api::server::{
+        Limits, Listener, Server, TlsClientFiles, TlsFiles, TlsServer, TlsVersion,
+    };
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+        IsCa, KeyPair,
+    };
+    use tempfile::TempDir;
+    use tokio_util::sync::CancellationToken;
+    use tonic::service::Routes;
+
+    use super::*;
+
+    const NAME: &str = "node-1.default.hubble-grpc.cilium.io";
+
+    fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn write(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str, folder: &Path) {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, issuer).unwrap();
+        std::fs::write(folder.join("tls.crt"), certificate.pem()).unwrap();
+        std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
+        std::fs::write(folder.join("ca.crt"), issuer.pem()).unwrap();
+    }
+
+    /// Why somebody with these certificates does not reach a server under this name; `None` where
+    /// it does.
+    async fn problem(server: &Path, client: &Path, name: &str) -> Option<String> {
+        let tls = TlsServer {
+            files: TlsFiles::Folder(server.to_owned()),
+            oldest: TlsVersion::Tls13,
+            wait: Duration::from_secs(10),
+        };
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), Some(tls)).unwrap();
+        let address = listener.address().unwrap();
+        let closing = CancellationToken::new();
+        let server = Server::new(Limits::default(), Arc::default());
+        let routes = Routes::default().prepare();
+        let serving = tokio::spawn(server.serve(vec![listener], routes, closing.clone()));
+        let target = Target::Tls {
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        let files = TlsClientFiles::Folder(client.to_owned());
+        let tls = Arc::new(TlsClient::read(files, TlsVersion::Tls13).unwrap());
+        let dialer = Dialer::new(target, Some((tls, name.to_owned())));
+        let problem = loop {
+            match dialer.dial().await {
+                Ok(_) => break None,
+                // The port opens when the server has read its certificates.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        closing.cancel();
+        serving.await.unwrap().unwrap();
+        problem
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_certificate_is_told() {
+        let dir = TempDir::new().unwrap();
+        let folder = |name: &str| {
+            let folder = dir.path().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let (ours, other) = (authority("ours"), authority("other"));
+        let (server, client) = (folder("server"), folder("client"));
+        write(&ours, "*.default.hubble-grpc.cilium.io", &server);
+        write(&ours, "*.hubble-relay.cilium.io", &client);
+        assert_eq!(problem(&server, &client, NAME).await, None);
+
+        let misnamed = "node-1.east.hubble-grpc.cilium.io";
+        let error = problem(&server, &client, misnamed).await.unwrap();
+        let expected = format!("no TLS with {misnamed}: invalid peer certificate: ");
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.contains("not valid for name"), "{error}");
+
+        let stranger = folder("stranger");
+        write(&other, "*.hubble-relay.cilium.io", &stranger);
+        let error = problem(&server, &stranger, NAME).await.unwrap();
+        assert!(error.contains("UnknownIssuer"), "{error}");
+
+        let error = problem(&server, &folder("empty"), NAME).await.unwrap();
+        assert!(error.contains("ca.crt does not exist"), "{error}");
+
+        let error = problem(&server, &client, "not a name").await.unwrap();
+        assert_eq!(error, "\"not a name\" is no name of a server");
+    }
+}

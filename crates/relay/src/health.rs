@@ -192,7 +192,7 @@ impl Health for HealthService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Keeper;
+    use crate::pool::{Keeper, Ways};
 
     #[tokio::test(start_paused = true)]
     async fn a_relay_that_never_reached_a_peer_is_not_ready_and_one_that_did_stays_so_for_a_while()
@@ -206,7 +206,7 @@ mod tests {
             is_current: true,
             peers: [("a".into(), peer)].into(),
         });
-        let (keeper, pool) = Keeper::new(peers.subscribe(), None);
+        let (keeper, pool) = Keeper::new(peers.subscribe(), Ways::default());
         let condition = watch::Sender::new(Condition::default());
         let mut seen = condition.subscribe();
         let shutdown = CancellationToken::new();

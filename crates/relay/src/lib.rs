@@ -59,7 +59,7 @@ use crate::flows::Settings;
 use crate::health::{Condition, HealthService};
 use crate::metrics::Numbers;
 use crate::peers::{DEFAULT_CLUSTER, Rules};
-use crate::pool::Keeper;
+use crate::pool::{Keeper, Ways};
 use crate::serve::RelayService;
 
 pub use crate::discovery::{NamesError, PeerFileError, PeerNames, PeerNamesError};
@@ -116,6 +116,9 @@ pub struct Config {
     pub health_listen: Option<Listen>,
     /// How long a following call holds a flow back for peers that say nothing.
     pub max_hold: Duration,
+    /// How often a peer is asked whether it still lives, besides that its connection stands; less
+    /// often where there are thousands.
+    pub probe_interval: Duration,
     /// The longest pause between attempts to reach the peer service.
     pub retry_timeout: Duration,
     /// The relay's own name, in whose name status events come.
@@ -145,6 +148,7 @@ impl Default for Config {
             metrics_listen: None,
             health_listen: None,
             max_hold: defaults::MAX_HOLD,
+            probe_interval: defaults::PROBE_INTERVAL,
             retry_timeout: defaults::RETRY_TIMEOUT,
             node_name: String::new(),
         }
@@ -315,7 +319,10 @@ impl Relay {
             sources,
         } = sources;
         let (discovery, peers_seen) = Discovery::start(config.peers, sources, &rules);
-        let (keeper, pool) = Keeper::new(peers_seen.clone(), tls.clone());
+        let (keeper, pool) = Keeper::new(
+            peers_seen.clone(),
+            Ways::new(tls.clone(), config.probe_interval),
+        );
         let condition = watch::Sender::new(Condition::default());
         let health = HealthService {
             condition: condition.subscribe(),

@@ -3,6 +3,7 @@
 //!
 //! Nothing is counted here: a scrape reads what there is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -152,6 +153,32 @@ impl Numbers {
             let is_connected = member.state() == State::Ready;
             ConstGauge::new(i64::from(is_connected))
                 .encode(family.encode_family(&[("peer", &*member.name)])?)?;
+        }
+        let abouts: Vec<_> = members.values().map(|it| (&*it.name, it.about())).collect();
+        let mut family = encoder.encode_descriptor(
+            "palomar_peer_clock_ahead_seconds",
+            "How far a peer's clock is ahead of this host's.",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (peer, about) in &abouts {
+            if let Some(clock) = about.clock {
+                ConstGauge::new(clock.ahead_seconds)
+                    .encode(family.encode_family(&[("peer", *peer)])?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "palomar_peers_by_version",
+            "Peers by what they say that they are.",
+            None,
+            MetricType::Gauge,
+        )?;
+        let mut versions = BTreeMap::<_, i64>::new();
+        for (_, about) in &abouts {
+            *versions.entry(about.version.as_str()).or_default() += 1;
+        }
+        for (version, count) in versions {
+            ConstGauge::new(count).encode(family.encode_family(&[("version", version)])?)?;
         }
         let mut family = encoder.encode_descriptor(
             "palomar_peer_malformed_responses",

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flow_api::connect::Target;
 use flow_api::server::TlsClient;
@@ -17,10 +18,13 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tonic::transport::{Channel, Error as TransportError};
 
-use crate::defaults::STREAMS_PER_CONNECTION;
+use crate::defaults::{CLOCK_WARNING, PROBE_SHARE, STREAMS_PER_CONNECTION};
 use crate::dial::Dialer;
 use crate::monitor;
 use crate::peers::{Peer, PeerSet};
+
+/// What is kept of a peer's version.
+const LONGEST_VERSION: usize = 64;
 
 /// The members of this moment, by name.
 pub(crate) type Members = Arc<BTreeMap<Arc<str>, Arc<Member>>>;
@@ -73,7 +77,55 @@ pub(crate) struct Member {
     /// Somebody has learnt something about the connection: look at once.
     nudge: Notify,
     changes: watch::Sender<u64>,
-    tls: Option<Arc<TlsClient>>,
+    about: Mutex<About>,
+    ways: Arc<Ways>,
+}
+
+/// What all members share: how peers are reached and watched.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// Certificates.
+    pub(crate) tls: Option<Arc<TlsClient>>,
+    /// How often a peer is asked whether it lives.
+    pub(crate) probe_interval: Duration,
+    /// How many there are.
+    members: AtomicUsize,
+}
+
+impl Ways {
+    /// By these certificates, asking so often.
+    pub(crate) fn new(tls: Option<Arc<TlsClient>>, probe_interval: Duration) -> Self {
+        Self {
+            tls,
+            probe_interval,
+            members: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// What a peer has said of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// Empty until it is known.
+    pub(crate) version: String,
+    /// `None` for a peer that does not tell.
+    pub(crate) clock: Option<Clock>,
+}
+
+/// How far a peer's clock is off ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Negative for one that is behind.
+    pub(crate) ahead_seconds: f64,
+    /// How well that is known: half of the time that the answer took.
+    pub(crate) within_seconds: f64,
+}
+
+impl Clock {
+    /// Whether it is certainly so far off that flows of this peer are out of place.
+    pub(crate) fn is_off(self) -> bool {
+        self.ahead_seconds.abs() - self.within_seconds > CLOCK_WARNING.as_secs_f64()
+    }
 }
 
 /// A member's address and what became of it.
@@ -110,20 +162,16 @@ impl Link {
 }
 
 impl Member {
-    fn new(
-        name: Arc<str>,
-        peer: Peer,
-        changes: watch::Sender<u64>,
-        tls: Option<Arc<TlsClient>>,
-    ) -> Self {
-        let (link, _) = watch::channel(Link::new(peer, 0, tls.as_ref()));
+    fn new(name: Arc<str>, peer: Peer, changes: watch::Sender<u64>, ways: Arc<Ways>) -> Self {
+        let (link, _) = watch::channel(Link::new(peer, 0, ways.tls.as_ref()));
         Self {
             name,
             malformed: AtomicU64::new(0),
             link,
             nudge: Notify::new(),
             changes,
-            tls,
+            about: Mutex::default(),
+            ways,
         }
     }
 
@@ -178,11 +226,65 @@ impl Member {
         }
     }
 
+    /// Cuts the connections of one generation, since nobody answers there. Those who read from them
+    /// hear that the peer has moved, and it is unavailable until it answers.
+    pub(crate) fn give_up(&self, generation: u64, error: String) {
+        let changed = self.link.send_if_modified(|link| {
+            let is_this = link.generation == generation;
+            if is_this {
+                let state = State::Failed(error);
+                report(&self.name, link, &state);
+                let tls = self.ways.tls.as_ref();
+                *link = Link::new(link.peer.clone(), generation + 1, tls);
+                link.state = state;
+            }
+            is_this
+        });
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// What the peer has said of itself, the last time.
+    pub(crate) fn about(&self) -> About {
+        self.lock_about().clone()
+    }
+
+    /// The peer has said something of itself.
+    pub(crate) fn learn(&self, version: String, clock: Option<Clock>) {
+        // Shown as it is; nobody's version is longer.
+        let version: String = version.chars().take(LONGEST_VERSION).collect();
+        let was = std::mem::replace(&mut *self.lock_about(), About { version, clock });
+        let is_off = |clock: Option<Clock>| clock.is_some_and(Clock::is_off);
+        let ahead_seconds = clock.map_or(0.0, |clock| clock.ahead_seconds);
+        match (is_off(was.clock), is_off(clock)) {
+            (false, true) => tracing::warn!(
+                peer = %self.name, ahead_seconds,
+                "the clock of a peer is off: follows have its flows out of place"
+            ),
+            (true, false) => {
+                tracing::info!(peer = %self.name, ahead_seconds, "the clock of a peer is right");
+            }
+            _ => {}
+        }
+    }
+
+    fn lock_about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often this peer is to be asked whether it lives: less often where there are many.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        let members = self.ways.members.load(Ordering::Relaxed);
+        let of_all = PROBE_SHARE.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX));
+        self.ways.probe_interval.max(of_all)
+    }
+
     fn set_peer(&self, peer: Peer) {
         let changed = self.link.send_if_modified(|link| {
             let changed = link.peer != peer;
             if changed {
-                *link = Link::new(peer, link.generation + 1, self.tls.as_ref());
+                *link = Link::new(peer, link.generation + 1, self.ways.tls.as_ref());
             }
             changed
         });
@@ -303,7 +405,7 @@ pub(crate) struct Keeper {
     peers: watch::Receiver<PeerSet>,
     members: watch::Sender<Members>,
     changes: watch::Sender<u64>,
-    tls: Option<Arc<TlsClient>>,
+    ways: Arc<Ways>,
     /// One per member, ended with it.
     monitors: JoinSet<()>,
     handles: BTreeMap<Arc<str>, AbortHandle>,
@@ -311,10 +413,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// The task that keeps the pool, and the pool as others see it. Members are there at once.
-    pub(crate) fn new(
-        peers: watch::Receiver<PeerSet>,
-        tls: Option<Arc<TlsClient>>,
-    ) -> (Self, Pool) {
+    pub(crate) fn new(peers: watch::Receiver<PeerSet>, ways: Ways) -> (Self, Pool) {
         let members = watch::Sender::new(Members::default());
         let changes = watch::Sender::new(0);
         let pool = Pool {
@@ -325,7 +424,7 @@ impl Keeper {
             peers,
             members,
             changes,
-            tls,
+            ways: Arc::new(ways),
             monitors: JoinSet::new(),
             handles: BTreeMap::new(),
         };
@@ -343,6 +442,7 @@ impl Keeper {
     fn update(&mut self) {
         let peers = self.peers.borrow_and_update().peers.clone();
         let old = Arc::clone(&self.members.borrow());
+        self.ways.members.store(peers.len(), Ordering::Relaxed);
         let mut members = BTreeMap::new();
         for (name, peer) in peers {
             let member = if let Some(member) = old.get(&name) {
@@ -374,7 +474,7 @@ impl Keeper {
             Arc::clone(&name),
             peer,
             self.changes.clone(),
-            self.tls.clone(),
+            Arc::clone(&self.ways),
         ));
         let monitor = self
             .monitors

@@ -10,7 +10,7 @@ use flow_api::observer::{
 };
 use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
-use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
+use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock};
 use futures::stream::{BoxStream, StreamExt as _};
 use http::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -160,9 +160,9 @@ impl Observer for RelayService {
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let (asked, _turn) = self.asked(request.metadata()).await?;
-        Ok(Response::new(
-            unary::server_status(&self.pool, &asked).await,
-        ))
+        let mut response = Response::new(unary::server_status(&self.pool, &asked).await);
+        clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
 }
 

@@ -187,10 +187,15 @@ pub(crate) fn plain_text(status: &Status) -> String {
     }
     let text = innermost.to_string();
     // The number of an I/O error tells a reader nothing that its text does not.
-    text.split(" (os error ")
-        .next()
-        .unwrap_or(&text)
-        .to_lowercase()
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        // Not a name in capitals, such as TLS.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -117,10 +117,10 @@ impl Observer for ObserverService {
 
     async fn server_status(
         &self,
-        _request: Request<ServerStatusRequest>,
+        request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let uptime = self.counters.started().elapsed();
-        Ok(Response::new(ServerStatusResponse {
+        let mut response = Response::new(ServerStatusResponse {
             num_flows: self.ring.len(),
             max_flows: self.ring.capacity(),
             seen_flows: self.counters.seen_flows(),
@@ -128,7 +128,9 @@ impl Observer for ObserverService {
             version: concat!("palomar v", env!("CARGO_PKG_VERSION")).to_owned(),
             flows_rate: self.rate.per_second(&self.ring, now_ns()),
             ..ServerStatusResponse::default()
-        }))
+        });
+        flow_api::clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
 }
 

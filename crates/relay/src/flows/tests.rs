@@ -15,7 +15,7 @@ use super::*;
 use crate::call::Method;
 use crate::defaults::{ERROR_WINDOW, MAX_HOLD};
 use crate::peers::PeerSet;
-use crate::pool::Keeper;
+use crate::pool::{Keeper, Ways};
 
 /// A call without peers of its own, and lanes that the test adds.
 struct Scene {
@@ -27,7 +27,7 @@ struct Scene {
 impl Scene {
     fn with_peers(request: GetFlowsRequest, names: &[&str]) -> Self {
         let (_, peers) = watch::channel(PeerSet::default());
-        let (keeper, pool) = Keeper::new(peers, None);
+        let (keeper, pool) = Keeper::new(peers, Ways::default());
         let settings = Settings {
             relay_name: "relay".into(),
             max_hold: MAX_HOLD,

@@ -3,10 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
+use flow_api::connect::{ConnectOptions, connect};
 use flow_api::observer::{GetFlowsRequest, GetNodesRequest, ServerStatusRequest};
 use flow_api::relay::NodeState;
 use relay::{Relay, RelayError};
 use tempfile::TempDir;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::{
     Client, Cluster, FakePeer, Item, LONG, NameServer, PeerList, absent_peer, config,
@@ -37,6 +41,21 @@ async fn until(client: &mut Client, expected: &[&str]) {
     }
 }
 
+/// Waits until nobody tells of nodes any more, which makes the relay unhealthy.
+async fn until_no_source_tells(cluster: &Cluster) {
+    let options = ConnectOptions::default();
+    let channel = connect(&cluster.address, &options).await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let request = HealthCheckRequest::default();
+    let mut states = health.watch(request).await.unwrap().into_inner();
+    loop {
+        let next = tokio::time::timeout(LONG, states.message()).await;
+        if next.unwrap().unwrap().unwrap().status() == ServingStatus::NotServing {
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_of_nodes_is_followed_and_the_last_good_one_holds() {
     let (a, b) = (FakePeer::new("a"), FakePeer::new("b"));
@@ -56,7 +75,7 @@ async fn a_file_of_nodes_is_followed_and_the_last_good_one_holds() {
     until(&mut client, &["a", "b"]).await;
 
     fs::write(&path, "b\n").unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until_no_source_tells(&cluster).await;
     until(&mut client, &["a", "b"]).await;
 
     // The same name at another address.
@@ -97,7 +116,7 @@ async fn the_addresses_of_a_name_are_nodes_for_as_long_as_it_has_them() {
     until(&mut client, &[&first, &second]).await;
 
     names.fail(true);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until_no_source_tells(&cluster).await;
     until(&mut client, &[&first, &second]).await;
 
     names.fail(false);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use flow_api::connect::{ConnectOptions, Target, connect};
-use flow_api::observer::GetFlowsRequest;
+use flow_api::observer::{GetFlowsRequest, ServerStatusResponse};
 use relay::{Config, Relay};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -42,6 +42,10 @@ async fn until(address: SocketAddr, line: &str) {
 #[tokio::test]
 async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
     let peer = FakePeer::with_flows("a", [1, 2, 3]);
+    peer.set_status(ServerStatusResponse {
+        version: "palomar v7".to_owned(),
+        ..ServerStatusResponse::default()
+    });
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("relay.sock");
     let relay = Relay::bind(Config {
@@ -75,6 +79,7 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
         r#"hubble_relay_pool_peer_connection_status{status="NIL_CONNECTION"} 0"#,
         r#"palomar_peer_connected{peer="a"} 1"#,
         r#"palomar_peer_connected{peer="x"} 0"#,
+        r#"palomar_peers_by_version{version="palomar v7"} 1"#,
         "palomar_relay_ready 1",
         r#"grpc_server_started_total{grpc_type="server_stream",grpc_service="observer.Observer",grpc_method="GetFlows"} 2"#,
         r#"grpc_server_handled_total{grpc_type="server_stream",grpc_service="observer.Observer",grpc_method="GetFlows",grpc_code="OK"} 1"#,
@@ -83,6 +88,11 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
     ] {
         until(address, line).await;
     }
+    let (_, body) = page(address, "/metrics").await;
+    let clock = r#"palomar_peer_clock_ahead_seconds{peer="a"} "#;
+    let ahead = body.lines().find_map(|line| line.strip_prefix(clock));
+    let ahead: f64 = ahead.unwrap().parse().unwrap();
+    assert!(ahead.abs() < 10.0, "{ahead}");
     let (code, body) = page(address, "/readyz").await;
     assert_eq!((code, body.as_str()), (200, "1 of 2 nodes connected\n"));
     assert_eq!(page(address, "/healthz").await.0, 200);

@@ -180,6 +180,18 @@ impl FakePeer {
         }
     }
 
+    /// Does nothing any more, as a process that was stopped: connections stand, and nobody answers.
+    /// Dropping what is returned wakes it.
+    pub(crate) fn freeze(&self) -> std::sync::mpsc::SyncSender<()> {
+        let (waker, woken) = std::sync::mpsc::sync_channel(1);
+        // The one thread that does everything.
+        self.runtime.as_ref().unwrap().spawn(async move {
+            // An error means the same: it is to wake.
+            woken.recv().unwrap_or(());
+        });
+        waker
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -420,12 +432,14 @@ impl Observer for Service {
 
     async fn server_status(
         &self,
-        _request: Request<ServerStatusRequest>,
+        request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let behaviour = self.0.behaviour.lock().unwrap();
         if let Some(status) = &behaviour.refuse {
             return Err(status.clone());
         }
-        Ok(Response::new(behaviour.status.clone()))
+        let mut response = Response::new(behaviour.status.clone());
+        flow_api::clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
 }
