@@ -160,7 +160,7 @@ async fn a_relay_that_asks_is_told_how_far_all_peers_are() {
     let mut metadata = MetadataMap::new();
     flow_api::progress::ask(&mut metadata, interval);
     let request = scene.flows.call.request.clone();
-    scene.flows.call = Arc::new(Call::new(request, metadata, 2));
+    scene.flows.call = Arc::new(Call::new(Method::Flows, request, metadata, 2));
     let start = Instant::now();
     scene.report(
         0,
