@@ -116,7 +116,7 @@ pub(crate) const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 /// Messages go from a reader to the merge in one piece as soon as they have so many bytes, so that the
 /// hand-over costs little per flow: about 22 flows, which is what one frame of HTTP/2 holds. A batch
 /// is less than twice as large, but for a message that is larger by itself.
-pub(crate) const BATCH_BYTES: usize = 32 * 1024;
+pub(crate) const BATCH_BYTES: usize = 16 * 1024;
 
 /// The bounded read-ahead: what the merge holds of one peer's stream before its reader has to wait.
 /// Two batches, one being merged and one ready. With the batch in the reader's hands and the stream's
