@@ -30,6 +30,7 @@ use tonic::Status;
 use crate::call::{Call, Method};
 use crate::defaults::{HOLD_WHEN_FULL, REPORTS, UNTIL_GRACE};
 use crate::merge::{Arrived, LaneId, Merge};
+use crate::pace::{Open, Pace};
 use crate::pool::{Member, Members, Pool};
 use crate::reader::{Event, FromReader, Reader, Report};
 use crate::status::{ErrorMerge, Notice};
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) relay_name: Arc<str>,
     /// How long a following call waits for quiet peers.
     pub(crate) max_hold: Duration,
+    /// Told of each call.
+    pub(crate) pace: Pace,
     /// Ends following calls.
     pub(crate) shutdown: CancellationToken,
 }
@@ -100,6 +103,7 @@ struct Flows {
     has_answer: bool,
     has_told_coverage: bool,
     _permit: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 /// One peer as this call sees it.
@@ -123,6 +127,7 @@ impl Flows {
         let mut members = pool.members.clone();
         let at_start = Arc::clone(&members.borrow_and_update());
         let mut merge = Merge::new();
+        let open = settings.pace.open(follow);
         let mut flows = Self {
             give_up: call.gives_up(),
             progress: call.tells_progress.map(|_| (Instant::now(), Time::UNKNOWN)),
@@ -144,6 +149,7 @@ impl Flows {
             has_answer: false,
             has_told_coverage: false,
             _permit: permit,
+            _open: open,
         };
         // Asked once, so that what is told and what is done are the same.
         let at_start: Vec<_> = at_start

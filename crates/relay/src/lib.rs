@@ -24,6 +24,7 @@ mod listen;
 mod merge;
 mod metrics;
 mod monitor;
+mod pace;
 mod peers;
 mod pool;
 mod process;
@@ -66,6 +67,7 @@ pub use crate::discovery::{NamesError, PeerFileError, PeerNames, PeerNamesError}
 #[cfg(feature = "kubernetes")]
 pub use crate::discovery::{PeerSlices, PeerSlicesError, SlicesError};
 pub use crate::listen::{Listen, ListenParseError};
+pub use crate::pace::Pace;
 pub use crate::peers::{StaticPeer, StaticPeerError, server_name};
 
 /// What stands for a node in the name of the peer service's certificate, as in Hubble.
@@ -116,6 +118,8 @@ pub struct Config {
     pub health_listen: Option<Listen>,
     /// How long a following call holds a flow back for peers that say nothing.
     pub max_hold: Duration,
+    /// Told of the calls that are open; what else is done with it is the caller's to decide.
+    pub pace: Pace,
     /// How often a peer is asked whether it still lives, besides that its connection stands; less
     /// often where there are thousands.
     pub probe_interval: Duration,
@@ -148,6 +152,7 @@ impl Default for Config {
             metrics_listen: None,
             health_listen: None,
             max_hold: defaults::MAX_HOLD,
+            pace: Pace::default(),
             probe_interval: defaults::PROBE_INTERVAL,
             retry_timeout: defaults::RETRY_TIMEOUT,
             node_name: String::new(),
@@ -359,6 +364,7 @@ impl Relay {
         let settings = Settings {
             relay_name: config.node_name.into(),
             max_hold: config.max_hold,
+            pace: config.pace,
             shutdown: shutdown.clone(),
         };
         let limits = Limits {

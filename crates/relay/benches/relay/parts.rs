@@ -211,7 +211,8 @@ pub(crate) fn quiet(options: &FollowOptions) -> Result<()> {
 }
 
 fn followed(count: u32, rate: f64, options: &FollowOptions) -> Result<String> {
-    let progress = Duration::from_millis((u64::from(count) / 20).clamp(10, 500));
+    // What a relay asks for.
+    let progress = Duration::from_millis((u64::from(count) / 25).clamp(10, 500));
     let behaviour = Behaviour {
         rate,
         progress: (!options.hubble).then_some(progress),

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use flow_api::connect::Target;
-use relay::{Config, Listen, Relay};
+use relay::{Config, Listen, Pace, Relay};
 use tokio_util::sync::CancellationToken;
 
 use crate::peer::addresses;
@@ -36,7 +36,10 @@ pub(crate) struct ChildOptions {
 
 /// The child: a relay as `palomar relay` runs it, on one thread, until it is killed.
 pub(crate) fn run(options: &ChildOptions) -> Result<()> {
+    let pace = Pace::default();
+    let rest = pace.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_park(move || rest.rest())
         .enable_all()
         .build()?;
     runtime.block_on(async {
@@ -45,6 +48,7 @@ pub(crate) fn run(options: &ChildOptions) -> Result<()> {
             peers: addresses(options.peers, options.port)?,
             max_hold: Duration::from_millis(options.max_hold_ms),
             node_name: "relay".to_owned(),
+            pace,
             ..Config::default()
         };
         let relay = Relay::bind(config).await?;

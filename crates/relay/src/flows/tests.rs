@@ -31,6 +31,7 @@ impl Scene {
         let settings = Settings {
             relay_name: "relay".into(),
             max_hold: MAX_HOLD,
+            pace: Pace::default(),
             shutdown: CancellationToken::new(),
         };
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();

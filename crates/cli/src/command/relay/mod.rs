@@ -6,7 +6,7 @@ mod serving;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use relay::Config;
+use relay::{Config, Pace};
 use tokio_util::sync::CancellationToken;
 
 use super::{agent::host_name, duration};
@@ -46,8 +46,12 @@ pub(crate) struct Args {
 }
 
 /// Runs until `shutdown`.
-pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    Ok(relay::run(config(args)?, shutdown).await?)
+pub(crate) async fn run(args: Args, pace: Pace, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let config = Config {
+        pace,
+        ..config(args)?
+    };
+    Ok(relay::run(config, shutdown).await?)
 }
 
 fn config(args: Args) -> anyhow::Result<Config> {
