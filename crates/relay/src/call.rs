@@ -26,6 +26,15 @@ pub(crate) enum Method {
 }
 
 impl Method {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AgentEvents => "GetAgentEvents",
+            Self::DebugEvents => "GetDebugEvents",
+            Self::Flows => "GetFlows",
+        }
+    }
+
     /// What it is called on the wire.
     pub(crate) fn path(self) -> &'static str {
         match self {

@@ -170,5 +170,11 @@ pub(crate) const READY_GRACE: Duration = Duration::from_secs(60);
 /// say, so the number of calls is what bounds the relay's memory.
 pub(crate) const MAX_FLOW_CALLS: usize = 256;
 
+/// Records of the audit log that wait to be written: what comes in a moment, while a disk is slow.
+pub(crate) const AUDIT_RECORDS: usize = 1024;
+
+/// The longest request that is written down as it is; all that people type are shorter.
+pub(crate) const AUDIT_REQUEST_BYTES: usize = 4096;
+
 /// How long calls may take to end after SIGTERM.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,7 +10,9 @@
 //! Flows are not decoded: of each message the time and the kind are read, and the bytes go on.
 //! Nothing that a peer does, or fails to do, ends a client's stream; it becomes a status event in it.
 
+mod access;
 mod answer;
+mod audit;
 mod call;
 mod calls;
 mod credit;
@@ -31,12 +33,14 @@ mod process;
 mod reader;
 mod retry;
 mod serve;
+mod stamp;
 mod status;
 mod total;
 mod unary;
 mod wire;
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +56,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Gate, TokensFile};
+use crate::audit::Audit;
 use crate::calls::CallCounts;
 use crate::defaults::DRAIN_TIMEOUT;
 use crate::dial::Dialer;
@@ -63,6 +69,7 @@ use crate::peers::{DEFAULT_CLUSTER, Rules};
 use crate::pool::{Keeper, Ways};
 use crate::serve::RelayService;
 
+pub use crate::access::TokensError;
 pub use crate::discovery::{NamesError, PeerFileError, PeerNames, PeerNamesError};
 #[cfg(feature = "kubernetes")]
 pub use crate::discovery::{PeerSlices, PeerSlicesError, SlicesError};
@@ -111,6 +118,10 @@ pub struct Config {
     pub peer_tls_oldest: TlsVersion,
     /// The cluster of nodes whose names do not say theirs.
     pub cluster_name: String,
+    /// Tokens of clients, followed; without, whoever can connect sees everything.
+    pub tokens_file: Option<PathBuf>,
+    /// Where each call is written down, `-` for standard output; nowhere for `None`.
+    pub audit_log: Option<PathBuf>,
     /// Where metrics are served, and `/healthz` and `/readyz`; nowhere for `None`.
     pub metrics_listen: Option<SocketAddr>,
     /// Where health alone is served, in plain text whatever [`Config::tls`] is: those who probe
@@ -149,6 +160,8 @@ impl Default for Config {
             peer_tls: None,
             peer_tls_oldest: TlsVersion::default(),
             cluster_name: DEFAULT_CLUSTER.to_owned(),
+            tokens_file: None,
+            audit_log: None,
             metrics_listen: None,
             health_listen: None,
             max_hold: defaults::MAX_HOLD,
@@ -181,6 +194,17 @@ pub enum RelayError {
     /// A file of peers is not there, or broken.
     #[error(transparent)]
     PeerFile(#[from] PeerFileError),
+    /// The file of tokens is not there, or broken.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// The audit log cannot be written.
+    #[error("cannot write the audit log {}: {reason}", file.display())]
+    Audit {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
     /// There is no DNS.
     #[error(transparent)]
     Names(#[from] NamesError),
@@ -217,6 +241,8 @@ pub struct Relay {
     addresses: Vec<Target>,
     health: Option<Listener>,
     metrics: Option<TcpListener>,
+    access: Option<(Arc<Access>, TokensFile)>,
+    audit: Option<Arc<Audit>>,
     sources: Sources,
 }
 
@@ -243,18 +269,30 @@ impl Relay {
     /// When the address cannot be bound, or the configuration names no peers at all.
     pub async fn bind(config: Config) -> Result<Self, RelayError> {
         let sources = Sources::of(&config).await?;
+        let access = config
+            .tokens_file
+            .as_deref()
+            .map(Access::open)
+            .transpose()?;
+        let audit = match &config.audit_log {
+            Some(file) => Some(Audit::open(file).map_err(|reason| RelayError::Audit {
+                file: file.clone(),
+                reason,
+            })?),
+            None => None,
+        };
         raise_open_files();
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        let access = &config.socket_access;
+        let socket_access = &config.socket_access;
         for listen in &config.listen {
-            let opened = listen::open(listen, access, config.tls.clone()).await;
+            let opened = listen::open(listen, socket_access, config.tls.clone()).await;
             let (listener, address) = opened.map_err(|reason| listen_error(listen, reason))?;
             listeners.push(listener);
             addresses.push(address);
         }
         let health = match &config.health_listen {
             Some(listen) => {
-                let opened = listen::open_plain(listen, access).await;
+                let opened = listen::open_plain(listen, socket_access).await;
                 Some(opened.map_err(|reason| listen_error(listen, reason))?)
             }
             None => None,
@@ -278,6 +316,8 @@ impl Relay {
             addresses,
             health,
             metrics,
+            access,
+            audit,
             sources,
         })
     }
@@ -313,6 +353,8 @@ impl Relay {
             addresses,
             health: health_listener,
             metrics: metrics_listener,
+            access,
+            audit,
             sources,
         } = self;
         for address in &addresses {
@@ -354,6 +396,10 @@ impl Relay {
                 shutdown.clone(),
             ));
         }
+        let access = access.map(|(access, file)| {
+            tasks.spawn(file.follow(Arc::clone(&access), shutdown.clone()));
+            access
+        });
         tasks.spawn(discovery.run());
         if let Some(tls) = tls {
             tasks.spawn(tls.follow(shutdown.clone()));
@@ -373,10 +419,11 @@ impl Relay {
         };
         let served = serve::serve(
             listeners,
-            RelayService::new(pool, settings),
+            RelayService::new(pool, settings, audit.clone()),
             health,
             Server::new(limits, counts),
             calls,
+            Gate { access, audit },
             shutdown,
         )
         .await;

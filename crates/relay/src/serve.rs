@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_api::json::{self, Json};
 use flow_api::observer::{
     GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
     GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
@@ -11,7 +12,7 @@ use flow_api::observer::{
 use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock};
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
 use crate::RelayError;
+use crate::access::{Gate, Grant, Guarded};
+use crate::audit::{Audit, Audited, Record};
 use crate::call::{Call, Method};
 use crate::calls::{CallCounts, Counted};
 use crate::defaults::{MAX_FLOW_CALLS, MAX_UNARY_CALLS, UNARY_TIMEOUT};
@@ -51,27 +54,56 @@ pub(crate) struct RelayService {
     pool: Pool,
     settings: Settings,
     flow_calls: Arc<Semaphore>,
+    audit: Option<Arc<Audit>>,
     /// Questions that go to all peers, at the same time.
     unary_calls: Semaphore,
 }
 
 impl RelayService {
     /// A service over these peers.
-    pub(crate) fn new(pool: Pool, settings: Settings) -> Self {
+    pub(crate) fn new(pool: Pool, settings: Settings, audit: Option<Arc<Audit>>) -> Self {
         Self {
             pool,
             settings,
             flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
+            audit,
             unary_calls: Semaphore::new(MAX_UNARY_CALLS),
         }
     }
 
-    /// What all nodes have to tell, in the order of time.
+    /// Writes down that a call has begun, where that is wanted.
+    fn record<T: Json>(&self, call: &'static str, request: &Request<T>) -> Option<Record> {
+        let audit = self.audit.as_ref()?;
+        let message = json::to_string(request.get_ref());
+        Some(audit.begin(call, request.extensions(), request.metadata(), message))
+    }
+
+    /// A stream of what all nodes have to tell, written down.
     fn stream(
         &self,
         method: Method,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<EventStream>, Status> {
+        let record = self.record(method.name(), &request);
+        match (self.merged(method, request), record) {
+            (Ok(inner), Some(record)) => Ok(Response::new(Audited { inner, record }.boxed())),
+            (Ok(inner), None) => Ok(Response::new(inner)),
+            (Err(status), record) => {
+                let refused = Err(status);
+                if let Some(record) = record {
+                    record.answered(&refused);
+                }
+                refused
+            }
+        }
+    }
+
+    /// What all nodes have to tell, in the order of time.
+    fn merged(
+        &self,
+        method: Method,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<EventStream, Status> {
         let permit = Arc::clone(&self.flow_calls)
             .try_acquire_owned()
             .map_err(|_| {
@@ -79,10 +111,22 @@ impl RelayService {
                 Status::resource_exhausted(message)
             })?;
         let metadata = forwarded(request.metadata());
+        let grant = grant_of(&request);
+        let mut request = request.into_inner();
+        if let Some(grant) = &grant {
+            match method {
+                Method::Flows => grant.restrict(&mut request)?,
+                Method::AgentEvents => grant.sees_all("agent events")?,
+                Method::DebugEvents => grant.sees_all("debug events")?,
+            }
+        }
         let peers = self.pool.members().len();
-        let call = Call::new(method, request.into_inner(), metadata, peers);
+        let call = Call::new(method, request, metadata, peers);
         let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
-        Ok(Response::new(stream.boxed()))
+        Ok(match grant {
+            Some(grant) => until_revoked(stream, grant).boxed(),
+            None => stream.boxed(),
+        })
     }
 
     /// A call with one answer, when it is its turn.
@@ -143,27 +187,68 @@ impl Observer for RelayService {
         &self,
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
+        let record = self.record("GetNodes", &request);
         let (asked, _turn) = self.asked(request.metadata()).await?;
-        Ok(Response::new(unary::nodes(&self.pool, &asked).await))
+        let mut nodes = unary::nodes(&self.pool, &asked).await;
+        if let Some(grant) = grant_of(&request) {
+            grant.redact_nodes(&mut nodes);
+        }
+        answered(record, nodes)
     }
 
     async fn get_namespaces(
         &self,
         request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
+        let record = self.record("GetNamespaces", &request);
         let (asked, _turn) = self.asked(request.metadata()).await?;
-        Ok(Response::new(unary::namespaces(&self.pool, &asked).await))
+        let mut namespaces = unary::namespaces(&self.pool, &asked).await;
+        if let Some(grant) = grant_of(&request) {
+            grant.redact_namespaces(&mut namespaces);
+        }
+        answered(record, namespaces)
     }
 
     async fn server_status(
         &self,
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
+        let record = self.record("ServerStatus", &request);
         let (asked, _turn) = self.asked(request.metadata()).await?;
-        let mut response = Response::new(unary::server_status(&self.pool, &asked).await);
+        let status = unary::server_status(&self.pool, &asked).await;
+        let mut response = answered(record, status)?;
         clock::answer(request.metadata(), response.metadata_mut());
         Ok(response)
     }
+}
+
+/// The answer to a call, which is written down.
+fn answered<T>(record: Option<Record>, answer: T) -> Result<Response<T>, Status> {
+    let answer = Ok(Response::new(answer));
+    if let Some(record) = record {
+        record.answered(&answer);
+    }
+    answer
+}
+
+/// What the client's token allows, where clients need one.
+fn grant_of<T>(request: &Request<T>) -> Option<Arc<Grant>> {
+    request.extensions().get::<Arc<Grant>>().map(Arc::clone)
+}
+
+/// A stream that ends when its client may not see it any longer.
+fn until_revoked(
+    stream: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
+    grant: Arc<Grant>,
+) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
+    let revoked = grant.revoked.clone().cancelled_owned();
+    let end = futures::stream::once(async move {
+        let is_revoked = grant.revoked.is_cancelled();
+        is_revoked.then(|| Err(Status::unauthenticated("the token was taken away")))
+    });
+    stream
+        .take_until(revoked)
+        .chain(end.filter_map(futures::future::ready))
 }
 
 /// The client's metadata as the peers get it.
@@ -188,6 +273,7 @@ pub(crate) async fn serve(
     health: HealthService,
     server: Server,
     calls: Arc<CallCounts>,
+    gate: Gate,
     shutdown: CancellationToken,
 ) -> Result<(), RelayError> {
     let reflection = || {
@@ -220,7 +306,10 @@ pub(crate) async fn serve(
         )
         .prepare();
     let service = ServiceBuilder::new().layer(version).service(Counted {
-        inner: routes,
+        inner: Guarded {
+            inner: routes,
+            gate,
+        },
         counts: calls,
     });
     server.serve(listeners, service, shutdown).await?;

@@ -49,6 +49,14 @@ use tonic::body::Body;
 use tower::Service;
 use tracing::{debug, info, warn};
 
+pub use self::{
+    admission::ClientName,
+    counts::{Refusal, ServerCounts},
+    limits::Limits,
+    listen::{ListenError, Listener, SocketAccess, SocketFile},
+    open_files::raise_open_files,
+    tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
+};
 use self::{
     admission::{Admission, Admitted, Peer},
     call::{Bounded, Calls},
@@ -57,13 +65,6 @@ use self::{
     lots::Lots,
     quiet::Quiet,
     tls::Certificates,
-};
-pub use self::{
-    counts::{Refusal, ServerCounts},
-    limits::Limits,
-    listen::{ListenError, Listener, SocketAccess, SocketFile},
-    open_files::raise_open_files,
-    tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
 };
 
 /// How long to wait when the system has no file descriptor left. Some connection will end.
@@ -311,6 +312,7 @@ fn accepted<S>(
     let service = Bounded {
         inner: service,
         calls: Arc::clone(&shared.calls),
+        client: ClientName(peer),
     };
     let task = serve_connection(socket, peer, tls, service, admitted, Arc::clone(shared));
     shared.connections.spawn(task);

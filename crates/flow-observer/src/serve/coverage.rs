@@ -71,6 +71,7 @@ impl Begun {
             oldest: self.oldest_ns.map(timestamp),
             flows: tally.delivered,
             losses,
+            late: 0,
         }
     }
 

@@ -13,10 +13,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use flow_api::connect::TargetError;
 use serde::Deserialize;
@@ -25,6 +23,7 @@ use tokio::time::sleep;
 use super::Place;
 use crate::defaults::{FILE_LOOK_EVERY, MAX_PEERS};
 use crate::peers::{Peers, Rules, StaticPeer, StaticPeerError, agent_target};
+use crate::stamp::Stamp;
 
 /// A longer file is none of peers.
 const LONGEST_FILE: u64 = 8 * 1024 * 1024;
@@ -63,17 +62,13 @@ pub(crate) struct PeerFile {
     read: Option<Stamp>,
 }
 
-/// What tells a file from one before, from outside. Symbolic links are followed, so that one that is
-/// turned, as in a ConfigMap, makes it another file.
-type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
-
 impl PeerFile {
     /// Reads it for the first time.
     ///
     /// # Errors
     /// When it cannot be read, or is broken: at the start there is no better one.
     pub(crate) fn open(path: &Path, rules: &Rules) -> Result<Self, PeerFileError> {
-        let read = stamp(path);
+        let read = Stamp::of(path);
         Ok(Self {
             path: path.to_owned(),
             rules: rules.clone(),
@@ -92,7 +87,7 @@ impl PeerFile {
                 () = place.closed() => return,
             }
             // At rest, so that a file that is being written is not read by half.
-            let was = std::mem::replace(&mut found, stamp(&self.path));
+            let was = std::mem::replace(&mut found, Stamp::of(&self.path));
             if found == self.read || found != was {
                 continue;
             }
@@ -112,12 +107,6 @@ impl PeerFile {
             }
         }
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let it: Metadata = fs::metadata(path).ok()?;
-    let (modified, changed) = ((it.mtime(), it.mtime_nsec()), (it.ctime(), it.ctime_nsec()));
-    Some((it.dev(), it.ino(), it.size(), modified, changed))
 }
 
 fn read_file(path: &Path, rules: &Rules) -> Result<Peers, PeerFileError> {

@@ -141,7 +141,7 @@ fn a_frame_that_is_too_large_is_the_readers_to_judge_with_all_that_follows() {
 fn an_end_in_the_midst_of_a_frame_is_handed_on() {
     let bytes = encoded(&[frame(DATA, 0, 1, b"abc"), frame(DATA, 0, 1, b"def")]);
     for length in 0..bytes.len() {
-        assert_eq!(gathered(&[&bytes[..length]], 100).len() > 0, length > 0);
+        assert_eq!(!gathered(&[&bytes[..length]], 100).is_empty(), length > 0);
     }
 }
 

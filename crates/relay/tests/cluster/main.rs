@@ -5,6 +5,7 @@
     reason = "what a test cannot go on without fails it"
 )]
 
+mod access;
 mod calls;
 mod coverage;
 mod discovery;

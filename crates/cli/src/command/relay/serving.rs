@@ -79,6 +79,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     tls_wait: Duration,
 
+    /// File of tokens, in YAML, one of which each client needs; a token may be for some namespaces
+    /// only. Read again when it changes
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
+
+    /// Write each call down there, as a line of JSON with who asked, what, and how it ended; `-` for
+    /// standard output
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+
     /// Serve metrics on `/metrics` there, as in 127.0.0.1:9966, and `/healthz` and `/readyz`
     #[arg(long, alias = "metrics-listen-address", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
@@ -106,6 +116,8 @@ impl Args {
             wait: self.tls_wait,
         });
         config.listen = self.listen;
+        config.tokens_file = self.tokens_file;
+        config.audit_log = self.audit_log;
         config.metrics_listen = self.metrics_listen;
         config.health_listen = self.health_listen;
         config.socket_access = SocketAccess {
