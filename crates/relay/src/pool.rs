@@ -7,24 +7,21 @@
 //! connection is noticed without traffic, and tries again with pauses when it breaks.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flow_api::connect::Target;
 use flow_api::server::TlsClient;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tonic::transport::{Channel, Error as TransportError};
 
-use crate::defaults::{CLOCK_WARNING, PROBE_SHARE, STREAMS_PER_CONNECTION};
+use crate::defaults::PROBE_SHARE;
 use crate::dial::Dialer;
 use crate::monitor;
 use crate::peers::{Peer, PeerSet};
 
-/// What is kept of a peer's version.
-const LONGEST_VERSION: usize = 64;
+pub(crate) use crate::about::{About, Clock};
+pub(crate) use crate::connections::{Connections, Lease};
 
 /// The members of this moment, by name.
 pub(crate) type Members = Arc<BTreeMap<Arc<str>, Arc<Member>>>;
@@ -100,31 +97,6 @@ impl Ways {
             probe_interval,
             members: AtomicUsize::new(0),
         }
-    }
-}
-
-/// What a peer has said of itself.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct About {
-    /// Empty until it is known.
-    pub(crate) version: String,
-    /// `None` for a peer that does not tell.
-    pub(crate) clock: Option<Clock>,
-}
-
-/// How far a peer's clock is off ours.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    /// Negative for one that is behind.
-    pub(crate) ahead_seconds: f64,
-    /// How well that is known: half of the time that the answer took.
-    pub(crate) within_seconds: f64,
-}
-
-impl Clock {
-    /// Whether it is certainly so far off that flows of this peer are out of place.
-    pub(crate) fn is_off(self) -> bool {
-        self.ahead_seconds.abs() - self.within_seconds > CLOCK_WARNING.as_secs_f64()
     }
 }
 
@@ -252,9 +224,8 @@ impl Member {
 
     /// The peer has said something of itself.
     pub(crate) fn learn(&self, version: String, clock: Option<Clock>) {
-        // Shown as it is; nobody's version is longer.
-        let version: String = version.chars().take(LONGEST_VERSION).collect();
-        let was = std::mem::replace(&mut *self.lock_about(), About { version, clock });
+        let about = About::new(&version, clock);
+        let was = std::mem::replace(&mut *self.lock_about(), about);
         let is_off = |clock: Option<Clock>| clock.is_some_and(Clock::is_off);
         let ahead_seconds = clock.map_or(0.0, |clock| clock.ahead_seconds);
         match (is_off(was.clock), is_off(clock)) {
@@ -311,92 +282,6 @@ fn report(peer: &str, link: &Link, state: &State) {
             tracing::warn!(%peer, %address, %error, "peer unavailable, trying again");
         }
         (_, State::Idle | State::Connecting) => {}
-    }
-}
-
-/// The connections to one address. Each carries at most [`STREAMS_PER_CONNECTION`] streams, so that
-/// a stream that is not read cannot use up the others' window; calls with one answer go over the
-/// first one.
-pub(crate) struct Connections {
-    target: Target,
-    dialer: Dialer,
-    channels: Mutex<Vec<Shared>>,
-}
-
-struct Shared {
-    channel: Channel,
-    /// One reference here, one in each [`Lease`].
-    users: Arc<()>,
-}
-
-/// A connection with room for one more stream, kept for it as long as this lives.
-pub(crate) struct Lease {
-    /// Where to call.
-    pub(crate) channel: Channel,
-    _user: Arc<()>,
-}
-
-impl Connections {
-    fn new(target: Target, dialer: Dialer) -> Self {
-        Self {
-            target,
-            dialer,
-            channels: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// The connection for calls with one answer.
-    pub(crate) fn channel(&self) -> Result<Channel, TransportError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = channels.first() {
-            return Ok(first.channel.clone());
-        }
-        let new = self.connect()?;
-        let channel = new.channel.clone();
-        channels.push(new);
-        Ok(channel)
-    }
-
-    /// A connection for a stream.
-    pub(crate) fn lease(&self) -> Result<Lease, TransportError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut is_first = true;
-        // Connections that were made for a rush are closed again; the first one stays.
-        channels
-            .retain(|shared| std::mem::take(&mut is_first) || Arc::strong_count(&shared.users) > 1);
-        let has_room =
-            |shared: &&Shared| Arc::strong_count(&shared.users) <= STREAMS_PER_CONNECTION;
-        if let Some(shared) = channels.iter().find(has_room) {
-            return Ok(shared.lease());
-        }
-        let new = self.connect()?;
-        let lease = new.lease();
-        channels.push(new);
-        Ok(lease)
-    }
-
-    fn connect(&self) -> Result<Shared, TransportError> {
-        Ok(Shared {
-            channel: self.dialer.channel()?,
-            users: Arc::new(()),
-        })
-    }
-}
-
-impl Shared {
-    fn lease(&self) -> Lease {
-        Lease {
-            channel: self.channel.clone(),
-            _user: Arc::clone(&self.users),
-        }
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
-            .field("target", &self.target)
-            .finish_non_exhaustive()
     }
 }
 
