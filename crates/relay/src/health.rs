@@ -88,7 +88,7 @@ pub(crate) async fn evaluate(
         condition.send_if_modified(|old| {
             if (old.is_serving, old.is_ready) != (new.is_serving, new.is_ready) {
                 let (is_serving, is_ready) = (new.is_serving, new.is_ready);
-                tracing::info!(is_serving, is_ready, %new, "health changed");
+                tracing::info!(is_serving, is_ready, nodes = %new, "health changed");
             }
             std::mem::replace(old, new) != new
         });
