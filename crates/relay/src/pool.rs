@@ -109,6 +109,8 @@ pub(crate) struct Link {
     pub(crate) generation: u64,
     /// Of the address of this generation.
     pub(crate) state: State,
+    /// What was logged since the peer was connected last; each reason once.
+    told: Vec<String>,
     /// `None` when the peer has no address that can be used.
     connections: Option<Arc<Connections>>,
 }
@@ -128,6 +130,7 @@ impl Link {
             peer,
             generation,
             state,
+            told: Vec::new(),
             connections,
         }
     }
@@ -206,9 +209,9 @@ impl Member {
             if is_this {
                 let state = State::Failed(error);
                 report(&self.name, link, &state);
-                let tls = self.ways.tls.as_ref();
+                let (tls, told) = (self.ways.tls.as_ref(), std::mem::take(&mut link.told));
                 *link = Link::new(link.peer.clone(), generation + 1, tls);
-                link.state = state;
+                (link.state, link.told) = (state, told);
             }
             is_this
         });
@@ -270,20 +273,28 @@ impl Member {
     }
 }
 
-/// Logs what changes for whoever operates the cluster, and not each attempt.
-fn report(peer: &str, link: &Link, state: &State) {
+/// Logs what changes for whoever operates the cluster, and not each attempt: of one outage each
+/// reason once, and a bounded number of them.
+fn report(peer: &str, link: &mut Link, state: &State) {
     let address = &link.peer.address;
-    match (&link.state, state) {
-        (_, State::Ready) => tracing::info!(%peer, %address, "peer connected"),
-        (State::Failed(_), State::Failed(error)) => {
+    match state {
+        State::Ready => {
+            tracing::info!(%peer, %address, "peer connected");
+            link.told.clear();
+        }
+        State::Failed(error) if link.told.contains(error) || link.told.len() >= REASONS_TOLD => {
             tracing::debug!(%peer, %address, %error, "peer still unavailable");
         }
-        (_, State::Failed(error)) => {
+        State::Failed(error) => {
             tracing::warn!(%peer, %address, %error, "peer unavailable, trying again");
+            link.told.push(error.clone());
         }
-        (_, State::Idle | State::Connecting) => {}
+        State::Idle | State::Connecting => {}
     }
 }
+
+/// Reasons of one outage that are logged.
+const REASONS_TOLD: usize = 4;
 
 /// Keeps the members in step with the peer set.
 pub(crate) struct Keeper {
