@@ -40,10 +40,11 @@ impl Account {
         }
         self.repeated += u64::from(time <= self.newest_of[peer]);
         self.newest_of[peer] = time;
-        self.inversions += u64::from(time < self.newest);
-        self.newest = self.newest.max(time);
         if is_flow(message) {
             self.flows += 1;
+            // A gap has the time at which it was told, and its place where it came.
+            self.inversions += u64::from(time < self.newest);
+            self.newest = self.newest.max(time);
             if with_latency {
                 self.latencies.push(now().saturating_sub(time));
             }

@@ -38,8 +38,9 @@ const DEFAULT_WINDOW: i64 = 65_535;
 const RESPONSE: &[u8] = b"\x88\x0f\x10\x10application/grpc";
 /// `grpc-status: 0`.
 const TRAILERS: &[u8] = b"\x00\x0bgrpc-status\x010";
-/// `SERVING`, with its prefix.
+/// The health `SERVING`, with its prefix; and a status of which nothing is told.
 const HEALTHY: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+const STATUS: &[u8] = &[0; 5];
 
 /// Written at a time.
 const WRITE: usize = 64 * 1024;
@@ -49,6 +50,7 @@ pub(crate) struct Connection<'a> {
     peer: u32,
     stream: TcpStream,
     has_begun: bool,
+    is_watched: bool,
     inbox: Vec<u8>,
     out: Vec<u8>,
     written: usize,
@@ -87,6 +89,7 @@ impl<'a> Connection<'a> {
             peer,
             stream,
             has_begun: false,
+            is_watched: false,
             inbox: Vec::new(),
             out,
             written: 0,
@@ -236,8 +239,14 @@ impl<'a> Connection<'a> {
         put_header(&mut self.out, RESPONSE.len(), HEADERS, END_HEADERS, stream);
         self.out.extend(RESPONSE);
         let Some(request) = request else {
-            put_header(&mut self.out, HEALTHY.len(), DATA, 0, stream);
-            self.out.extend(HEALTHY);
+            // A relay watches the health of a connection before it asks for anything else.
+            let is_health = !std::mem::replace(&mut self.is_watched, true);
+            let body = if is_health { HEALTHY } else { STATUS };
+            put_header(&mut self.out, body.len(), DATA, 0, stream);
+            self.out.extend(body);
+            if !is_health {
+                self.put_trailers(stream);
+            }
             return;
         };
         let behaviour = &self.peers.behaviour;
@@ -345,17 +354,16 @@ impl<'a> Connection<'a> {
             }
         }
         for stream in ended {
-            put_header(
-                &mut self.out,
-                TRAILERS.len(),
-                HEADERS,
-                END_HEADERS | END_STREAM,
-                stream,
-            );
-            self.out.extend(TRAILERS);
+            self.put_trailers(stream);
             self.end(stream);
         }
         wake
+    }
+
+    fn put_trailers(&mut self, stream: u32) {
+        let flags = END_HEADERS | END_STREAM;
+        put_header(&mut self.out, TRAILERS.len(), HEADERS, flags, stream);
+        self.out.extend(TRAILERS);
     }
 }
 
