@@ -1,7 +1,7 @@
 //! Whatever comes, however it is cut: what is handed on means the same.
 
 use proptest::prelude::*;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 
@@ -143,6 +143,62 @@ fn an_end_in_the_midst_of_a_frame_is_handed_on() {
     for length in 0..bytes.len() {
         assert_eq!(!gathered(&[&bytes[..length]], 100).is_empty(), length > 0);
     }
+}
+
+/// A frame that gives credit.
+fn credit_frame(stream: u32, more: u32) -> Vec<u8> {
+    encoded(&[frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())])
+}
+
+/// Writes, flushes, and returns how much has come out.
+async fn written(
+    gather: &mut Gather<tokio::io::DuplexStream>,
+    other: &mut tokio::io::DuplexStream,
+    bytes: &[u8],
+) -> usize {
+    gather.write_all(bytes).await.unwrap();
+    gather.flush().await.unwrap();
+    let mut out = [0; 4096];
+    futures::FutureExt::now_or_never(other.read(&mut out)).map_or(0, Result::unwrap)
+}
+
+#[tokio::test]
+async fn credit_is_kept_until_it_is_a_lot_or_something_else_is_sent() {
+    let (stream, mut other) = tokio::io::duplex(4096);
+    let mut gather = Gather::new(stream);
+    // As it comes: for the stream, and for the connection.
+    let more = [
+        credit_frame(1, CREDIT_LOT / 2),
+        credit_frame(0, CREDIT_LOT / 2),
+    ]
+    .concat();
+    assert_eq!(written(&mut gather, &mut other, &more).await, 0);
+    assert_eq!(written(&mut gather, &mut other, &more).await, 52);
+    assert_eq!(
+        written(&mut gather, &mut other, &more).await,
+        0,
+        "a new lot"
+    );
+    let ping = encoded(&[frame(6, 1, 0, &[0; 8])]);
+    assert_eq!(written(&mut gather, &mut other, &ping).await, 26 + 17);
+    let much = credit_frame(3, CREDIT_LOT);
+    assert_eq!(written(&mut gather, &mut other, &much).await, 13);
+    let large = [7; SMALL + 1];
+    assert_eq!(written(&mut gather, &mut other, &more).await, 0);
+    assert_eq!(
+        written(&mut gather, &mut other, &large).await,
+        26 + SMALL + 1
+    );
+}
+
+#[test]
+fn only_whole_frames_of_credit_are_credit() {
+    let credit_bytes = credit_frame(1, 5);
+    assert_eq!(credit(&credit_bytes), Some([5, 0]));
+    assert_eq!(credit(&credit_frame(0, 7)), Some([0, 7]));
+    assert_eq!(credit(&[]), None);
+    assert_eq!(credit(&credit_bytes[..12]), None);
+    assert_eq!(credit(&encoded(&[frame(6, 0, 0, &[0; 4])])), None);
 }
 
 /// Per stream, what it consists of: runs of data, where each ends the stream or not, and the rest.
