@@ -7,7 +7,9 @@ use flow_api::server::{TlsClient, TlsClientFiles};
 
 use crate::config::{Config, RelayError};
 use crate::dial::Dialer;
-use crate::discovery::{self, Names, Notify, PeerFile, Source};
+#[cfg(feature = "kubernetes")]
+use crate::discovery::Slices;
+use crate::discovery::{Names, Notify, PeerFile, Source};
 use crate::peers::{Rules, server_name};
 
 /// What stands for a node in the name of the peer service's certificate, as in Hubble.
@@ -68,7 +70,7 @@ impl Sources {
         }
         #[cfg(feature = "kubernetes")]
         for slices in &config.peer_slices {
-            let slices = discovery::Slices::new(
+            let slices = Slices::new(
                 slices.clone(),
                 config.kubeconfig.clone(),
                 config.kube_context.clone(),
