@@ -4,6 +4,8 @@
 //! A node that has addresses of both families is one peer. So is one whose agent is being replaced:
 //! the new one counts as soon as it is ready.
 
+mod api_server;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,11 +14,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use kube::Client;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::time::{Instant, sleep};
 
+pub use self::api_server::SlicesError;
 use super::Place;
 use crate::defaults::{
     AGENT_PORT, MAX_PEERS, SLICES_RETRY_CAP, SLICES_SILENCE, SLICES_WATCH_SECONDS,
@@ -84,32 +86,6 @@ impl FromStr for PeerSlices {
     }
 }
 
-/// Why the API server cannot be asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SlicesError {
-    /// Neither a pod's service account nor a kubeconfig.
-    #[error("no Kubernetes API server to ask for peers: {reason}; name one with --kubeconfig")]
-    Nowhere {
-        /// What was tried.
-        reason: String,
-    },
-    /// The file cannot be read, or names no such context.
-    #[error("cannot use kubeconfig {}: {reason}", file.display())]
-    Kubeconfig {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Certificates that do not add up.
-    #[error("cannot make a client for the Kubernetes API server: {reason}")]
-    Client {
-        /// What is wrong.
-        reason: String,
-    },
-}
-
 /// A service that is followed.
 pub(crate) struct Slices {
     wanted: PeerSlices,
@@ -160,7 +136,7 @@ impl Slices {
         rules: Rules,
         prefers_ipv6: bool,
     ) -> Result<Self, SlicesError> {
-        let config = config(kubeconfig, context).await?;
+        let config = api_server::config(kubeconfig, context).await?;
         let client = Client::try_from(config).map_err(|error| SlicesError::Client {
             reason: error.to_string(),
         })?;
@@ -366,41 +342,6 @@ struct Rank {
 fn heard(slice: &EndpointSlice, version: &mut String) {
     if let Some(new) = &slice.metadata.resource_version {
         version.clone_from(new);
-    }
-}
-
-async fn config(
-    kubeconfig: Option<PathBuf>,
-    context: Option<String>,
-) -> Result<Config, SlicesError> {
-    let options = KubeConfigOptions {
-        context,
-        ..KubeConfigOptions::default()
-    };
-    match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file);
-            let config = match read {
-                Ok(read) => Config::from_custom_kubeconfig(read, &options).await,
-                Err(error) => Err(error),
-            };
-            config.map_err(|error| SlicesError::Kubeconfig {
-                file,
-                reason: error.to_string(),
-            })
-        }
-        None if options.context.is_none()
-            && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() =>
-        {
-            Config::incluster().map_err(|error| SlicesError::Nowhere {
-                reason: error.to_string(),
-            })
-        }
-        None => Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| SlicesError::Nowhere {
-                reason: error.to_string(),
-            }),
     }
 }
 
