@@ -562,7 +562,7 @@ async fn whoever_asks_is_told_how_far_a_follow_is_while_there_is_nothing_to_send
     // Not quite until now: what has just happened may not be in the ring.
     let time = |time: Timestamp| (time.seconds, time.nanos);
     assert!(time(told.time.unwrap()) < time(crate::encode::timestamp(now_ns())));
-    ring.publish(vec![flow(4)]);
+    ring.publish(&mut vec![flow(4)]);
     assert_eq!(response(&mut query).await.unwrap().time, at(4));
     assert_eq!(begun.elapsed(), interval, "a flow waits for nothing");
     assert_eq!(response(&mut query).await.unwrap().response_types, None);
