@@ -297,8 +297,10 @@ impl Flows {
                 self.merge.open(lane);
                 peer.told = None;
                 if !std::mem::replace(&mut peer.is_up, true) {
-                    self.changes
-                        .push((NodeState::NodeConnected, Arc::clone(&peer.name)));
+                    let name = Arc::clone(&peer.name);
+                    let errors = self.errors.of(&name);
+                    self.tell(errors);
+                    self.changes.push((NodeState::NodeConnected, name));
                 }
             }
             Report::Skipped(reason) => {
@@ -346,6 +348,8 @@ impl Flows {
     }
 
     fn add_error(&mut self, node: Arc<str>, message: String) {
+        // What happened before is told before.
+        self.tell_changes();
         let notices = self.errors.add(node, message, Time::now(), Instant::now());
         self.tell(notices);
     }

@@ -124,6 +124,14 @@ impl ErrorMerge {
         notices
     }
 
+    /// What is to be told before a node can be told to be well again: its errors that still wait for
+    /// equal ones. Told later, they would be the last word on it.
+    pub(crate) fn of(&mut self, node: &str) -> Vec<Notice> {
+        let of_node = |group: &&mut Group| group.nodes.contains(node);
+        let groups = self.groups.iter_mut().filter(of_node);
+        groups.filter_map(Group::take).collect()
+    }
+
     /// What is to be told because its window has closed.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -246,6 +254,22 @@ mod tests {
             [(2, "b,c".into(), "broken".into())]
         );
         assert_eq!(errors.next_due(), None);
+    }
+
+    #[test]
+    fn what_waits_of_a_node_is_told_before_it_is_well_again() {
+        let start = Instant::now();
+        let mut errors = ErrorMerge::new(true);
+        errors.add("a".into(), "broken".into(), time(1), start);
+        assert_eq!(told(errors.of("a")), []);
+        errors.add("a".into(), "broken".into(), time(2), start);
+        errors.add("b".into(), "broken".into(), time(3), start);
+        assert_eq!(told(errors.of("c")), []);
+        assert_eq!(
+            told(errors.of("a")),
+            [(2, "a,b".into(), "broken".to_owned())]
+        );
+        assert_eq!(told(errors.drain()), []);
     }
 
     #[test]

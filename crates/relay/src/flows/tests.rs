@@ -239,6 +239,27 @@ async fn a_peer_that_keeps_failing_is_told_once_and_its_return_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_peer_that_flaps_errors_and_returns_are_told_in_turn() {
+    let mut scene = Scene::following(&["a", "b"]);
+    for peer in [0, 1, 1] {
+        scene.report(peer, Report::Failed("network".into()));
+        scene.report(peer, Report::Opened);
+    }
+    let turns = [
+        "NodeError a network",
+        "NodeConnected a ",
+        "NodeError b network",
+        "NodeConnected b ",
+        "NodeError b network",
+        "NodeConnected b ",
+    ];
+    for told in turns {
+        assert_eq!(scene.next().await.unwrap(), told);
+    }
+    assert!(scene.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_finite_query_waits_for_a_peer_as_long_as_its_reader_does() {
     let mut scene = Scene::with_peers(GetFlowsRequest::default(), &["a", "b"]);
     scene.flow(0, 10);
