@@ -178,8 +178,10 @@ fn any_flow() -> FlowRecord {
         Arc::default(),
         Arc::default(),
     );
-    let collected = assembler.collect(&mut OnePacket, Duration::ZERO, 1);
-    let (events, _) = collected.expect("the source is sound");
+    let mut events = Vec::new();
+    assembler
+        .collect(&mut OnePacket, Duration::ZERO, 1, &mut events)
+        .expect("the source is sound");
     match events.into_iter().next() {
         Some(Event::Flow(flow)) => flow,
         other => unreachable!("no flow: {other:?}"),

@@ -39,6 +39,7 @@ pub(crate) struct Command {
 pub(crate) enum Action {
     AgentEvents,
     DebugEvents,
+    Doctor,
     Flows,
     Help,
     Namespaces,
@@ -138,9 +139,20 @@ impl Command {
         &self,
         line: &[String],
     ) -> Result<Globals<T>, UsageError> {
+        Ok(self.parse_words(line)?.0)
+    }
+
+    /// The same for a command that takes words besides flags.
+    ///
+    /// # Errors
+    /// The first thing on the line that is wrong.
+    pub(crate) fn parse_words<T: Accept + Default>(
+        &self,
+        line: &[String],
+    ) -> Result<(Globals<T>, Vec<String>), UsageError> {
         let mut values = Globals::default();
-        flags::apply(&mut values, line, self.sections)?;
-        Ok(values)
+        let words = flags::apply(&mut values, line, self.sections)?;
+        Ok((values, words))
     }
 
     /// The help text.

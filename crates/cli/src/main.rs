@@ -2,11 +2,13 @@
 //!
 //! Finds the command, runs it, and turns its result into an exit code: 0 when done, also when
 //! nobody reads the output any more, and 1 for every failure, with one message on standard error.
+//! `doctor` tells apart who is not well, by 1 without a message, and what was mistyped, by 2.
 
 mod civil;
 mod cli;
 mod command;
 mod config;
+mod doctor;
 #[cfg(feature = "node")]
 mod embedded;
 mod filters;
@@ -30,9 +32,13 @@ fn main() -> ExitCode {
     match command::run(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if print::is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<doctor::Exit>() {
+            // Everything is said.
+            Some(exit @ doctor::Exit::Failed) => exit.code().into(),
+            exit => {
+                eprintln!("{error:#}");
+                exit.map_or(ExitCode::FAILURE, |exit| exit.code().into())
+            }
+        },
     }
 }

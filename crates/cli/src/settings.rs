@@ -173,18 +173,36 @@ impl Settings {
     /// # Errors
     /// Half of what must come in pairs, or a certificate that would not be used.
     pub(crate) fn new(args: ServerArgs, config: Config) -> Result<Self, SettingsError> {
+        let settings = Self::for_many(args, config)?;
+        if settings.is_given(TLS_CLIENT_CERT_FILE) && !settings.wants_tls() {
+            return Err(SettingsError::IdentityWithoutTls);
+        }
+        Ok(settings)
+    }
+
+    /// The same where others than the server may be asked, too, with TLS or without.
+    ///
+    /// # Errors
+    /// Half of what must come in pairs.
+    pub(crate) fn for_many(args: ServerArgs, config: Config) -> Result<Self, SettingsError> {
         let settings = Self { args, config };
-        let given = |name| settings.text(name).is_some_and(|text| !text.is_empty());
+        let given = |name| settings.is_given(name);
         if given(TLS_CLIENT_CERT_FILE) != given(TLS_CLIENT_KEY_FILE) {
             return Err(SettingsError::HalfIdentity);
-        }
-        if given(TLS_CLIENT_CERT_FILE) && !settings.wants_tls() {
-            return Err(SettingsError::IdentityWithoutTls);
         }
         if given(BASIC_AUTH_USERNAME) != given(BASIC_AUTH_PASSWORD) {
             return Err(SettingsError::HalfCredentials);
         }
         Ok(settings)
+    }
+
+    /// The same for another server.
+    pub(crate) fn with_server(&self, address: &str) -> Self {
+        let mut settings = self.clone();
+        settings.args.typed.retain(|(name, _)| *name != SERVER);
+        let address = Typed::Text(address.to_owned());
+        settings.args.typed.push((SERVER, address));
+        settings
     }
 
     /// The server's address as it was given, without the mark for TLS.
@@ -230,6 +248,10 @@ impl Settings {
         }
     }
 
+    fn is_given(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|text| !text.is_empty())
+    }
+
     fn wants_tls(&self) -> bool {
         self.address().starts_with("tls://")
             || self
@@ -237,7 +259,8 @@ impl Settings {
                 .is_some_and(|text| value::switch(&text) == Ok(true))
     }
 
-    fn tls_options(&self) -> TlsOptions {
+    /// Whom to trust and who to be, where there is TLS.
+    pub(crate) fn tls_options(&self) -> TlsOptions {
         let file = |name| {
             self.text(name)
                 .filter(|path| !path.is_empty())
@@ -270,6 +293,11 @@ impl Settings {
     pub(crate) fn request_timeout_ns(&self) -> i64 {
         self.duration_ns(REQUEST_TIMEOUT)
             .unwrap_or(REQUEST_TIMEOUT_NS)
+    }
+
+    /// The same as a time to wait.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.request_timeout_ns()).unwrap_or_default())
     }
 
     fn address(&self) -> String {

@@ -98,6 +98,7 @@ fn add(total: &mut Coverage, node: &Coverage) {
         .chain(node.oldest)
         .max_by_key(order);
     total.flows = total.flows.saturating_add(node.flows);
+    total.late = total.late.saturating_add(node.late);
     let mut losses = BTreeMap::new();
     for Loss { stage, what, count } in total.losses.drain(..).chain(node.losses.iter().cloned()) {
         let sum: &mut u64 = losses.entry((stage, what)).or_default();
@@ -123,6 +124,7 @@ mod tests {
             from: at(from),
             to: at(to),
             flows: 10,
+            late: 4,
             losses: vec![Loss {
                 stage: "kernel".to_owned(),
                 what: "lost".to_owned(),
@@ -138,6 +140,7 @@ mod tests {
         let total = report.total.clone().unwrap();
         assert_eq!((total.from, total.to), (at(150), at(190)));
         assert_eq!((total.flows, total.losses[0].count), (20, 3));
+        assert_eq!(total.late, 8);
         assert_eq!((report.nodes.len(), report.silent_nodes), (2, 1));
         let back = told(end(&report).metadata());
         assert_eq!(back, Some(report));

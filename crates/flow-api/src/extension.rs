@@ -17,6 +17,10 @@ const NAMES: &str = "palomar-names";
 /// What the mask is then understood to hold, too.
 const NAME_FIELDS: [&str; 2] = ["source_names", "destination_names"];
 
+/// In the metadata of a `GetFlows` call: the number of the request is that of the whole answer, and
+/// not of each node's part in it.
+const TOTAL: &str = "palomar-total";
+
 const PREFIX: &str = "type.googleapis.com/";
 
 impl Name for FlowDetail {
@@ -46,6 +50,19 @@ pub fn asks_for_flow_detail(extensions: Option<&Any>) -> bool {
 pub fn ask_for_names(request: &mut tonic::Request<GetFlowsRequest>) {
     let yes = tonic::metadata::AsciiMetadataValue::from_static("1");
     request.metadata_mut().insert(NAMES, yes);
+}
+
+/// Asks for as many flows in all as the request's number says. A relay that does not know of it sends as
+/// many of each node; a node sends its own in any case.
+pub fn ask_for_total(metadata: &mut tonic::metadata::MetadataMap) {
+    let yes = tonic::metadata::AsciiMetadataValue::from_static("1");
+    metadata.insert(TOTAL, yes);
+}
+
+/// Whether a call's number is that of the whole answer.
+#[must_use]
+pub fn asks_for_total(metadata: &tonic::metadata::MetadataMap) -> bool {
+    metadata.contains_key(TOTAL)
 }
 
 /// What a call asks for, with the names in its mask where it wants them.

@@ -16,6 +16,7 @@
 //! Written by hand are [`connect`], which turns a server's name into a channel, `server` (a feature),
 //! which answers on sockets, [`codec`] and [`frames`], and the rules of the JSON mapping in [`json`].
 
+pub mod clock;
 mod code;
 pub mod codec;
 pub mod connect;
@@ -23,6 +24,7 @@ pub mod coverage;
 pub mod extension;
 pub mod frames;
 pub mod json;
+pub mod progress;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod service;

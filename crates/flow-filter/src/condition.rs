@@ -1,19 +1,18 @@
 //! One field of a filter, ready to be asked. Made by `rule`, evaluated for every event.
 
-use std::ops::RangeInclusive;
-
-use flow_api::flow::{EventTypeFilter, HttpHeader, NetworkInterface, Verdict, Workload};
+use flow_api::flow::Verdict;
 
 use crate::cel::{Expression, Subject};
-use crate::event_type;
+use crate::event_type::EventTypes;
 use crate::http;
 use crate::ip::IpSet;
-use crate::label::LabelSelector;
-use crate::pattern::{NamePattern, NodePattern};
-use crate::pod::NamePrefix;
+use crate::name_set::{NamePatterns, NodePatterns};
+use crate::one_of::OneOf;
+use crate::pod::NamePrefixes;
 use crate::protocol::Protocol;
-use crate::regexp::Regexp;
-use crate::view::{EndpointView, EventKind, FlowView, Side, TcpFlags};
+use crate::regexp_set::RegexpSet;
+use crate::selector_set::LabelSelectors;
+use crate::view::{EndpointView, EventKind, FlowView, InterfaceView, Side, TcpFlags, WorkloadView};
 
 /// A field's entries, any of which may match.
 ///
@@ -21,37 +20,41 @@ use crate::view::{EndpointView, EventKind, FlowView, Side, TcpFlags};
 /// regular expressions, then what needs the whole flow.
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {
-    EventType(Vec<EventTypeFilter>),
-    Verdict(Vec<i32>),
-    DropReason(Vec<i32>),
-    Reply(Vec<bool>),
-    Encrypted(Vec<bool>),
-    TrafficDirection(Vec<i32>),
-    IpVersion(Vec<i32>),
-    Protocol(Vec<Protocol>),
-    Port(Side, Vec<u16>),
-    TcpFlags(Vec<TcpFlags>),
-    Identity(Side, Vec<u32>),
-    IpTraceId(Vec<u64>),
-    HttpStatusCode(Vec<RangeInclusive<u32>>),
+    EventType(EventTypes),
+    Verdict(OneOf<i32>),
+    DropReason(OneOf<i32>),
+    Reply(OneOf<bool>),
+    Encrypted(OneOf<bool>),
+    TrafficDirection(OneOf<i32>),
+    IpVersion(OneOf<i32>),
+    Protocol(OneOf<Protocol>),
+    Port(Side, OneOf<u16>),
+    TcpFlags(OneOf<TcpFlags>),
+    Identity(Side, OneOf<u32>),
+    IpTraceId(OneOf<u64>),
+    HttpStatusCode(OneOf<u32>),
     Ip(Side, IpSet),
     SourceIpTranslated(IpSet),
-    Uuid(Vec<String>),
-    TraceId(Vec<String>),
-    ClusterName(Side, Vec<String>),
-    Pod(Side, Vec<NamePrefix>),
-    Service(Side, Vec<NamePrefix>),
-    Workload(Side, Vec<Workload>),
-    Interface(Vec<NetworkInterface>),
-    HttpMethod(Vec<String>),
-    HttpHeader(Vec<HttpHeader>),
-    NodeName(Vec<NodePattern>),
-    Fqdn(Side, Vec<NamePattern>),
-    Label(Side, Vec<LabelSelector>),
-    NodeLabel(Vec<LabelSelector>),
-    DnsQuery(Vec<Regexp>),
-    HttpUrl(Vec<Regexp>),
-    HttpPath(Vec<Regexp>),
+    Uuid(OneOf<String>),
+    TraceId(OneOf<String>),
+    ClusterName(Side, OneOf<String>),
+    Pod(Side, NamePrefixes),
+    Service(Side, NamePrefixes),
+    /// Kinds and names.
+    Workload(Side, OneOf<(String, String)>),
+    /// Indexes and names.
+    Interface(OneOf<(u32, String)>),
+    /// In upper case.
+    HttpMethod(OneOf<String>),
+    /// Keys and values.
+    HttpHeader(OneOf<(String, String)>),
+    NodeName(NodePatterns),
+    Fqdn(Side, NamePatterns),
+    Label(Side, LabelSelectors),
+    NodeLabel(LabelSelectors),
+    DnsQuery(RegexpSet),
+    HttpUrl(RegexpSet),
+    HttpPath(RegexpSet),
     Expression(Vec<Expression>),
 }
 
@@ -59,9 +62,7 @@ impl Condition {
     /// Whether a flow fulfils the condition.
     pub(crate) fn matches<V: FlowView>(&self, flow: &V, subject: &Subject<'_>) -> bool {
         match self {
-            Self::EventType(entries) => flow
-                .event_type()
-                .is_some_and(|seen| entries.iter().any(|entry| event_type::matches(entry, seen))),
+            Self::EventType(types) => flow.event_type().is_some_and(|seen| types.contain(seen)),
             Self::Verdict(verdicts) => verdicts.contains(&flow.verdict()),
             Self::DropReason(reasons) => is_dropped(flow) && reasons.contains(&flow.drop_reason()),
             Self::Reply(wanted) => flow
@@ -81,68 +82,51 @@ impl Condition {
                 .endpoint(*side)
                 .is_some_and(|endpoint| identities.contains(&endpoint.identity())),
             Self::IpTraceId(ids) => ids.contains(&flow.ip_trace_id()),
-            Self::HttpStatusCode(codes) => flow
-                .http()
-                .is_some_and(|http| codes.iter().any(|codes| codes.contains(&http.code))),
+            Self::HttpStatusCode(codes) => {
+                flow.http().is_some_and(|http| codes.contains(&http.code))
+            }
             Self::Ip(side, ips) => flow.ip(*side).is_some_and(|ip| ips.contains(ip)),
             Self::SourceIpTranslated(ips) => flow
                 .source_ip_translated()
                 .is_some_and(|ip| ips.contains(ip)),
-            Self::Uuid(uuids) => uuids.iter().any(|uuid| flow.has_uuid(uuid)),
-            Self::TraceId(ids) => contains_text(ids, flow.trace_id()),
+            Self::Uuid(uuids) => flow.has_uuid(|uuid| uuids.contains(uuid)),
+            Self::TraceId(ids) => ids.contains(flow.trace_id()),
             Self::ClusterName(side, names) => flow
                 .endpoint(*side)
-                .is_some_and(|endpoint| contains_text(names, endpoint.cluster_name())),
-            Self::Pod(side, pods) => flow.endpoint(*side).is_some_and(|endpoint| {
-                pods.iter()
-                    .any(|pod| pod.matches(endpoint.namespace(), endpoint.pod_name()))
-            }),
-            Self::Service(side, services) => flow.service(*side).is_some_and(|seen| {
-                services
-                    .iter()
-                    .any(|service| service.matches(seen.namespace, seen.name))
-            }),
-            Self::Workload(side, workloads) => flow
+                .is_some_and(|endpoint| names.contains(endpoint.cluster_name())),
+            Self::Pod(side, pods) => flow
                 .endpoint(*side)
-                .is_some_and(|endpoint| has_workload(&endpoint, workloads)),
-            Self::Interface(interfaces) => flow.interface().is_some_and(|seen| {
-                interfaces.iter().any(|wanted| {
-                    (wanted.index == 0 || wanted.index == seen.index)
-                        && (wanted.name.is_empty() || wanted.name == seen.name)
-                })
+                .is_some_and(|endpoint| pods.matches(endpoint.namespace(), endpoint.pod_name())),
+            Self::Service(side, services) => flow
+                .service(*side)
+                .is_some_and(|seen| services.matches(seen.namespace, seen.name)),
+            Self::Workload(side, workloads) => flow.endpoint(*side).is_some_and(|endpoint| {
+                endpoint
+                    .workloads()
+                    .any(|seen| is_workload(workloads, seen))
             }),
-            Self::HttpMethod(methods) => flow.http().is_some_and(|http| {
-                !http.method.is_empty()
-                    && methods
-                        .iter()
-                        .any(|method| method.eq_ignore_ascii_case(http.method))
-            }),
-            Self::HttpHeader(headers) => flow.http_headers().any(|(key, value)| {
-                headers
-                    .iter()
-                    .any(|wanted| wanted.key == key && wanted.value == value)
-            }),
-            Self::NodeName(patterns) => patterns
-                .iter()
-                .any(|pattern| pattern.matches(flow.node_name())),
-            Self::Fqdn(side, patterns) => flow
-                .names(*side)
-                .any(|name| patterns.iter().any(|pattern| pattern.matches(name))),
+            Self::Interface(interfaces) => flow
+                .interface()
+                .is_some_and(|seen| is_interface(interfaces, seen)),
+            Self::HttpMethod(methods) => flow
+                .http()
+                .is_some_and(|http| !http.method.is_empty() && is_method(methods, http.method)),
+            Self::HttpHeader(headers) => flow
+                .http_headers()
+                .any(|(key, value)| contains_pair(headers, (key, value))),
+            Self::NodeName(patterns) => patterns.matches(flow.node_name()),
+            Self::Fqdn(side, patterns) => flow.names(*side).any(|name| patterns.matches(name)),
             Self::Label(side, selectors) => match flow.endpoint(*side) {
-                Some(endpoint) => selectors
-                    .iter()
-                    .any(|selector| selector.matches(|| endpoint.labels())),
-                None => match_no_labels(selectors),
+                Some(endpoint) => selectors.matches(|| endpoint.labels()),
+                None => selectors.matches(std::iter::empty),
             },
-            Self::NodeLabel(selectors) => selectors
-                .iter()
-                .any(|selector| selector.matches(|| flow.node_labels())),
+            Self::NodeLabel(selectors) => selectors.matches(|| flow.node_labels()),
             Self::DnsQuery(patterns) => flow
                 .dns_query()
-                .is_some_and(|query| find_any(patterns, query)),
+                .is_some_and(|query| patterns.finds(query.as_bytes())),
             Self::HttpUrl(patterns) => flow
                 .http()
-                .is_some_and(|http| !http.url.is_empty() && find_any(patterns, http.url)),
+                .is_some_and(|http| !http.url.is_empty() && patterns.finds(http.url.as_bytes())),
             Self::HttpPath(patterns) => flow
                 .http()
                 .is_some_and(|http| http::path_matches(patterns, http.url)),
@@ -155,13 +139,13 @@ impl Condition {
     pub(crate) fn matches_other(&self, kind: EventKind, subject: &Subject<'_>) -> bool {
         match self {
             Self::Encrypted(wanted) => wanted.contains(&false),
-            Self::EventType(entries) => entries
-                .iter()
-                .any(|entry| event_type::matches_other(entry, kind)),
+            Self::EventType(types) => types.contain_other(kind),
             Self::Expression(expressions) => subject.matches_other(expressions),
             Self::IpTraceId(ids) => ids.contains(&0),
-            Self::Label(_, selectors) | Self::NodeLabel(selectors) => match_no_labels(selectors),
-            Self::TraceId(ids) => contains_text(ids, ""),
+            Self::Label(_, selectors) | Self::NodeLabel(selectors) => {
+                selectors.matches(std::iter::empty)
+            }
+            Self::TraceId(ids) => ids.contains(""),
             _ => false,
         }
     }
@@ -204,28 +188,45 @@ fn is_dropped<V: FlowView>(flow: &V) -> bool {
     flow.verdict() == i32::from(Verdict::Dropped)
 }
 
-fn contains_text(wanted: &[String], text: &str) -> bool {
-    wanted.iter().any(|wanted| wanted == text)
+fn contains_pair(pairs: &OneOf<(String, String)>, seen: (&str, &str)) -> bool {
+    fn parts((first, second): &(String, String)) -> (&str, &str) {
+        (first, second)
+    }
+    pairs.contains_by(|pair| parts(pair).cmp(&seen), |pair| parts(pair) == seen)
 }
 
-/// Whether a workload of the endpoint is one of those wanted. An empty kind or name is any.
-fn has_workload(endpoint: &impl EndpointView, wanted: &[Workload]) -> bool {
-    endpoint.workloads().any(|workload| {
-        wanted.iter().any(|wanted| {
-            (wanted.kind.is_empty() || wanted.kind == workload.kind)
-                && (wanted.name.is_empty() || wanted.name == workload.name)
-        })
-    })
+/// Whether a workload is one of those wanted. An empty kind or name is any.
+fn is_workload(wanted: &OneOf<(String, String)>, seen: WorkloadView<'_>) -> bool {
+    [
+        (seen.kind, seen.name),
+        (seen.kind, ""),
+        ("", seen.name),
+        ("", ""),
+    ]
+    .into_iter()
+    .any(|workload| contains_pair(wanted, workload))
 }
 
-fn match_no_labels(selectors: &[LabelSelector]) -> bool {
-    selectors
-        .iter()
-        .any(|selector| selector.matches(std::iter::empty))
+/// Whether an interface is one of those wanted. Index 0 and the empty name are any.
+fn is_interface(wanted: &OneOf<(u32, String)>, seen: InterfaceView<'_>) -> bool {
+    fn parts((index, name): &(u32, String)) -> (u32, &str) {
+        (*index, name)
+    }
+    [
+        (seen.index, seen.name),
+        (seen.index, ""),
+        (0, seen.name),
+        (0, ""),
+    ]
+    .into_iter()
+    .any(|seen| wanted.contains_by(|pair| parts(pair).cmp(&seen), |pair| parts(pair) == seen))
 }
 
-fn find_any(patterns: &[Regexp], text: &str) -> bool {
-    patterns
-        .iter()
-        .any(|pattern| pattern.finds(text.as_bytes()))
+/// Whether a method, in whatever case, is one of those wanted.
+fn is_method(wanted: &OneOf<String>, seen: &str) -> bool {
+    let in_upper_case = || seen.bytes().map(|byte| byte.to_ascii_uppercase());
+    wanted.contains_by(
+        |method| method.bytes().cmp(in_upper_case()),
+        |method| method.eq_ignore_ascii_case(seen),
+    )
 }

@@ -123,6 +123,21 @@ pub enum FilterError {
     },
 }
 
+impl FilterError {
+    /// Whether each entry makes sense, and only all of them together are more than is compiled.
+    #[must_use]
+    pub fn is_too_much(&self) -> bool {
+        let (Self::InvalidDnsQuery { reason }
+        | Self::InvalidHttpPath { reason, .. }
+        | Self::InvalidHttpUrl { reason, .. }
+        | Self::InvalidExpression(ExpressionError::InvalidRegexp(reason))) = self
+        else {
+            return false;
+        };
+        matches!(reason, RegexpError::TooMany { .. })
+    }
+}
+
 /// Why an entry does not name anything.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -174,6 +189,23 @@ pub enum RegexpError {
     Syntax {
         /// What is wrong with it.
         problem: String,
+    },
+    /// There is too much of it to read.
+    #[error("error parsing regexp: it has {size} bytes, and more than {limit} are not read")]
+    TooLong {
+        /// How long it is.
+        size: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Together with others of the same request it stands for too much.
+    #[error(
+        "error parsing regexp: those of the request take more than {limit} bytes, use fewer or \
+         smaller ones"
+    )]
+    TooMany {
+        /// What all expressions of a request may take.
+        limit: usize,
     },
     /// It is short, but stands for too much, as `\pL{1000}` does.
     #[error("error parsing regexp: it takes more than {limit} bytes, use smaller repetitions")]

@@ -2,6 +2,7 @@
 
 use flow_api::flow::EventTypeFilter;
 
+use crate::one_of::OneOf;
 use crate::view::{EventKind, EventType};
 
 /// Debug messages (`monitor/api` message type numbers of Cilium 1.19).
@@ -11,32 +12,50 @@ const L7: i32 = 129;
 /// Notifications of the agent.
 const AGENT: i32 = 130;
 
-/// Whether an event is of the type that an entry asks for. Type 0 asks for any type.
-pub(crate) fn matches(entry: &EventTypeFilter, event: EventType) -> bool {
-    (entry.r#type == 0 || entry.r#type == event.message)
-        && (!entry.match_sub_type || entry.sub_type == event.sub_type)
+/// The entries of a field, any of which may match. Type 0 asks for any type.
+#[derive(Clone, Debug)]
+pub(crate) struct EventTypes {
+    /// Types whose sub-types do not matter.
+    whole: OneOf<i32>,
+    /// Types with a sub-type.
+    parts: OneOf<(i32, i32)>,
 }
 
-/// The same for events that are not flows. A lost event passes, whatever was asked for, so that a
-/// gap is never hidden.
-pub(crate) fn matches_other(entry: &EventTypeFilter, kind: EventKind) -> bool {
-    match kind {
-        EventKind::Agent { sub_type } => matches(
-            entry,
-            EventType {
-                message: AGENT,
-                sub_type,
-            },
-        ),
-        EventKind::Debug { sub_type } => matches(
-            entry,
-            EventType {
-                message: DEBUG,
-                sub_type,
-            },
-        ),
-        EventKind::Lost => true,
-        EventKind::Flow | EventKind::Other => false,
+impl EventTypes {
+    pub(crate) fn contain(&self, event: EventType) -> bool {
+        let EventType { message, sub_type } = event;
+        self.whole.contains(&message)
+            || self.whole.contains(&0)
+            || self.parts.contains(&(message, sub_type))
+            || self.parts.contains(&(0, sub_type))
+    }
+
+    /// The same for events that are not flows. A lost event passes, whatever was asked for, so that
+    /// a gap is never hidden.
+    pub(crate) fn contain_other(&self, kind: EventKind) -> bool {
+        let (message, sub_type) = match kind {
+            EventKind::Agent { sub_type } => (AGENT, sub_type),
+            EventKind::Debug { sub_type } => (DEBUG, sub_type),
+            EventKind::Lost => return true,
+            EventKind::Flow | EventKind::Other => return false,
+        };
+        self.contain(EventType { message, sub_type })
+    }
+}
+
+impl From<Vec<EventTypeFilter>> for EventTypes {
+    fn from(entries: Vec<EventTypeFilter>) -> Self {
+        let those = |in_part| {
+            entries
+                .iter()
+                .filter(move |entry| entry.match_sub_type == in_part)
+        };
+        Self {
+            whole: those(false).map(|entry| entry.r#type).collect(),
+            parts: those(true)
+                .map(|entry| (entry.r#type, entry.sub_type))
+                .collect(),
+        }
     }
 }
 
@@ -73,7 +92,7 @@ mod tests {
             (0, Some(133), true),
             (0, Some(0), false),
         ] {
-            let matched = matches(&entry(r#type, sub_type), drop_133);
+            let matched = EventTypes::from(vec![entry(r#type, sub_type)]).contain(drop_133);
             assert_eq!(matched, expected, "{type} {sub_type:?}");
         }
     }
@@ -94,7 +113,7 @@ mod tests {
             (0, None, EventKind::Other, false),
         ] {
             assert_eq!(
-                matches_other(&entry(r#type, sub_type), kind),
+                EventTypes::from(vec![entry(r#type, sub_type)]).contain_other(kind),
                 expected,
                 "{kind:?}"
             );

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::error::FilterError;
-use crate::regexp::Regexp;
+use crate::regexp_set::RegexpSet;
 use crate::url;
 
 /// The codes that an entry such as `404`, `40+` or `4+` stands for.
@@ -30,8 +30,8 @@ pub(crate) fn parse_status_codes(entry: &str) -> Result<RangeInclusive<u32>, Fil
 }
 
 /// Whether an expression finds something in the path of the URL.
-pub(crate) fn path_matches(patterns: &[Regexp], url: &str) -> bool {
-    url::path(url).is_some_and(|path| patterns.iter().any(|pattern| pattern.finds(&path)))
+pub(crate) fn path_matches(patterns: &RegexpSet, url: &str) -> bool {
+    url::path(url).is_some_and(|path| patterns.finds(&path))
 }
 
 #[cfg(test)]

@@ -1,31 +1,26 @@
 //! The `*_ip` fields: plain addresses and prefixes.
 
-use std::net::IpAddr;
-
 use crate::address::Address;
 use crate::error::FilterError;
-use crate::prefix::Prefix;
+use crate::one_of::OneOf;
+use crate::prefix::{Prefix, PrefixSet};
 use crate::view::IpView;
 
 /// The entries of one field, any of which may match.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IpSet {
-    addresses: Vec<PlainAddress>,
-    prefixes: Vec<Prefix>,
-}
-
-/// An entry without a slash. It is compared as text, so that an unusual spelling is accepted and
-/// never matches.
-#[derive(Clone, Debug)]
-struct PlainAddress {
-    text: String,
-    /// The address whose canonical text the entry is; nothing for an unusual spelling or a zone.
-    canonical: Option<IpAddr>,
+    /// Entries without a slash. They are compared as text, so that an unusual spelling is accepted
+    /// and never matches.
+    texts: OneOf<String>,
+    prefixes: PrefixSet,
+    /// The prefixes, and those of the texts that are the canonical one of an address: neither unusual
+    /// nor with a zone.
+    addresses: PrefixSet,
 }
 
 impl IpSet {
     pub(crate) fn compile(entries: &[String]) -> Result<Self, FilterError> {
-        let mut set = Self::default();
+        let (mut texts, mut addresses, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries {
             if entry.contains('/') {
                 let prefix =
@@ -33,41 +28,38 @@ impl IpSet {
                         entry: entry.clone(),
                         reason,
                     })?;
-                set.prefixes.push(prefix);
+                prefixes.push(prefix);
             } else {
                 let address =
                     Address::parse(entry).map_err(|reason| FilterError::InvalidIpAddress {
                         entry: entry.clone(),
                         reason,
                     })?;
-                let canonical = (address.ip.to_string() == *entry).then_some(address.ip);
-                set.addresses.push(PlainAddress {
-                    text: entry.clone(),
-                    canonical,
-                });
+                if address.ip.to_string() == *entry {
+                    addresses.push(Prefix::of(address.ip));
+                }
+                texts.push(entry.clone());
             }
         }
-        Ok(set)
+        Ok(Self {
+            texts: texts.into(),
+            addresses: addresses
+                .into_iter()
+                .chain(prefixes.iter().copied())
+                .collect(),
+            prefixes: prefixes.into_iter().collect(),
+        })
     }
 
     pub(crate) fn contains(&self, ip: IpView<'_>) -> bool {
         match ip {
-            IpView::Address(ip) => {
-                self.addresses
-                    .iter()
-                    .any(|address| address.canonical == Some(ip))
-                    || self.in_a_prefix(ip)
-            }
+            IpView::Address(ip) => self.addresses.contains(ip),
             IpView::Text(text) => {
-                self.addresses.iter().any(|address| address.text == text)
+                self.texts.contains(text)
                     || (!self.prefixes.is_empty()
-                        && text.parse().is_ok_and(|ip| self.in_a_prefix(ip)))
+                        && text.parse().is_ok_and(|ip| self.prefixes.contains(ip)))
             }
         }
-    }
-
-    fn in_a_prefix(&self, ip: IpAddr) -> bool {
-        self.prefixes.iter().any(|prefix| prefix.contains(ip))
     }
 }
 

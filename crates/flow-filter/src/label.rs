@@ -5,12 +5,16 @@ use crate::prefix::Prefix;
 use crate::selector::{self, Operator, Requirement, SelectorKey};
 
 /// A compiled selector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct LabelSelector(Vec<Requirement>);
 
 impl LabelSelector {
     pub(crate) fn parse(selector: &str) -> Result<Self, SelectorError> {
         selector::parse(selector).map(Self)
+    }
+
+    pub(crate) fn requirements(&self) -> &[Requirement] {
+        &self.0
     }
 
     /// Whether all requirements hold. `labels` starts over for each of them.
@@ -36,8 +40,8 @@ fn holds(operator: &Operator, value: Option<&str>) -> bool {
     match operator {
         Operator::Exists => true,
         Operator::DoesNotExist => false,
-        Operator::In(wanted) => wanted.iter().any(|wanted| wanted == value),
-        Operator::NotIn(unwanted) => unwanted.iter().all(|unwanted| unwanted != value),
+        Operator::In(wanted) => wanted.contains(value),
+        Operator::NotIn(unwanted) => !unwanted.contains(value),
         Operator::GreaterThan(bound) => number().is_some_and(|number| number > *bound),
         Operator::LessThan(bound) => number().is_some_and(|number| number < *bound),
     }
@@ -45,16 +49,16 @@ fn holds(operator: &Operator, value: Option<&str>) -> bool {
 
 /// A label taken apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Label<'a> {
+pub(crate) struct Label<'a> {
     source: &'a str,
-    key: &'a str,
-    value: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) value: &'a str,
 }
 
 impl<'a> Label<'a> {
     /// The first colon ends the source, wherever it stands: in a label without a source it may well
     /// stand in the key or the value.
-    fn parse(label: &'a str) -> Self {
+    pub(crate) fn parse(label: &'a str) -> Self {
         let (source, label) = if let Some(label) = label.strip_prefix('$') {
             ("reserved", label)
         } else if let Some((source, label)) = label.split_once(':') {
@@ -75,6 +79,11 @@ impl<'a> Label<'a> {
         Self { source, key, value }
     }
 
+    /// Whether the key may be a prefix, see [`cidr`].
+    pub(crate) fn is_of_prefix(&self) -> bool {
+        self.source == CIDR
+    }
+
     fn has_key(&self, wanted: &SelectorKey) -> bool {
         let Some(source) = &wanted.source else {
             return wanted.name == self.key;
@@ -90,6 +99,9 @@ impl<'a> Label<'a> {
         wanted.name == self.key
     }
 }
+
+/// The source of labels whose keys are prefixes.
+pub(crate) const CIDR: &str = "cidr";
 
 /// The source of labels that name none.
 const UNSPECIFIED: &str = "unspec";

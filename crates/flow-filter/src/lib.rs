@@ -29,7 +29,10 @@ mod http;
 mod ip;
 mod kubernetes_name;
 mod label;
+mod merge;
 mod message;
+mod name_set;
+mod one_of;
 mod pattern;
 mod pod;
 mod port;
@@ -38,8 +41,10 @@ mod protocol;
 mod quote;
 mod re2;
 mod regexp;
+mod regexp_set;
 mod rule;
 mod selector;
+mod selector_set;
 mod url;
 mod view;
 
@@ -55,6 +60,8 @@ pub use view::{
 };
 
 use cel::{Failures, Subject};
+use merge::merged;
+use regexp_set::Budget;
 use rule::Rule;
 
 /// The compiled lists of a request. The default lets everything through.
@@ -63,6 +70,7 @@ pub struct Filter {
     allow: Vec<Rule>,
     deny: Vec<Rule>,
     failures: Failures,
+    regexp_bytes: usize,
 }
 
 impl Filter {
@@ -72,12 +80,12 @@ impl Filter {
     /// The first entry that means nothing, in Hubble's order: the messages of `allow` before those
     /// of `deny`, and within a message field by field.
     pub fn compile(allow: &[FlowFilter], deny: &[FlowFilter]) -> Result<Self, FilterError> {
-        let rules = |filters: &[FlowFilter]| filters.iter().map(Rule::compile).collect();
-        let allow: Result<Vec<_>, _> = rules(allow);
+        let mut budget = Budget::default();
         Ok(Self {
-            allow: allow?,
-            deny: rules(deny)?,
+            allow: rules(allow, &mut budget)?,
+            deny: rules(deny, &mut budget)?,
             failures: Failures::default(),
+            regexp_bytes: budget.taken(),
         })
     }
 
@@ -98,10 +106,37 @@ impl Filter {
         (self.allow.is_empty() || self.allow.iter().any(matches)) && !self.deny.iter().any(matches)
     }
 
+    /// The bytes that its regular expressions may take: a short text may stand for much, so that
+    /// whoever keeps the filters of many clients needs to count.
+    #[must_use]
+    pub fn regexp_bytes(&self) -> usize {
+        self.regexp_bytes
+    }
+
     /// Whether every event is wanted, whatever it is: nothing needs to be looked at.
     #[must_use]
     pub fn matches_everything(&self) -> bool {
         self.deny.is_empty()
             && (self.allow.is_empty() || self.allow.iter().any(Rule::matches_everything))
+    }
+}
+
+/// The messages of a list, as few of them as mean the same.
+fn rules(filters: &[FlowFilter], budget: &mut Budget) -> Result<Vec<Rule>, FilterError> {
+    let compile = |filters: &[FlowFilter], budget: &mut Budget| -> Result<Vec<_>, _> {
+        filters
+            .iter()
+            .map(|filter| Rule::compile(filter, budget))
+            .collect()
+    };
+    let mut left = *budget;
+    let rules = merged(filters).and_then(|merged| compile(&merged, &mut left).ok());
+    match rules {
+        Some(rules) => {
+            *budget = left;
+            Ok(rules)
+        }
+        // Message by message the first mistake is found, which is the one to tell.
+        None => compile(filters, budget),
     }
 }

@@ -27,8 +27,8 @@ impl FlowView for Flow {
         EventKind::Flow
     }
 
-    fn has_uuid(&self, uuid: &str) -> bool {
-        self.uuid == uuid
+    fn has_uuid(&self, is_wanted: impl FnOnce(&str) -> bool) -> bool {
+        is_wanted(&self.uuid)
     }
 
     fn event_type(&self) -> Option<EventType> {
@@ -272,7 +272,7 @@ impl FlowView for GetFlowsResponse {
     }
 
     ask_the_carried_flow! {
-        has_uuid(uuid: &str) -> bool, or false;
+        has_uuid(is_wanted: impl FnOnce(&str) -> bool) -> bool, or false;
         event_type() -> Option<EventType>, or None;
         verdict() -> i32, or 0;
         drop_reason() -> i32, or 0;

@@ -1,11 +1,20 @@
 //! The `*_fqdn` and `node_name` fields: patterns in which `*` stands for any run, possibly empty,
 //! of a-z, 0-9, hyphen and dot.
 
+use std::borrow::Borrow;
+
 use crate::error::PatternError;
 
 /// A pattern for a whole name.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct NamePattern(String);
+
+/// For patterns without a star among names.
+impl Borrow<str> for NamePattern {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 impl NamePattern {
     /// White space around the pattern, one trailing dot and the case of letters do not count.
@@ -26,6 +35,13 @@ impl NamePattern {
             Some(character) => Err(PatternError::InvalidCharacter { character }),
             None => Ok(Self(pattern)),
         }
+    }
+
+    /// What stands in front of the first star and behind the last. `None` if there is no star, and
+    /// the pattern matches only itself.
+    pub(crate) fn around_stars(&self) -> Option<(&str, &str)> {
+        let (head, rest) = self.0.split_once('*')?;
+        Some((head, rest.rsplit_once('*').map_or(rest, |(_, tail)| tail)))
     }
 
     /// Compares letter by letter, so that a name with upper-case letters never matches.
@@ -78,8 +94,8 @@ fn is_wild(byte: u8) -> bool {
 /// A pattern for a node's name in its cluster, `cluster/node`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct NodePattern {
-    cluster: PartPattern,
-    node: PartPattern,
+    pub(crate) cluster: PartPattern,
+    pub(crate) node: PartPattern,
 }
 
 impl NodePattern {
@@ -98,17 +114,22 @@ impl NodePattern {
         })
     }
 
-    /// A name without a cluster counts as one in the cluster `default`, whatever the local cluster
-    /// is called.
+    /// The cluster and the node of a name. One without a cluster counts as one in the cluster
+    /// `default`, whatever the local cluster is called.
+    pub(crate) fn parts(name: &str) -> Option<(&str, &str)> {
+        (!name.is_empty()).then(|| name.split_once('/').unwrap_or(("default", name)))
+    }
+
+    #[cfg(test)]
     pub(crate) fn matches(&self, name: &str) -> bool {
-        let (cluster, node) = name.split_once('/').unwrap_or(("default", name));
-        !name.is_empty() && self.cluster.matches(cluster) && self.node.matches(node)
+        Self::parts(name)
+            .is_some_and(|(cluster, node)| self.cluster.matches(cluster) && self.node.matches(node))
     }
 }
 
 /// What stands on one side of a node pattern's slash.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum PartPattern {
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum PartPattern {
     /// Nothing stands there: any dotted name will do.
     Any,
     Pattern(NamePattern),
@@ -122,7 +143,7 @@ impl PartPattern {
         NamePattern::parse(part).map(Self::Pattern)
     }
 
-    fn matches(&self, part: &str) -> bool {
+    pub(crate) fn matches(&self, part: &str) -> bool {
         match self {
             Self::Any => part.split('.').all(|label| {
                 !label.is_empty()

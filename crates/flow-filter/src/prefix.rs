@@ -1,6 +1,7 @@
 //! IP prefixes as filters and `cidr` labels name them. In: text. Out: a block of addresses, or what
 //! is wrong with the text in the words of Go's `netip.ParsePrefix`.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use crate::address::{Address, AddressError};
@@ -28,7 +29,7 @@ pub enum PrefixError {
 }
 
 /// A block of addresses. IPv4 and IPv6 never mix, mapped addresses included.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Prefix {
     V4 { network: u32, length: u32 },
     V6 { network: u128, length: u32 },
@@ -62,8 +63,9 @@ impl Prefix {
         }
     }
 
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        let block = match address {
+    /// The block of one address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address {
             IpAddr::V4(ip) => Self::V4 {
                 network: ip.to_bits(),
                 length: 32,
@@ -72,8 +74,7 @@ impl Prefix {
                 network: ip.to_bits(),
                 length: 128,
             },
-        };
-        self.contains_prefix(block)
+        }
     }
 
     pub(crate) fn contains_prefix(&self, inner: Self) -> bool {
@@ -108,9 +109,100 @@ impl Prefix {
     }
 }
 
+/// Blocks of addresses as ranges.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PrefixSet {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+}
+
+impl PrefixSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.v4.0.is_empty() && self.v6.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(ip) => self.v4.contain(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.contain(ip.to_bits()),
+        }
+    }
+}
+
+impl FromIterator<Prefix> for PrefixSet {
+    fn from_iter<I: IntoIterator<Item = Prefix>>(prefixes: I) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for prefix in prefixes {
+            match prefix {
+                Prefix::V4 { network, length } => {
+                    let host = u32::MAX.checked_shr(length).unwrap_or(0);
+                    v4.push((network & !host, network | host));
+                }
+                Prefix::V6 { network, length } => {
+                    let host = u128::MAX.checked_shr(length).unwrap_or(0);
+                    v6.push((network & !host, network | host));
+                }
+            }
+        }
+        Self {
+            v4: v4.into(),
+            v6: v6.into(),
+        }
+    }
+}
+
+/// The first and the last of each range, in order. None contains another, so only one can contain a
+/// value: the last that does not begin behind it.
+#[derive(Clone, Debug, Default)]
+struct Ranges<T>(Box<[(T, T)]>);
+
+impl<T: Copy + Ord> Ranges<T> {
+    fn contain(&self, value: T) -> bool {
+        let end = self.0.partition_point(|(first, _)| *first <= value);
+        let range = end.checked_sub(1).and_then(|last| self.0.get(last));
+        range.is_some_and(|(_, last)| value <= *last)
+    }
+}
+
+impl<T: Copy + Ord> From<Vec<(T, T)>> for Ranges<T> {
+    fn from(mut ranges: Vec<(T, T)>) -> Self {
+        // Of those with the same beginning the largest stands before the others.
+        ranges.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
+        ranges.dedup_by(|next, kept| next.1 <= kept.1);
+        Self(ranges.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn one_of_many_prefixes_contains_an_address_if_any_does_alone(
+            entries in vec((any::<bool>(), 0_u128..16, 0_u32..=5), 0..20),
+            (is_v4, address) in (any::<bool>(), 0_u128..16),
+        ) {
+            // Addresses of a few bits, so that some prefixes contain others.
+            let bits = |is_v4, bits: u128| if is_v4 {
+                IpAddr::from(Ipv4Addr::from_bits((bits as u32) << 28))
+            } else {
+                IpAddr::from(Ipv6Addr::from_bits(bits << 124))
+            };
+            let entries = entries.iter().map(|(is_v4, network, length)| {
+                Prefix::parse(&format!("{}/{length}", bits(*is_v4, *network))).unwrap()
+            });
+            let entries: Vec<_> = entries.collect();
+            let address = bits(is_v4, address);
+            let naive = entries.iter().any(|entry| entry.contains_prefix(Prefix::of(address)));
+            prop_assert_eq!(PrefixSet::from_iter(entries).contains(address), naive);
+        }
+    }
 
     #[test]
     fn a_prefix_that_is_none_is_explained() {
@@ -156,11 +248,8 @@ mod tests {
             ("::ffff:0:0/96", "1.2.3.4", false),
         ] {
             let address = address.parse().unwrap();
-            assert_eq!(
-                Prefix::parse(prefix).unwrap().contains(address),
-                expected,
-                "{prefix}"
-            );
+            let set = PrefixSet::from_iter([Prefix::parse(prefix).unwrap()]);
+            assert_eq!(set.contains(address), expected, "{prefix}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::pattern::lowercase;
 use crate::view::{FlowView, L4Protocol, L7Protocol};
 
 /// What a keyword asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Protocol {
     /// ICMP of either IP version.
     AnyIcmp,

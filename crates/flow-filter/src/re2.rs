@@ -10,8 +10,18 @@ use crate::error::RegexpError;
 /// The largest number in a repetition that RE2 takes.
 const MAX_REPETITION: u32 = 1000;
 
+/// How many bytes of an expression are read. Before its compiled size is known, each `\pL` of it
+/// takes some kilobytes.
+const MOST_BYTES: usize = 16_384;
+
 /// The pattern in the other language.
 pub(crate) fn translate(pattern: &str) -> Result<String, RegexpError> {
+    if pattern.len() > MOST_BYTES {
+        return Err(RegexpError::TooLong {
+            size: pattern.len(),
+            limit: MOST_BYTES,
+        });
+    }
     let mut translation = Translation {
         rest: pattern,
         out: String::with_capacity(pattern.len()),

@@ -8,13 +8,18 @@ use crate::re2;
 
 /// What one compiled expression may take, in bytes. Expressions come from clients, and `\pL{1000}`
 /// is quickly written. `[^/]{1,1000}` fits.
-const COMPILED_SIZE_LIMIT: usize = 2 << 20;
+pub(crate) const COMPILED_SIZE_LIMIT: usize = 2 << 20;
+
+/// What one compiled expression may remember of the texts that it has seen, in bytes. Each thread
+/// that looks for it at the same time remembers as much.
+pub(crate) const STATES_LIMIT: usize = 128 << 10;
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Regexp(Regex);
 
 impl Regexp {
+    /// Compiles to no more than [`COMPILED_SIZE_LIMIT`].
     pub(crate) fn compile(pattern: &str) -> Result<Self, RegexpError> {
         Self::compile_within(pattern, COMPILED_SIZE_LIMIT)
     }
@@ -24,6 +29,7 @@ impl Regexp {
         let translated = re2::translate(pattern)?;
         match RegexBuilder::new(&translated)
             .size_limit(size_limit)
+            .dfa_size_limit(STATES_LIMIT)
             .build()
         {
             Ok(regex) => Ok(Self(regex)),

@@ -4,7 +4,7 @@ use flow_api::flow::FlowFilter;
 
 use crate::cel::{Expression, Subject};
 use crate::condition::Condition;
-use crate::error::{FilterError, NameError};
+use crate::error::{FilterError, NameError, RegexpError};
 use crate::event_type;
 use crate::http;
 use crate::ip::IpSet;
@@ -13,7 +13,7 @@ use crate::pattern::{NamePattern, NodePattern};
 use crate::pod::NamePrefix;
 use crate::port;
 use crate::protocol::Protocol;
-use crate::regexp::Regexp;
+use crate::regexp_set::{Budget, RegexpSet};
 use crate::view::{EventKind, FlowView, Side, TcpFlags};
 
 /// A compiled message. Without conditions it matches everything.
@@ -23,8 +23,8 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    pub(crate) fn compile(filter: &FlowFilter) -> Result<Self, FilterError> {
-        let mut conditions = conditions(filter)?;
+    pub(crate) fn compile(filter: &FlowFilter, budget: &mut Budget) -> Result<Self, FilterError> {
+        let mut conditions = conditions(filter, budget)?;
         // Stable, so that equally cheap ones stay in the order of compiling.
         conditions.sort_by_key(Condition::cost);
         Ok(Self { conditions })
@@ -49,7 +49,7 @@ impl Rule {
 }
 
 /// Compiles field by field, in Hubble's order, which decides whose error a client sees.
-fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
+fn conditions(filter: &FlowFilter, budget: &mut Budget) -> Result<Vec<Condition>, FilterError> {
     let mut conditions = Conditions(Vec::new());
     conditions.add(&filter.uuid, Condition::Uuid);
     conditions.add(&filter.event_type, Condition::EventType);
@@ -79,7 +79,11 @@ fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
         )?;
     }
     for (side, workloads) in sides(&filter.source_workload, &filter.destination_workload) {
-        conditions.add(workloads, |workloads| Condition::Workload(side, workloads));
+        conditions.convert(
+            workloads,
+            |workloads| Condition::Workload(side, workloads),
+            |wanted| (wanted.kind.clone(), wanted.name.clone()),
+        );
     }
     for (side, services) in sides(&filter.source_service, &filter.destination_service) {
         conditions.parse(
@@ -98,9 +102,12 @@ fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
             |entry| NamePattern::parse(entry).map_err(FilterError::InvalidName),
         )?;
     }
-    conditions.parse(&filter.dns_query, Condition::DnsQuery, |entry| {
-        Regexp::compile(entry).map_err(|reason| FilterError::InvalidDnsQuery { reason })
-    })?;
+    conditions.search(
+        &filter.dns_query,
+        Condition::DnsQuery,
+        budget,
+        |_, reason| FilterError::InvalidDnsQuery { reason },
+    )?;
     for (side, labels) in sides(&filter.source_label, &filter.destination_label) {
         conditions.parse(
             labels,
@@ -127,9 +134,10 @@ fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
             },
         )?;
     }
-    conditions.add_http(filter)?;
-    let tcp_flags: Vec<_> = filter.tcp_flags.iter().map(TcpFlags::from).collect();
-    conditions.add(&tcp_flags, Condition::TcpFlags);
+    conditions.add_http(filter, budget)?;
+    conditions.convert(&filter.tcp_flags, Condition::TcpFlags, |flags| {
+        TcpFlags::from(flags)
+    });
     conditions.parse(&filter.node_name, Condition::NodeName, |entry| {
         NodePattern::parse(entry).map_err(FilterError::InvalidName)
     })?;
@@ -153,10 +161,12 @@ fn conditions(filter: &FlowFilter) -> Result<Vec<Condition>, FilterError> {
     conditions.add(&filter.traffic_direction, Condition::TrafficDirection);
     if let Some(fields) = &filter.experimental {
         conditions.parse(&fields.cel_expression, Condition::Expression, |entry| {
-            Expression::compile(entry).map_err(FilterError::InvalidExpression)
+            Expression::compile(entry, budget).map_err(FilterError::InvalidExpression)
         })?;
     }
-    conditions.add(&filter.interface, Condition::Interface);
+    conditions.convert(&filter.interface, Condition::Interface, |wanted| {
+        (wanted.index, wanted.name.clone())
+    });
     conditions.add(&filter.ip_trace_id, Condition::IpTraceId);
     Ok(conditions.0)
 }
@@ -169,21 +179,50 @@ fn sides<T>(source: T, destination: T) -> [(Side, T); 2] {
 struct Conditions(Vec<Condition>);
 
 impl Conditions {
-    fn add<T: Clone>(&mut self, entries: &[T], condition: impl FnOnce(Vec<T>) -> Condition) {
+    fn add<T: Clone, C: From<Vec<T>>>(
+        &mut self,
+        entries: &[T],
+        condition: impl FnOnce(C) -> Condition,
+    ) {
+        self.convert(entries, condition, T::clone);
+    }
+
+    fn convert<T, U, C: From<Vec<U>>>(
+        &mut self,
+        entries: &[T],
+        condition: impl FnOnce(C) -> Condition,
+        convert: impl FnMut(&T) -> U,
+    ) {
         if !entries.is_empty() {
-            self.0.push(condition(entries.to_vec()));
+            let converted: Vec<U> = entries.iter().map(convert).collect();
+            self.0.push(condition(converted.into()));
         }
     }
 
-    fn parse<T, U>(
+    fn parse<T, U, C: From<Vec<U>>>(
         &mut self,
         entries: &[T],
-        condition: impl FnOnce(Vec<U>) -> Condition,
+        condition: impl FnOnce(C) -> Condition,
         parse: impl FnMut(&T) -> Result<U, FilterError>,
     ) -> Result<(), FilterError> {
         if !entries.is_empty() {
+            let parsed: Vec<U> = entries.iter().map(parse).collect::<Result<_, _>>()?;
+            self.0.push(condition(parsed.into()));
+        }
+        Ok(())
+    }
+
+    fn search(
+        &mut self,
+        patterns: &[String],
+        condition: impl FnOnce(RegexpSet) -> Condition,
+        budget: &mut Budget,
+        error: impl FnOnce(&str, RegexpError) -> FilterError,
+    ) -> Result<(), FilterError> {
+        if !patterns.is_empty() {
+            let patterns = RegexpSet::compile(patterns, budget);
             self.0.push(condition(
-                entries.iter().map(parse).collect::<Result<_, _>>()?,
+                patterns.map_err(|(entry, reason)| error(entry, reason))?,
             ));
         }
         Ok(())
@@ -200,7 +239,7 @@ impl Conditions {
         Ok(())
     }
 
-    fn add_http(&mut self, filter: &FlowFilter) -> Result<(), FilterError> {
+    fn add_http(&mut self, filter: &FlowFilter, budget: &mut Budget) -> Result<(), FilterError> {
         let may_ask = |is_asked: bool, attribute| {
             if is_asked && !event_type::allow_http(&filter.event_type) {
                 return Err(FilterError::HttpNeedsL7Events { attribute });
@@ -210,27 +249,37 @@ impl Conditions {
         may_ask(!filter.http_status_code.is_empty(), "status code")?;
         self.parse(
             &filter.http_status_code,
-            Condition::HttpStatusCode,
+            |ranges: Vec<_>| Condition::HttpStatusCode(ranges.into_iter().flatten().collect()),
             |entry| http::parse_status_codes(entry),
         )?;
         may_ask(!filter.http_method.is_empty(), "method")?;
-        self.add(&filter.http_method, Condition::HttpMethod);
+        self.convert(&filter.http_method, Condition::HttpMethod, |method| {
+            method.to_ascii_uppercase()
+        });
         may_ask(!filter.http_path.is_empty(), "path")?;
-        self.parse(&filter.http_path, Condition::HttpPath, |entry| {
-            Regexp::compile(entry).map_err(|reason| FilterError::InvalidHttpPath {
-                entry: entry.clone(),
+        self.search(
+            &filter.http_path,
+            Condition::HttpPath,
+            budget,
+            |entry, reason| FilterError::InvalidHttpPath {
+                entry: entry.to_owned(),
                 reason,
-            })
-        })?;
+            },
+        )?;
         may_ask(!filter.http_url.is_empty(), "url")?;
-        self.parse(&filter.http_url, Condition::HttpUrl, |entry| {
-            Regexp::compile(entry).map_err(|reason| FilterError::InvalidHttpUrl {
-                entry: entry.clone(),
+        self.search(
+            &filter.http_url,
+            Condition::HttpUrl,
+            budget,
+            |entry, reason| FilterError::InvalidHttpUrl {
+                entry: entry.to_owned(),
                 reason,
-            })
-        })?;
+            },
+        )?;
         may_ask(!filter.http_header.is_empty(), "headers")?;
-        self.add(&filter.http_header, Condition::HttpHeader);
+        self.convert(&filter.http_header, Condition::HttpHeader, |wanted| {
+            (wanted.key.clone(), wanted.value.clone())
+        });
         Ok(())
     }
 }

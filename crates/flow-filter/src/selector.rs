@@ -4,17 +4,18 @@
 use crate::error::SelectorError;
 use crate::kubernetes_name::{check_qualified_name, check_value};
 use crate::label;
+use crate::one_of::OneOf;
 use crate::prefix::Prefix;
 
 /// One condition of a selector. All of them must hold.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Requirement {
     pub(crate) key: SelectorKey,
     pub(crate) operator: Operator,
 }
 
 /// The key of a requirement.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct SelectorKey {
     /// Where the label must come from; nothing for anywhere.
     pub(crate) source: Option<String>,
@@ -24,14 +25,21 @@ pub(crate) struct SelectorKey {
 }
 
 /// What must hold for the value of the key.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Operator {
     Exists,
     DoesNotExist,
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(OneOf<String>),
+    NotIn(OneOf<String>),
     GreaterThan(i64),
     LessThan(i64),
+}
+
+impl Operator {
+    /// Whether it never holds for a key that is not there.
+    pub(crate) fn needs_label(&self) -> bool {
+        !matches!(self, Self::DoesNotExist | Self::NotIn(_))
+    }
 }
 
 /// The requirements of a selector. The empty text has none; white space alone is not empty.
@@ -64,10 +72,10 @@ fn requirement(tokens: &mut Tokens<'_>) -> Result<Requirement, SelectorError> {
         token => {
             tokens.next();
             match token {
-                Token::Word("in") => Operator::In(values(tokens)?),
-                Token::Word("notin") => Operator::NotIn(values(tokens)?),
-                Token::Symbol("=" | "==") => Operator::In(vec![value(tokens)?]),
-                Token::Symbol("!=") => Operator::NotIn(vec![value(tokens)?]),
+                Token::Word("in") => Operator::In(values(tokens)?.into()),
+                Token::Word("notin") => Operator::NotIn(values(tokens)?.into()),
+                Token::Symbol("=" | "==") => Operator::In(vec![value(tokens)?].into()),
+                Token::Symbol("!=") => Operator::NotIn(vec![value(tokens)?].into()),
                 Token::Symbol(">") => Operator::GreaterThan(integer(tokens)?),
                 Token::Symbol("<") => Operator::LessThan(integer(tokens)?),
                 _ => return Err(token.instead_of("in, notin, =, ==, !=, gt, lt", true)),
@@ -89,7 +97,7 @@ fn key(written: &str) -> Result<SelectorKey, SelectorError> {
     Ok(SelectorKey {
         source: (source != "any").then(|| source.to_owned()),
         name: name.to_owned(),
-        cidr: (source == "cidr").then(|| label::cidr(name)).flatten(),
+        cidr: (source == label::CIDR).then(|| label::cidr(name)).flatten(),
     })
 }
 
@@ -225,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    fn strings(values: &[&str]) -> Vec<String> {
+    fn strings(values: &[&str]) -> OneOf<String> {
         values.iter().map(|value| (*value).to_owned()).collect()
     }
 

@@ -24,9 +24,9 @@ pub trait FlowView {
     /// What sort of event this is.
     fn kind(&self) -> EventKind;
 
-    /// Whether the flow's uuid is exactly this text. A flow without one has the empty text.
-    fn has_uuid(&self, uuid: &str) -> bool {
-        uuid.is_empty()
+    /// Whether the flow's uuid is a wanted text. A flow without one has the empty text.
+    fn has_uuid(&self, is_wanted: impl FnOnce(&str) -> bool) -> bool {
+        is_wanted("")
     }
 
     /// The monitor event type the flow came from.
@@ -280,7 +280,7 @@ pub enum IpView<'a> {
 }
 
 /// The transport protocols a flow can have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum L4Protocol {
     /// TCP.
     Tcp,
@@ -299,7 +299,7 @@ pub enum L4Protocol {
 }
 
 /// The application protocols a flow can have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum L7Protocol {
     /// DNS.
     Dns,
@@ -349,7 +349,7 @@ pub struct InterfaceView<'a> {
 
 /// The nine flags of a TCP segment, as they stand in its header: FIN is bit 0, NS is bit 8
 /// (RFC 9293 section 3.1, RFC 3540).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TcpFlags(u16);
 
 impl TcpFlags {

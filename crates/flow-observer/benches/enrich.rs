@@ -142,6 +142,7 @@ fn services() -> Vec<(Key, Fact)> {
             name: format!("workload-{workload}"),
             frontends: vec![port(Ipv4Addr::from_bits(0xac10_0000 | workload).into(), 80)],
             backends: pods.map(|it| port(pod_ip(it), 8080)).collect(),
+            ..ServiceFact::default()
         };
         (format!("workload-{workload}").into(), Fact::Service(fact))
     };

@@ -41,11 +41,17 @@ fn events(first: usize, count: usize) -> Vec<Event> {
         .collect()
 }
 
-fn batches(first: usize, size: usize) -> Vec<Vec<Event>> {
-    (first..first + EVENTS)
-        .step_by(size)
-        .map(|first| events(first, size))
-        .collect()
+/// Hands out the events of a run batch by batch, in memory that is used again each time: as the agent
+/// does.
+fn batch_by_batch(run: usize, size: usize, mut take: impl FnMut(&mut Vec<Event>)) -> Duration {
+    let mut events = events(run * EVENTS, EVENTS).into_iter();
+    let mut batch = Vec::with_capacity(size);
+    let started = Instant::now();
+    while events.len() > 0 {
+        batch.extend(events.by_ref().take(size));
+        take(&mut batch);
+    }
+    started.elapsed()
 }
 
 /// Nanoseconds of one event: the median, and the fastest.
@@ -63,16 +69,13 @@ fn report(what: &str, runs: Vec<Duration>) {
 fn floor_push(size: usize) {
     let mut kept: Vec<Event> = Vec::with_capacity(CAPACITY + MAX_BATCH);
     let runs = (0..RUNS).map(|run| {
-        let batches = batches(run * EVENTS, size);
-        let started = Instant::now();
-        for batch in batches {
+        batch_by_batch(run, size, |batch| {
             if kept.len() + size > kept.capacity() {
                 kept.clear();
             }
-            kept.extend(batch);
+            kept.append(batch);
             black_box(&mut kept);
-        }
-        started.elapsed()
+        })
     });
     let runs = runs.collect();
     assert_eq!(
@@ -126,14 +129,7 @@ fn publish(runtime: &Runtime, size: usize, followers: usize) {
     let following: Vec<_> = (0..followers)
         .map(|_| runtime.spawn(follow(Arc::clone(&ring), Arc::clone(&sum), written)))
         .collect();
-    let runs = (0..RUNS).map(|run| {
-        let batches = batches(run * EVENTS, size);
-        let started = Instant::now();
-        for batch in batches {
-            ring.publish(batch);
-        }
-        started.elapsed()
-    });
+    let runs = (0..RUNS).map(|run| batch_by_batch(run, size, |batch| ring.publish(batch)));
     let runs = runs.collect();
     assert_eq!(ring.end(), written);
     assert_eq!(ring.len(), CAPACITY as u64);
@@ -154,9 +150,7 @@ fn publish(runtime: &Runtime, size: usize, followers: usize) {
 /// A look at the time of each event of a full ring.
 fn read() {
     let ring = FlowRing::new(EVENTS);
-    for batch in batches(0, 64) {
-        ring.publish(batch);
-    }
+    batch_by_batch(0, 64, |batch| ring.publish(batch));
     let runs = (0..RUNS).map(|_| {
         let started = Instant::now();
         let (mut position, mut sum) = (0, 0);
@@ -178,6 +172,7 @@ fn read() {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .enable_time()
         .build()
         .expect("a runtime can be built");
     println!("an event takes {} bytes", size_of::<Event>());

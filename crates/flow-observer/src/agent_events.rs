@@ -78,7 +78,7 @@ impl AgentEvents {
             *newest_ns = event.time_ns().max(*newest_ns);
             event.set_time_ns(*newest_ns);
         }
-        self.ring.publish(events);
+        self.ring.publish(&mut events);
     }
 
     fn tell(&self, messages: impl IntoIterator<Item = AgentEvent>) {

@@ -58,8 +58,6 @@ pub struct Assembler {
     places: Places,
     /// Nothing waits there between batches, but the memory is kept.
     ahead: Ahead,
-    /// Size of the batch before.
-    collected: usize,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -106,7 +104,6 @@ impl Assembler {
             sockets: SocketTranslations::default(),
             places: Places::default(),
             ahead: Ahead::default(),
-            collected: 0,
         }
     }
 
@@ -121,8 +118,8 @@ impl Assembler {
         self
     }
 
-    /// Waits up to `patience` for events of the source and takes at most `limit` of them, in the
-    /// source's order.
+    /// Waits up to `patience` for events of the source and puts at most `limit` of them, in the
+    /// source's order, in the place of what `events` holds.
     ///
     /// # Errors
     /// When the source breaks.
@@ -131,26 +128,24 @@ impl Assembler {
         source: &mut dyn Source,
         patience: Duration,
         limit: usize,
-    ) -> Result<(Vec<Event>, Progress), SourceError> {
+        events: &mut Vec<Event>,
+    ) -> Result<Progress, SourceError> {
+        events.clear();
         let offset_ns = source.wall_clock_offset_ns();
         self.facts.refresh();
         let mut surroundings = None;
         let mut ahead = std::mem::take(&mut self.ahead);
-        // Growing from nothing would copy each event several times. Batches follow each other in
-        // size: full ones when there is much to read, small ones when there is not.
-        let mut events = Vec::with_capacity(self.collected.next_power_of_two().min(limit));
         let progress = source.poll(patience, limit, &mut |raw| {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
-            self.take(raw, &mut ahead, surroundings, &mut events);
+            self.take(raw, &mut ahead, surroundings, events);
         })?;
         if let Some(surroundings) = &surroundings {
-            self.catch_up(&mut ahead, surroundings, &mut events);
+            self.catch_up(&mut ahead, surroundings, events);
         }
         self.ahead = ahead;
-        self.exchanges.settle(progress, &mut events);
-        self.collected = events.len();
-        Ok((events, progress))
+        self.exchanges.settle(progress, events);
+        Ok(progress)
     }
 
     #[cfg(test)]

@@ -25,6 +25,7 @@ mod loss_log;
 mod metrics;
 mod namespaces;
 pub mod offline;
+mod outline;
 pub mod pipeline;
 pub mod process;
 mod recent;

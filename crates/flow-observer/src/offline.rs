@@ -71,9 +71,10 @@ impl Offline {
         if self.progress == Progress::Ended {
             return Ok(None);
         }
-        let (events, progress) = self
-            .assembler
-            .collect(&mut *self.source, PATIENCE, MAX_BATCH)?;
+        let mut events = Vec::new();
+        let progress =
+            self.assembler
+                .collect(&mut *self.source, PATIENCE, MAX_BATCH, &mut events)?;
         self.progress = progress;
         if progress == Progress::Ended {
             self.counters.set_source(self.source.counts());

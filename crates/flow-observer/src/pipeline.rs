@@ -54,12 +54,12 @@ impl Pipeline {
     /// When the source breaks.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), SourceError> {
         let mut asked_at = Instant::now();
-        let mut newest_ns = 0;
+        let (mut newest_ns, mut events) = (0, Vec::new());
         let result = loop {
             if stop.load(Ordering::Relaxed) {
-                break self.finish(&mut newest_ns);
+                break self.finish(&mut newest_ns, &mut events);
             }
-            match self.turn(&mut newest_ns) {
+            match self.turn(&mut newest_ns, &mut events) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Ended) => break Ok(()),
                 Err(error) => break Err(error),
@@ -74,11 +74,11 @@ impl Pipeline {
     }
 
     /// Takes what the source has left, but not for longer than an agent may take to end.
-    fn finish(&mut self, newest_ns: &mut i64) -> Result<(), SourceError> {
+    fn finish(&mut self, newest_ns: &mut i64, events: &mut Vec<Event>) -> Result<(), SourceError> {
         let started = Instant::now();
         let mut progress = self.source.finish();
         while progress == Progress::More && started.elapsed() < FINISH_TIMEOUT {
-            progress = self.turn(newest_ns)?;
+            progress = self.turn(newest_ns, events)?;
         }
         if progress == Progress::More {
             warn!("ending before the source has handed out what it had left");
@@ -86,18 +86,22 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Publishes what the source has now.
-    fn turn(&mut self, newest_ns: &mut i64) -> Result<Progress, SourceError> {
-        let (mut events, progress) =
-            self.assembler
-                .collect(&mut *self.source, PATIENCE, MAX_BATCH)?;
+    /// Publishes what the source has now. Of `events` only the memory is used, again each time.
+    fn turn(
+        &mut self,
+        newest_ns: &mut i64,
+        events: &mut Vec<Event>,
+    ) -> Result<Progress, SourceError> {
+        let progress = self
+            .assembler
+            .collect(&mut *self.source, PATIENCE, MAX_BATCH, events)?;
         if !self.source.is_recorded() {
-            put_in_order(&mut events, newest_ns);
+            put_in_order(events, newest_ns);
         }
         let with_closing = events.iter().filter(|it| it.is_flow_or_closing()).count() as u64;
         let flows = events.iter().filter(|it| it.is_flow()).count() as u64;
         self.counters.published(flows, with_closing - flows);
-        self.namespaces.see(&events);
+        self.namespaces.see(events);
         self.ring.publish(events);
         Ok(progress)
     }

@@ -5,7 +5,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use flow_api::flow;
@@ -390,7 +390,36 @@ pub struct Endpoint {
     pub labels: Arc<[String]>,
     /// What owns the pod.
     pub workloads: Vec<Workload>,
+    /// The fields as readers want them.
+    pub encoded: EncodedOnce,
 }
+
+/// The encoded form of what it is part of, once somebody has asked for it: flows share their ends, so
+/// that these are worth keeping. It says nothing beyond the fields that it is made of: copies, which
+/// may be changed, are without it, and all are equal.
+#[derive(Debug, Default)]
+pub struct EncodedOnce(OnceLock<Box<[u8]>>);
+
+impl EncodedOnce {
+    /// The encoded form, made by `encode` for whoever is first.
+    pub fn get_or_encode(&self, encode: impl FnOnce() -> Vec<u8>) -> &[u8] {
+        self.0.get_or_init(|| encode().into())
+    }
+}
+
+impl Clone for EncodedOnce {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for EncodedOnce {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for EncodedOnce {}
 
 /// What owns a pod.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]

@@ -185,18 +185,18 @@ impl FlowRing {
                 evict_at: limits.events as u64,
             }),
             floor: AtomicU64::new(0),
-            announcer: Announcer::new(),
+            announcer: Announcer::new(limits.events as u64),
         }
     }
 
-    /// Appends events, oldest first, and has waiting readers woken. Calls of several threads come
-    /// one after the other.
-    pub fn publish(&self, events: Vec<Event>) {
+    /// Takes all of `events`, oldest first, and has waiting readers woken. Calls of several threads
+    /// come one after the other.
+    pub fn publish(&self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = events.into_iter();
+        let mut events = events.drain(..);
         while events.len() > 0 {
             self.append(&mut writer, &mut events);
         }
@@ -205,7 +205,7 @@ impl FlowRing {
     }
 
     /// Appends as many events as fit into a segment.
-    fn append(&self, writer: &mut Writer, events: &mut vec::IntoIter<Event>) {
+    fn append(&self, writer: &mut Writer, events: &mut vec::Drain<'_, Event>) {
         let mut room_aside = self.room_aside(&writer.segment);
         if writer.slots.room() == 0 || room_aside == 0 {
             self.begin_segment(writer);
@@ -350,14 +350,19 @@ impl FlowRing {
         })
     }
 
-    /// Counts what a reader had encoded of a batch; the oldest segments go if that is too much.
+    /// Counts what was made of a batch for a reader; the oldest segments go if that is too much.
     pub fn weigh(&self, batch: &Batch) {
-        let mut kept = self.kept();
-        if batch.segment.start < kept.begin() {
+        let segment = &batch.segment;
+        // Mostly, others made it and counted it.
+        if segment.readers_bytes() == segment.counted_bytes.load(Ordering::Relaxed) {
             return;
         }
-        let bytes = batch.segment.encoded.bytes();
-        let before = batch.segment.encoded_bytes.swap(bytes, Ordering::Relaxed);
+        let mut kept = self.kept();
+        if segment.start < kept.begin() {
+            return;
+        }
+        let bytes = segment.readers_bytes();
+        let before = segment.counted_bytes.swap(bytes, Ordering::Relaxed);
         kept.bytes = kept.bytes + bytes - before;
         let evicted = self.evict_for_memory(&mut kept);
         drop(kept);
@@ -443,7 +448,8 @@ impl FlowRing {
     /// goes with the ring.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
+    /// Outside of a Tokio runtime. It needs timers, too: without them the ring's task ends at the
+    /// fiftieth follower, and with it all followers' news.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.announcer.subscribe()

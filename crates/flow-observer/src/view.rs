@@ -17,11 +17,7 @@ use crate::{
 /// Whether a filter lets an event through. Events that are no flows are not for filters to judge.
 pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool {
     match event {
-        Event::Flow(flow) => filter.matches(&RecordView {
-            flow,
-            node,
-            node_labels: OnceCell::new(),
-        }),
+        Event::Flow(flow) => filter.matches(&RecordView::new(flow, node)),
         Event::Message(flow) => filter.matches(&*flow.message),
         Event::Recorded(response) => response.flow().is_none_or(|flow| filter.matches(flow)),
         Event::Agent(_) | Event::Debug(_) | Event::Lost(_) => true,
@@ -29,14 +25,22 @@ pub(crate) fn matches(filter: &Filter, event: &Event, node: &NodeFacts) -> bool 
 }
 
 /// A flow of the ring, together with what all flows of a node share.
-struct RecordView<'a> {
+pub(crate) struct RecordView<'a> {
     flow: &'a FlowRecord,
     node: &'a NodeFacts,
     /// Only some filters ask for them.
     node_labels: OnceCell<Arc<[String]>>,
 }
 
-impl RecordView<'_> {
+impl<'a> RecordView<'a> {
+    pub(crate) fn new(flow: &'a FlowRecord, node: &'a NodeFacts) -> Self {
+        Self {
+            flow,
+            node,
+            node_labels: OnceCell::new(),
+        }
+    }
+
     fn party(&self, side: Side) -> &Party {
         match side {
             Side::Source => &self.flow.source,
@@ -55,8 +59,8 @@ impl FlowView for RecordView<'_> {
         EventKind::Flow
     }
 
-    fn has_uuid(&self, uuid: &str) -> bool {
-        uuid_digits(self.flow.uuid) == *uuid.as_bytes()
+    fn has_uuid(&self, is_wanted: impl FnOnce(&str) -> bool) -> bool {
+        std::str::from_utf8(&uuid_digits(self.flow.uuid)).is_ok_and(is_wanted)
     }
 
     fn event_type(&self) -> Option<EventType> {

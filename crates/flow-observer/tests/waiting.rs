@@ -107,8 +107,11 @@ fn events(names: u16, batches: &[Vec<Raw>]) -> Vec<String> {
     let mut assembler = assembler(names);
     let events = batches.iter().flat_map(|batch| {
         let mut source = Batch(batch.clone());
-        let collected = assembler.collect(&mut source, Duration::ZERO, 1024);
-        collected.expect("the source is sound").0
+        let mut events = Vec::new();
+        assembler
+            .collect(&mut source, Duration::ZERO, 1024, &mut events)
+            .expect("the source is sound");
+        events
     });
     events.map(|event| shown(&event)).collect()
 }

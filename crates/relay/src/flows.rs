@@ -16,24 +16,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::coverage;
-use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::{Coverage, CoverageReport};
 use flow_api::relay::NodeState;
-use futures::Stream;
+use flow_api::{coverage, progress};
+use futures::{Stream, StreamExt as _};
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
-use crate::call::Call;
+use crate::call::{Call, Method};
 use crate::defaults::{HOLD_WHEN_FULL, REPORTS, UNTIL_GRACE};
 use crate::merge::{Arrived, LaneId, Merge};
+use crate::pace::{Open, Pace};
 use crate::pool::{Member, Members, Pool};
 use crate::reader::{Event, FromReader, Reader, Report};
 use crate::status::{ErrorMerge, Notice};
+use crate::total;
 use crate::wire::Time;
 
 /// What a call needs besides the request.
@@ -43,28 +44,33 @@ pub(crate) struct Settings {
     pub(crate) relay_name: Arc<str>,
     /// How long a following call waits for quiet peers.
     pub(crate) max_hold: Duration,
+    /// Told of each call.
+    pub(crate) pace: Pace,
     /// Ends following calls.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// The merged stream; see the [module](self). `permit` is held for as long as the stream lives.
+/// The merged stream; see the [module](self). `permit` is held for as long as the stream lives. Of a
+/// client that wants no more than a number in all, it is [cut](total) to that.
 pub(crate) fn merged(
-    request: GetFlowsRequest,
-    metadata: MetadataMap,
+    call: Call,
     pool: &Pool,
     settings: Settings,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
-    let flows = Box::new(Flows::start(
-        Call::new(request, metadata),
-        pool,
-        settings,
-        permit,
-    ));
-    futures::stream::unfold(flows, |mut flows| async move {
+    let part = match call.method {
+        Method::Flows => total::Part::of(&call.request, &call.metadata),
+        Method::AgentEvents | Method::DebugEvents => None,
+    };
+    let flows = Box::new(Flows::start(call, pool, settings, permit));
+    let merged = futures::stream::unfold(flows, |mut flows| async move {
         let item = flows.next().await?;
         Some((item, flows))
-    })
+    });
+    match part {
+        Some(part) => total::cut(merged, part).right_stream(),
+        None => merged.left_stream(),
+    }
 }
 
 struct Flows {
@@ -86,13 +92,18 @@ struct Flows {
     ready: VecDeque<Bytes>,
     /// When a following call that has an `until` stops waiting for its peers.
     give_up: Option<Instant>,
+    /// For a client that is a relay: when it is told next how far this call is, and what it was told.
+    progress: Option<(Instant, Time)>,
     /// What the peers said that their answers cover, the last of each.
     covered: BTreeMap<Arc<str>, CoverageReport>,
     /// Everybody who ought to say it.
     asked: BTreeSet<Arc<str>>,
     is_over: bool,
+    /// Some peer has said all that it had.
+    has_answer: bool,
     has_told_coverage: bool,
     _permit: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 /// One peer as this call sees it.
@@ -105,6 +116,8 @@ struct PeerState {
     told: Option<String>,
     /// The reader has said its last word.
     has_ended: bool,
+    /// Flows that came when the stream was further already.
+    late: u64,
 }
 
 impl Flows {
@@ -114,8 +127,10 @@ impl Flows {
         let mut members = pool.members.clone();
         let at_start = Arc::clone(&members.borrow_and_update());
         let mut merge = Merge::new();
+        let open = settings.pace.open(follow);
         let mut flows = Self {
             give_up: call.gives_up(),
+            progress: call.tells_progress.map(|_| (Instant::now(), Time::UNKNOWN)),
             call: Arc::new(call),
             settings,
             status_lane: merge.add_lane(),
@@ -131,8 +146,10 @@ impl Flows {
             covered: BTreeMap::new(),
             asked: at_start.keys().cloned().collect(),
             is_over: false,
+            has_answer: false,
             has_told_coverage: false,
             _permit: permit,
+            _open: open,
         };
         // Asked once, so that what is told and what is done are the same.
         let at_start: Vec<_> = at_start
@@ -175,6 +192,7 @@ impl Flows {
                 is_up,
                 told: None,
                 has_ended: false,
+                late: 0,
             },
         );
     }
@@ -209,6 +227,9 @@ impl Flows {
             if expiry.is_some_and(|expiry| expiry <= now) {
                 continue;
             }
+            if let Some(progress) = self.tell_progress(now) {
+                return Some(Ok(progress));
+            }
             if self.is_done(now) {
                 self.finish();
                 continue;
@@ -224,7 +245,8 @@ impl Flows {
     /// Waits until something is different.
     async fn wait(&mut self, expiry: Option<Instant>) -> Result<(), Status> {
         let follow = self.call.request.follow;
-        let wake = [expiry, self.errors.next_due(), self.give_up]
+        let progress = self.progress.map(|(due, _)| due);
+        let wake = [expiry, self.errors.next_due(), self.give_up, progress]
             .into_iter()
             .flatten()
             .min();
@@ -257,6 +279,12 @@ impl Flows {
                 // Somebody is still sending what happened before.
                 *give_up = (*give_up).max(Instant::now() + UNTIL_GRACE);
             }
+            if let Some(reached) = self.merge.reached()
+                && let Some(peer) = self.peers.get_mut(&lane)
+            {
+                let is_late = |(time, event): &&(Time, Event)| event.is_flow && *time < reached;
+                peer.late += events.iter().filter(is_late).count() as u64;
+            }
             return self.merge.push(lane, events, arrived);
         }
         let Some(peer) = self.peers.get_mut(&lane) else {
@@ -264,12 +292,15 @@ impl Flows {
         };
         match report {
             Report::Events(_) => {}
+            Report::Passed(time) => self.merge.passed(lane, time),
             Report::Opened => {
                 self.merge.open(lane);
                 peer.told = None;
                 if !std::mem::replace(&mut peer.is_up, true) {
-                    self.changes
-                        .push((NodeState::NodeConnected, Arc::clone(&peer.name)));
+                    let name = Arc::clone(&peer.name);
+                    let errors = self.errors.of(&name);
+                    self.tell(errors);
+                    self.changes.push((NodeState::NodeConnected, name));
                 }
             }
             Report::Skipped(reason) => {
@@ -288,6 +319,7 @@ impl Flows {
                 }
             }
             Report::Ended => {
+                self.has_answer = true;
                 self.merge.close(lane);
                 peer.has_ended = true;
             }
@@ -316,12 +348,17 @@ impl Flows {
     }
 
     fn add_error(&mut self, node: Arc<str>, message: String) {
+        // What happened before is told before.
+        self.tell_changes();
         let notices = self.errors.add(node, message, Time::now(), Instant::now());
         self.tell(notices);
     }
 
     /// Hands status events out: at once to whoever follows, in the order of time otherwise.
     fn tell(&mut self, notices: Vec<Notice>) {
+        if !self.call.tells_status() {
+            return;
+        }
         for notice in notices {
             let bytes = notice.encode(&self.settings.relay_name);
             if self.call.request.follow {
@@ -329,6 +366,7 @@ impl Flows {
             } else {
                 let event = Event {
                     bytes,
+                    is_flow: false,
                     credit: None,
                 };
                 self.merge
@@ -337,9 +375,24 @@ impl Flows {
         }
     }
 
+    /// How far the call is, if it is time to say it and there is something new to say.
+    fn tell_progress(&mut self, now: Instant) -> Option<Bytes> {
+        let interval = self.call.tells_progress?;
+        let (due, told) = self.progress.as_mut().filter(|(due, _)| *due <= now)?;
+        *due = now + interval;
+        let passed = self.merge.all_passed().filter(|passed| passed > told)?;
+        *told = passed;
+        let message = progress::message(&self.settings.relay_name, passed.into());
+        Some(message.encode_to_vec().into())
+    }
+
     /// One event for neighbours in the list that have the same state.
     fn tell_changes(&mut self) {
-        for run in std::mem::take(&mut self.changes).chunk_by(|(a, _), (b, _)| a == b) {
+        let changes = std::mem::take(&mut self.changes);
+        if !self.call.tells_status() {
+            return;
+        }
+        for run in changes.chunk_by(|(a, _), (b, _)| a == b) {
             if let Some((state, _)) = run.first() {
                 let names = run.iter().map(|(_, name)| Arc::clone(name)).collect();
                 self.ready
@@ -378,6 +431,11 @@ impl Flows {
     /// The end of the stream for a client that wants to know what it covers.
     fn tell_coverage(&mut self) -> Option<Status> {
         let is_first = !std::mem::replace(&mut self.has_told_coverage, true);
+        if !self.call.tells_status() && is_first && !self.has_answer {
+            let reason = self.peers.values().find_map(|peer| peer.told.as_deref());
+            let reason = reason.unwrap_or("none is available");
+            return Some(Status::unavailable(format!("no node answers: {reason}")));
+        }
         let tells = is_first && self.call.asks_for_coverage();
         tells.then(|| coverage::end(&self.coverage()))
     }
@@ -392,13 +450,27 @@ impl Flows {
 
     /// What all peers cover, each by its own words.
     fn coverage(&self) -> CoverageReport {
+        let late: BTreeMap<_, _> = self
+            .peers
+            .values()
+            .map(|peer| (&peer.name, peer.late))
+            .collect();
         let nodes = self.covered.iter().flat_map(|(peer, told)| {
-            if told.unlisted_nodes == 0 {
+            let late = late.get(peer).copied().unwrap_or_default();
+            if let [node] = &*told.nodes {
+                return vec![Coverage {
+                    late: node.late + late,
+                    ..node.clone()
+                }];
+            }
+            if told.unlisted_nodes == 0 && late == 0 {
                 return told.nodes.clone();
             }
-            // A peer that is a relay of so many that it lists them only in part.
+            // A peer that is a relay, of so many that it lists them only in part, or of which nobody
+            // knows whose flows were late.
             let total = told.total.clone().map(|total| Coverage {
                 node_name: peer.to_string(),
+                late: total.late + late,
                 ..total
             });
             total.into_iter().collect()

@@ -1,8 +1,8 @@
 //! Peers, merge and serve: many node agents as one Observer service.
 //!
 //! ```text
-//! peer service, --peer ──> discovery ──> PeerSet (watch) ──> pool: one member per peer
-//!                                                              │
+//! peer service, DNS, ... ──> discovery ──> PeerSet (watch) ──> pool: one member per peer
+//!                                                                │
 //! client ──> serve ──> flows: one reader per member ──> merge ──> client
 //!                  └─> unary: nodes, namespaces, status
 //! ```
@@ -10,115 +10,90 @@
 //! Flows are not decoded: of each message the time and the kind are read, and the bytes go on.
 //! Nothing that a peer does, or fails to do, ends a client's stream; it becomes a status event in it.
 
+mod about;
+mod access;
+mod answer;
+mod audit;
 mod call;
+mod calls;
+mod config;
+mod connections;
 mod credit;
 mod defaults;
+mod dial;
 mod discovery;
 mod flows;
+mod gather;
 mod health;
 mod listen;
 mod merge;
+mod metrics;
 mod monitor;
+mod pace;
 mod peers;
 mod pool;
+mod process;
 mod reader;
 mod retry;
 mod serve;
+mod sources;
+mod stamp;
 mod status;
+mod total;
 mod unary;
 mod wire;
 
-use std::io;
-use std::time::Duration;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use flow_api::connect::Target;
+use flow_api::server::{Limits, Listener, Server, ServerCounts, raise_open_files};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, Gate, TokensFile};
+use crate::audit::Audit;
+use crate::calls::CallCounts;
+use crate::defaults::DRAIN_TIMEOUT;
 use crate::discovery::Discovery;
 use crate::flows::Settings;
-use crate::health::HealthService;
-use crate::listen::Listener;
-use crate::pool::Keeper;
+use crate::health::{Condition, HealthService};
+use crate::metrics::Numbers;
+use crate::pool::{Keeper, Ways};
 use crate::serve::RelayService;
+use crate::sources::Sources;
 
+pub use crate::access::TokensError;
+pub use crate::config::{Config, RelayError};
+pub use crate::discovery::{NamesError, PeerFileError, PeerNames, PeerNamesError};
+#[cfg(feature = "kubernetes")]
+pub use crate::discovery::{PeerSlices, PeerSlicesError, SlicesError};
 pub use crate::listen::{Listen, ListenParseError};
-pub use crate::peers::{StaticPeer, StaticPeerError};
-
-/// What a relay needs to know.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where clients connect.
-    pub listen: Listen,
-    /// An agent that announces the nodes; asked again whenever its stream ends.
-    pub peer_service: Option<Target>,
-    /// Nodes that are always peers.
-    pub peers: Vec<StaticPeer>,
-    /// How long a following call holds a flow back for peers that say nothing.
-    pub max_hold: Duration,
-    /// The longest pause between attempts to reach the peer service.
-    pub retry_timeout: Duration,
-    /// The relay's own name, in whose name status events come.
-    pub node_name: String,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: Listen::default(),
-            peer_service: None,
-            peers: Vec::new(),
-            max_hold: defaults::MAX_HOLD,
-            retry_timeout: defaults::RETRY_TIMEOUT,
-            node_name: String::new(),
-        }
-    }
-}
-
-/// Why a relay does not run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RelayError {
-    /// The address is taken, or not ours to take.
-    #[error("cannot listen on {listen}: {}", listen_problem(reason))]
-    Listen {
-        /// The address.
-        listen: Listen,
-        /// What the system said.
-        reason: io::Error,
-    },
-    /// A relay without peers would never show anything.
-    #[error("no peers: name a peer service or at least one peer")]
-    NoPeers,
-    /// The description of the services is broken: a fault in the build.
-    #[error("cannot describe the services for reflection: {reason}")]
-    Reflection {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The server ended by itself.
-    #[error("cannot serve")]
-    Serve {
-        /// What the server said.
-        source: tonic::transport::Error,
-    },
-}
-
-impl RelayError {
-    fn reflection(error: tonic_reflection::server::Error) -> Self {
-        Self::Reflection {
-            reason: error.to_string(),
-        }
-    }
-}
+pub use crate::pace::Pace;
+pub use crate::peers::{StaticPeer, StaticPeerError, server_name};
 
 /// A relay that is bound and not serving yet, for callers that want to know the address first.
-#[derive(Debug)]
 pub struct Relay {
     config: Config,
-    listener: Listener,
-    address: Target,
+    listeners: Vec<Listener>,
+    addresses: Vec<Target>,
+    health: Option<Listener>,
+    metrics: Option<TcpListener>,
+    access: Option<(Arc<Access>, TokensFile)>,
+    audit: Option<Arc<Audit>>,
+    sources: Sources,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("config", &self.config)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Relay {
@@ -127,31 +102,77 @@ impl Relay {
     /// # Errors
     /// When the address cannot be bound, or the configuration names no peers at all.
     pub async fn bind(config: Config) -> Result<Self, RelayError> {
-        if config.peer_service.is_none() && config.peers.is_empty() {
-            return Err(RelayError::NoPeers);
-        }
-        let bound = async {
-            let listener = Listener::bind(&config.listen).await?;
-            let address = listener.address()?;
-            Ok((listener, address))
-        };
-        match bound.await {
-            Ok((listener, address)) => Ok(Self {
-                config,
-                listener,
-                address,
-            }),
-            Err(reason) => Err(RelayError::Listen {
-                listen: config.listen,
+        let sources = Sources::of(&config).await?;
+        let access = config
+            .tokens_file
+            .as_deref()
+            .map(Access::open)
+            .transpose()?;
+        let audit = match &config.audit_log {
+            Some(file) => Some(Audit::open(file).map_err(|reason| RelayError::Audit {
+                file: file.clone(),
                 reason,
-            }),
+            })?),
+            None => None,
+        };
+        raise_open_files();
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        let socket_access = &config.socket_access;
+        for listen in &config.listen {
+            let opened = listen::open(listen, socket_access, config.tls.clone()).await;
+            let (listener, address) = opened.map_err(|reason| listen_error(listen, reason))?;
+            listeners.push(listener);
+            addresses.push(address);
         }
+        let health = match &config.health_listen {
+            Some(listen) => {
+                let opened = listen::open_plain(listen, socket_access).await;
+                Some(opened.map_err(|reason| listen_error(listen, reason))?)
+            }
+            None => None,
+        };
+        let metrics = match config.metrics_listen {
+            Some(address) => {
+                let bound = metrics::bind(address).await;
+                Some(
+                    bound
+                        .map_err(|error| listen_error(&Listen::Tcp(address), error.to_string()))?,
+                )
+            }
+            None => None,
+        };
+        if addresses.is_empty() {
+            return Err(RelayError::NoAddress);
+        }
+        Ok(Self {
+            config,
+            listeners,
+            addresses,
+            health,
+            metrics,
+            access,
+            audit,
+            sources,
+        })
     }
 
-    /// Where clients reach the relay: with the port that the system chose, if it was asked to.
+    /// Where metrics are served: with the port that the system chose, if it was asked to.
     #[must_use]
-    pub fn address(&self) -> &Target {
-        &self.address
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
+    }
+
+    /// The same of health alone, by TCP.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health.as_ref()?.address()
+    }
+
+    /// Where clients reach the relay, in the order of [`Config::listen`]: with the port that the
+    /// system chose, if it was asked to.
+    #[must_use]
+    pub fn addresses(&self) -> &[Target] {
+        &self.addresses
     }
 
     /// Finds peers and serves until `shutdown`. Then following calls end as unavailable, others may
@@ -162,42 +183,93 @@ impl Relay {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), RelayError> {
         let Self {
             config,
-            listener,
-            address,
+            listeners,
+            addresses,
+            health: health_listener,
+            metrics: metrics_listener,
+            access,
+            audit,
+            sources,
         } = self;
-        tracing::info!(%address, "relay listening");
-        let discovery = Discovery {
-            fixed: config.peers,
-            service: config.peer_service,
-            retry_timeout: config.retry_timeout,
-        };
-        let peers = watch::Sender::new(discovery.initial());
-        let peers_seen = peers.subscribe();
-        let (keeper, pool) = Keeper::new(peers.subscribe());
-        let serving = watch::Sender::new(false);
+        for address in &addresses {
+            tracing::info!(%address, "relay listening");
+        }
+        let Sources {
+            rules,
+            tls,
+            sources,
+        } = sources;
+        let (discovery, peers_seen) = Discovery::start(config.peers, sources, &rules);
+        let (keeper, pool) = Keeper::new(
+            peers_seen.clone(),
+            Ways::new(tls.clone(), config.probe_interval),
+        );
+        let condition = watch::Sender::new(Condition::default());
         let health = HealthService {
-            serving: serving.subscribe(),
+            condition: condition.subscribe(),
             shutdown: shutdown.clone(),
         };
+        let counts: Arc<ServerCounts> = Arc::default();
+        let calls: Arc<CallCounts> = Arc::default();
         // Ended by being dropped, when serving has ended.
         let mut tasks = JoinSet::new();
-        tasks.spawn(discovery.run(peers));
+        if let Some(listener) = metrics_listener {
+            let numbers = Numbers {
+                pool: pool.clone(),
+                calls: Arc::clone(&calls),
+                server: Arc::clone(&counts),
+                tls: tls.clone(),
+                condition: condition.subscribe(),
+            };
+            tasks.spawn(metrics::serve(listener, numbers, shutdown.clone()));
+        }
+        if let Some(listener) = health_listener {
+            tasks.spawn(serve::serve_health(
+                listener,
+                health.clone(),
+                shutdown.clone(),
+            ));
+        }
+        let access = access.map(|(access, file)| {
+            tasks.spawn(file.follow(Arc::clone(&access), shutdown.clone()));
+            access
+        });
+        tasks.spawn(discovery.run());
+        if let Some(tls) = tls {
+            tasks.spawn(tls.follow(shutdown.clone()));
+        }
         tasks.spawn(keeper.run());
-        tasks.spawn(health::evaluate(peers_seen, pool.clone(), serving));
+        let evaluating = health::evaluate(peers_seen, pool.clone(), condition, shutdown.clone());
+        tasks.spawn(evaluating);
         let settings = Settings {
             relay_name: config.node_name.into(),
             max_hold: config.max_hold,
+            pace: config.pace,
             shutdown: shutdown.clone(),
         };
+        let limits = Limits {
+            drain: DRAIN_TIMEOUT,
+            ..Limits::default()
+        };
         let served = serve::serve(
-            listener,
-            RelayService::new(pool, settings),
+            listeners,
+            RelayService::new(pool, settings, audit.clone()),
             health,
+            Server::new(limits, counts),
+            calls,
+            Gate { access, audit },
             shutdown,
         )
         .await;
-        tracing::info!(%address, "relay stopped");
+        tracing::info!("relay stopped");
         served
+    }
+}
+
+fn listen_error(listen: &Listen, reason: String) -> RelayError {
+    RelayError::Listen {
+        listen: listen.clone(),
+        reason,
     }
 }
 
@@ -207,18 +279,4 @@ impl Relay {
 /// When the address cannot be bound or the server fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RelayError> {
     Relay::bind(config).await?.serve(shutdown).await
-}
-
-/// What to make of a bind error.
-fn listen_problem(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the address is in use, stop what listens there or choose another one".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied, choose a place that this user may listen on".to_owned()
-        }
-        io::ErrorKind::NotFound => "its directory does not exist, create it first".to_owned(),
-        _ => error.to_string(),
-    }
 }

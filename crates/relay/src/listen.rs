@@ -1,18 +1,14 @@
 //! Where the relay listens: an address in, a bound socket out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use flow_api::connect::Target;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use flow_api::server::{ListenError, Listener, SocketAccess, TlsServer};
 
 use crate::defaults::LISTEN_PORT;
-
-/// Owner and group may connect, as to an agent's socket.
-const SOCKET_MODE: u32 = 0o660;
 
 /// An address to listen on.
 ///
@@ -82,96 +78,68 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A bound socket, and the address at which it can be reached.
-#[derive(Debug)]
-pub(crate) enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
-}
-
-impl Listener {
-    /// Binds.
-    pub(crate) async fn bind(listen: &Listen) -> io::Result<Self> {
-        match listen {
-            Listen::Tcp(address) => bind_tcp(*address).await.map(Self::Tcp),
-            Listen::Unix(path) => {
-                remove_stale(path).await?;
-                let listener = UnixListener::bind(path)?;
-                let file = SocketFile::new(path)?;
-                fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-                Ok(Self::Unix(listener, file))
+/// A bound socket, and the address at which clients reach it.
+pub(crate) async fn open(
+    listen: &Listen,
+    access: &SocketAccess,
+    tls: Option<TlsServer>,
+) -> Result<(Listener, Target), String> {
+    match listen {
+        Listen::Unix(path) => {
+            let listener = Listener::unix(path, access).await.map_err(problem)?;
+            Ok((listener, Target::Unix(path.clone())))
+        }
+        Listen::Tcp(address) => {
+            let is_encrypted = tls.is_some();
+            match &tls {
+                Some(tls) if !tls.files.verify_clients() => tracing::warn!(
+                    %listen, "clients are not verified: anybody who can connect sees all flows"
+                ),
+                None if !address.ip().is_loopback() => tracing::warn!(
+                    %listen, "TCP is served in plain text: anybody who can connect sees all flows"
+                ),
+                _ => {}
             }
-        }
-    }
-
-    /// Where clients connect.
-    pub(crate) fn address(&self) -> io::Result<Target> {
-        match self {
-            Self::Tcp(listener) => {
-                let address = listener.local_addr()?;
-                Ok(Target::Tcp {
-                    host: address.ip().to_string(),
-                    port: address.port(),
-                })
-            }
-            Self::Unix(_, file) => Ok(Target::Unix(file.path.clone())),
+            let listener = Listener::tcp(*address, tls).map_err(problem)?;
+            let bound = listener.address().unwrap_or(*address);
+            let (host, port) = (bound.ip().to_string(), bound.port());
+            let target = if is_encrypted {
+                Target::Tls { host, port }
+            } else {
+                Target::Tcp { host, port }
+            };
+            Ok((listener, target))
         }
     }
 }
 
-async fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    let is_all = address.ip() == Ipv6Addr::UNSPECIFIED;
-    match bound {
-        // A host without IPv6 still has all its IPv4 addresses.
-        Err(error)
-            if is_all
-                && matches!(
-                    error.kind(),
-                    io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-                ) =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+/// A bound socket for what is served in plain text to everybody.
+pub(crate) async fn open_plain(listen: &Listen, access: &SocketAccess) -> Result<Listener, String> {
+    match listen {
+        Listen::Unix(path) => Listener::unix(path, access).await.map_err(problem),
+        Listen::Tcp(address) => Listener::tcp(*address, None).map_err(problem),
+    }
+}
+
+/// What to make of a bind error.
+fn problem(error: ListenError) -> String {
+    let source = match error {
+        ListenError::Address { source, .. } | ListenError::Bind { source, .. } => source,
+        ListenError::InUse { .. } => io::ErrorKind::AddrInUse.into(),
+        ListenError::NotASocket { .. } => {
+            return "something is there that is no socket, choose another path".to_owned();
         }
-        bound => bound,
-    }
-}
-
-/// Removes the socket that a process left behind that is gone. One that somebody listens on stays,
-/// and so does any other file, so that binding fails.
-async fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if is_socket
-        && let Err(error) = UnixStream::connect(path).await
-        && error.kind() == io::ErrorKind::ConnectionRefused
-    {
-        fs::remove_file(path)?;
-    }
-    Ok(())
-}
-
-/// Removes the socket's file when dropped, unless it is somebody else's by then.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    inode: u64,
-}
-
-impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            path: path.to_owned(),
-            inode: fs::symlink_metadata(path)?.ino(),
-        })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode);
-        if is_ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket");
+        // A group that is not on this host, which it names.
+        other => return other.to_string(),
+    };
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use, stop what listens there or choose another one".to_owned()
         }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied, choose a place that this user may listen on".to_owned()
+        }
+        _ => source.to_string(),
     }
 }
 
@@ -199,16 +167,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_left_behind_is_replaced_and_a_live_one_is_not() {
+    async fn what_is_in_the_way_is_told_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("relay.sock");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listen = Listen::Unix(path.clone());
-        let listener = Listener::bind(&listen).await.unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, SOCKET_MODE);
-        let error = Listener::bind(&listen).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        drop(listener);
-        assert!(!path.exists());
+        let (listen, access) = (Listen::Unix(path.clone()), SocketAccess::default());
+        let first = open(&listen, &access, None).await.unwrap();
+        let error = open(&listen, &access, None).await.unwrap_err();
+        assert!(error.starts_with("the address is in use, stop"), "{error}");
+        drop(first);
+        std::fs::write(&path, "data").unwrap();
+        let error = open(&listen, &access, None).await.unwrap_err();
+        assert!(error.contains("no socket, choose another"), "{error}");
     }
 }

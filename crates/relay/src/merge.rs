@@ -9,13 +9,14 @@
 //!   that hangs is ended by its reader, and then its lane is [closed](Merge::close);
 //! - a following query waits at most the *hold* after an event has come. Then this event goes, and
 //!   whatever is older goes before it. An event that comes later than that is handed on at once:
-//!   late, but never dropped.
+//!   late, but never dropped. It does not wait for lanes that have [passed](Merge::passed) the time
+//!   of the event: peers of ours say how far they are when they have nothing to send.
 //!
 //! There is no I/O and no clock in here: the caller says when something came and what time it is.
 //! What is queued is bounded by the caller too, who hands out credit for it (see `reader`).
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -41,8 +42,8 @@ pub(crate) struct Merge<T> {
     /// until an older one came, or one that was released out of turn. They are recognised when
     /// they come up, so there are never more of them than events that were queued.
     heads: BinaryHeap<Reverse<Key>>,
-    /// Lanes that are open and have nothing waiting.
-    silent: usize,
+    /// Lanes that are open and have nothing waiting, by the time that they have passed.
+    silent: BTreeSet<(Option<Time>, LaneId)>,
     /// Everything up to here is released at once: the stream is already that far.
     floor: Option<Key>,
     /// When what came, oldest arrival first; one entry for a batch, with its newest key. Only what
@@ -57,6 +58,8 @@ struct Lane<T> {
     open: bool,
     /// In order of time; arrival breaks ties.
     queue: VecDeque<(Time, T)>,
+    /// What is still to come is later than this, if anything is known.
+    passed: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,7 @@ impl<T> Merge<T> {
         Self {
             lanes: Vec::new(),
             heads: BinaryHeap::new(),
-            silent: 0,
+            silent: BTreeSet::new(),
             floor: None,
             arrivals: VecDeque::new(),
             overdue: None,
@@ -98,6 +101,7 @@ impl<T> Merge<T> {
         self.lanes.push(Lane {
             open: false,
             queue: VecDeque::new(),
+            passed: None,
         });
         id
     }
@@ -108,7 +112,9 @@ impl<T> Merge<T> {
             && !lane.open
         {
             lane.open = true;
-            self.silent += usize::from(lane.queue.is_empty());
+            if lane.queue.is_empty() {
+                self.silent.insert((lane.passed, id));
+            }
         }
     }
 
@@ -118,8 +124,35 @@ impl<T> Merge<T> {
             && lane.open
         {
             lane.open = false;
-            self.silent -= usize::from(lane.queue.is_empty());
+            self.silent.remove(&(lane.passed, id));
+            // What was sent may not have come, and is asked for again when the peer is back.
+            lane.passed = None;
         }
+    }
+
+    /// Whatever this lane still brings is later than `time`.
+    pub(crate) fn passed(&mut self, id: LaneId, time: Time) {
+        if let Some(lane) = self.lanes.get_mut(id.0 as usize)
+            && lane.open
+            && lane.passed < Some(time)
+        {
+            if self.silent.remove(&(lane.passed, id)) {
+                self.silent.insert((Some(time), id));
+            }
+            lane.passed = Some(time);
+        }
+    }
+
+    /// What all open lanes have passed: whatever the stream still brings is later, but for what is
+    /// late. `None` when that is not known of some lane, when no lane is open, or when [`Merge::pop`] has
+    /// more to give.
+    pub(crate) fn all_passed(&self) -> Option<Time> {
+        self.silent.first().and_then(|(passed, _)| *passed)
+    }
+
+    /// How far the stream is: what is older comes late.
+    pub(crate) fn reached(&self) -> Option<Time> {
+        self.floor.map(|floor| floor.time)
     }
 
     /// Queues what one read of a peer's stream has brought. With `arrived`, the events are held for
@@ -133,7 +166,6 @@ impl<T> Merge<T> {
         let Some(lane) = self.lanes.get_mut(id.0 as usize) else {
             return;
         };
-        let was_silent = lane.open && lane.queue.is_empty();
         let mut newest = None;
         for (time, item) in events {
             // Nearly always the end. A peer whose events are slightly out of order is put in order
@@ -151,7 +183,7 @@ impl<T> Merge<T> {
             newest = newest.max(Some(time));
         }
         let Some(newest) = newest else { return };
-        self.silent -= usize::from(was_silent);
+        self.silent.remove(&(lane.passed, id));
         if let Some(Arrived {
             at,
             newest_credible,
@@ -179,7 +211,8 @@ impl<T> Merge<T> {
             }
         }
         let head = self.head()?;
-        if self.silent > 0 && self.floor.is_none_or(|floor| head > floor) {
+        let is_waited_for = self.silent.first().is_some_and(|it| it.0 < Some(head.time));
+        if is_waited_for && self.floor.is_none_or(|floor| head > floor) {
             return None;
         }
         self.heads.pop();
@@ -243,7 +276,10 @@ impl<T> Merge<T> {
                 time: *time,
                 lane: id,
             })),
-            None => self.silent += usize::from(lane.open),
+            None if lane.open => {
+                self.silent.insert((lane.passed, id));
+            }
+            None => {}
         }
         Some((id, item))
     }

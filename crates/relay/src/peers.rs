@@ -1,27 +1,37 @@
-//! Which peers there are: names and addresses in, from a list and from a peer service's
-//! notifications; a [`PeerSet`] out. `discovery` publishes it as a `watch` value, so that whoever
-//! reads it never waits for a connection.
+//! One peer: its name and address as a list, a file or a peer service tells them; how to connect to
+//! it, or why that is not possible, out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use flow_api::connect::{Target, TargetError};
-use flow_api::peer::{ChangeNotification, ChangeNotificationType};
 
-use crate::defaults::{AGENT_PORT, MAX_PEERS};
+use crate::defaults::AGENT_PORT;
+
+/// What the names in the certificates of agents end with.
+const SERVER_NAME_DOMAIN: &str = "hubble-grpc.cilium.io";
+
+/// The cluster of names that do not say theirs.
+pub(crate) const DEFAULT_CLUSTER: &str = "default";
+
+/// Introduces the server name in the text form of a peer.
+const SERVER_NAME_OPTION: &str = ",server-name=";
 
 /// A node that is always a peer, whatever a peer service says.
 ///
 /// Text form: `NAME=ADDRESS`, as in `node-1=unix:///run/palomar/node-1.sock` or
-/// `node-2=192.0.2.7:4244`. An address without port gets an agent's, 4244.
+/// `node-2=192.0.2.7:4244`, and `,server-name=NAME` after it where the server's certificate carries
+/// another name than [`server_name`] says. An address without port gets an agent's, 4244.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StaticPeer {
     /// The node's name, as status events and node lists show it.
     pub name: String,
     /// Where its observer listens.
     pub address: Target,
+    /// The name that its certificate must carry; `None` means by the rule.
+    pub tls_server_name: Option<String>,
 }
 
 /// A text that names no peer.
@@ -51,8 +61,16 @@ impl FromStr for StaticPeer {
     type Err = StaticPeerError;
 
     fn from_str(text: &str) -> Result<Self, StaticPeerError> {
-        match text.split_once('=') {
-            Some((name, address)) if !name.is_empty() && !address.is_empty() => {
+        let (peer, server_name) = match text.split_once(SERVER_NAME_OPTION) {
+            Some((peer, server_name)) => (peer, Some(server_name)),
+            None => (text, None),
+        };
+        match peer.split_once('=') {
+            Some((name, address))
+                if !name.is_empty()
+                    && !address.is_empty()
+                    && server_name.is_none_or(|it| !it.is_empty()) =>
+            {
                 let address = agent_target(address).map_err(|reason| StaticPeerError::Address {
                     text: text.to_owned(),
                     reason,
@@ -60,6 +78,7 @@ impl FromStr for StaticPeer {
                 Ok(Self {
                     name: name.to_owned(),
                     address,
+                    tls_server_name: server_name.map(str::to_owned),
                 })
             }
             _ => Err(StaticPeerError::NotNameAndAddress {
@@ -69,12 +88,26 @@ impl FromStr for StaticPeer {
     }
 }
 
+/// The name in the certificate of a node's agent, as Hubble has it: dots in the node's and in the
+/// cluster's name become hyphens, so that `*.CLUSTER.hubble-grpc.cilium.io` is for all of them. A
+/// node's full name begins with its cluster, unless that is the relay's own.
+#[must_use]
+pub fn server_name(full_name: &str, own_cluster: &str) -> String {
+    let (cluster, node) = full_name
+        .split_once('/')
+        .unwrap_or((own_cluster, full_name));
+    // An address that stands for a name may have colons.
+    let label = |text: &str| text.replace(['.', ':', '/'], "-");
+    let (node, cluster) = (label(node), label(cluster));
+    format!("{node}.{cluster}.{SERVER_NAME_DOMAIN}")
+}
+
 /// What is known of a peer besides its name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Peer {
     /// The address as announced; empty if there is none.
     pub(crate) address: String,
-    /// The name in the node's certificate; empty if it serves without TLS.
+    /// The name that the node's certificate must carry; empty where it is reached without TLS.
     pub(crate) tls_server_name: String,
     /// Where to connect, or why that is not possible.
     pub(crate) target: Result<Target, Unreachable>,
@@ -90,6 +123,12 @@ pub(crate) enum Unreachable {
     /// An address that this relay cannot read.
     #[error("{0}")]
     BadAddress(TargetError),
+    /// The relay encrypts and the node has no TLS; plain text may not be what the operator wants.
+    #[error("missing TLS ServerName for {address}")]
+    MissingTls {
+        /// Where it listens.
+        address: String,
+    },
     /// The node asks for TLS and the relay has none; speaking plaintext to it would not work.
     #[error("unexpected TLS ServerName {server_name} for {address}")]
     UnexpectedTls {
@@ -100,39 +139,132 @@ pub(crate) enum Unreachable {
     },
 }
 
-impl From<StaticPeer> for Peer {
-    fn from(peer: StaticPeer) -> Self {
-        Self {
-            address: peer.address.to_string(),
-            tls_server_name: String::new(),
-            target: Ok(peer.address),
+/// What this relay knows of how peers are reached, besides what is told of each.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Whether the relay has certificates for peers.
+    pub(crate) has_tls: bool,
+    /// The cluster of nodes whose name does not say theirs.
+    pub(crate) cluster: String,
+}
+
+impl Rules {
+    /// A peer that an operator has listed.
+    pub(crate) fn listed(&self, peer: StaticPeer) -> Peer {
+        let shown = peer.address.to_string();
+        let given = peer.tls_server_name;
+        match peer.address {
+            Target::Unix(_) => Peer::plain(peer.address),
+            Target::Tcp { host, port } if self.has_tls => {
+                let name = given.unwrap_or_else(|| server_name(&peer.name, &self.cluster));
+                Peer::encrypted(shown, host, port, name)
+            }
+            Target::Tls { host, port } => {
+                // Without certificates of the cluster, those that the system trusts have to do, and
+                // they are for hosts.
+                let name = given.unwrap_or_else(|| match self.has_tls {
+                    true => server_name(&peer.name, &self.cluster),
+                    false => host.clone(),
+                });
+                Peer::encrypted(shown, host, port, name)
+            }
+            address @ Target::Tcp { .. } => match given {
+                None => Peer::plain(address),
+                Some(server_name) => Peer::unreachable(
+                    shown.clone(),
+                    server_name.clone(),
+                    Unreachable::UnexpectedTls {
+                        server_name,
+                        address: shown,
+                    },
+                ),
+            },
         }
+    }
+
+    /// A peer that a peer service has announced.
+    pub(crate) fn announced(&self, address: String, server_name: String) -> Peer {
+        let target = match agent_target(&address) {
+            _ if address.is_empty() => Err(Unreachable::NoAddress),
+            Err(reason) => Err(Unreachable::BadAddress(reason)),
+            Ok(target @ Target::Unix(_)) => return Peer::plain_at(address, target),
+            Ok(_) if self.has_tls && server_name.is_empty() => Err(Unreachable::MissingTls {
+                address: address.clone(),
+            }),
+            Ok(_) if !self.has_tls && !server_name.is_empty() => Err(Unreachable::UnexpectedTls {
+                server_name: server_name.clone(),
+                address: address.clone(),
+            }),
+            Ok(Target::Tcp { host, port } | Target::Tls { host, port }) if self.has_tls => {
+                Ok(Target::Tls { host, port })
+            }
+            Ok(target) => Ok(target),
+        };
+        Peer {
+            address,
+            tls_server_name: server_name,
+            target,
+        }
+    }
+
+    /// A peer that was found at an address.
+    pub(crate) fn found(&self, name: &str, ip: IpAddr, port: u16) -> Peer {
+        self.listed(StaticPeer {
+            name: name.to_owned(),
+            address: Target::Tcp {
+                host: ip.to_string(),
+                port,
+            },
+            tls_server_name: None,
+        })
     }
 }
 
 impl Peer {
-    fn announced(address: String, tls_server_name: String) -> Self {
-        let target = if address.is_empty() {
-            Err(Unreachable::NoAddress)
-        } else if !tls_server_name.is_empty() {
-            Err(Unreachable::UnexpectedTls {
-                server_name: tls_server_name.clone(),
-                address: address.clone(),
-            })
-        } else {
-            agent_target(&address).map_err(Unreachable::BadAddress)
-        };
+    fn plain(target: Target) -> Self {
+        Self::plain_at(target.to_string(), target)
+    }
+
+    fn plain_at(address: String, target: Target) -> Self {
+        Self {
+            address,
+            tls_server_name: String::new(),
+            target: Ok(target),
+        }
+    }
+
+    fn encrypted(address: String, host: String, port: u16, tls_server_name: String) -> Self {
         Self {
             address,
             tls_server_name,
-            target,
+            target: Ok(Target::Tls { host, port }),
+        }
+    }
+
+    fn unreachable(address: String, tls_server_name: String, reason: Unreachable) -> Self {
+        Self {
+            address,
+            tls_server_name,
+            target: Err(reason),
         }
     }
 }
 
+/// The peers of this moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct PeerSet {
+    /// Whether the list is being kept up to date: whoever tells of peers can be asked.
+    pub(crate) is_current: bool,
+    /// By name.
+    pub(crate) peers: Peers,
+}
+
+/// Peers by name.
+pub(crate) type Peers = BTreeMap<Arc<str>, Peer>;
+
 /// Reads the address of an agent: a [`Target`] whose port is an agent's where none is named, or
 /// where it is a service name instead of a number.
-fn agent_target(address: &str) -> Result<Target, TargetError> {
+pub(crate) fn agent_target(address: &str) -> Result<Target, TargetError> {
     let with_agent_port = |host: &str| Target::Tcp {
         host: host.to_owned(),
         port: AGENT_PORT,
@@ -160,190 +292,5 @@ fn is_address(host: &str) -> bool {
         .is_ok()
 }
 
-/// The peers of this moment.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct PeerSet {
-    /// Whether the list is being kept up to date: there is no peer service, or it is connected.
-    pub(crate) is_current: bool,
-    /// By name.
-    pub(crate) peers: BTreeMap<Arc<str>, Peer>,
-}
-
-/// Builds the [`PeerSet`] out of a fixed list and a peer service's notifications. A peer of the
-/// list is never changed or removed by a notification of the same name.
-#[derive(Debug)]
-pub(crate) struct PeerBook {
-    fixed: BTreeMap<Arc<str>, Peer>,
-    announced: BTreeMap<Arc<str>, Peer>,
-    /// What the connection at hand has named so far.
-    named: BTreeSet<Arc<str>>,
-}
-
-impl PeerBook {
-    /// A book that knows the list only.
-    pub(crate) fn new(fixed: Vec<StaticPeer>) -> Self {
-        let fixed = fixed
-            .into_iter()
-            .map(|peer| (peer.name.as_str().into(), peer.into()))
-            .collect();
-        Self {
-            fixed,
-            announced: BTreeMap::new(),
-            named: BTreeSet::new(),
-        }
-    }
-
-    /// A new connection to the peer service: it will name all its nodes again.
-    pub(crate) fn start_snapshot(&mut self) {
-        self.named.clear();
-    }
-
-    /// The snapshot is complete: who was not named is gone. (Hubble keeps such peers for ever.)
-    /// Without a single name there was no snapshot: an agent knows at least its own node.
-    pub(crate) fn end_snapshot(&mut self) {
-        if !self.named.is_empty() {
-            self.announced.retain(|name, _| self.named.contains(name));
-        }
-    }
-
-    /// Applies one notification. Added and updated mean the same: this is how the node is now.
-    pub(crate) fn apply(&mut self, change: ChangeNotification) {
-        if change.name.is_empty() {
-            return;
-        }
-        let name: Arc<str> = change.name.as_str().into();
-        match change.r#type() {
-            ChangeNotificationType::PeerAdded | ChangeNotificationType::PeerUpdated => {
-                if self.announced.len() >= MAX_PEERS && !self.announced.contains_key(&name) {
-                    tracing::error!(peer = %name, limit = MAX_PEERS, "too many peers, one ignored");
-                    return;
-                }
-                let server_name = change.tls.map(|tls| tls.server_name).unwrap_or_default();
-                self.named.insert(Arc::clone(&name));
-                self.announced
-                    .insert(name, Peer::announced(change.address, server_name));
-            }
-            ChangeNotificationType::PeerDeleted => {
-                self.named.remove(&name);
-                self.announced.remove(&name);
-            }
-            ChangeNotificationType::Unknown => {}
-        }
-    }
-
-    /// The peers that result.
-    pub(crate) fn peers(&self) -> BTreeMap<Arc<str>, Peer> {
-        let mut peers = self.announced.clone();
-        peers.extend(self.fixed.clone());
-        peers
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use ChangeNotificationType::{PeerAdded, PeerDeleted, PeerUpdated};
-    use flow_api::peer::Tls;
-
-    use super::*;
-
-    fn change(kind: ChangeNotificationType, name: &str, address: &str) -> ChangeNotification {
-        ChangeNotification {
-            name: name.into(),
-            address: address.into(),
-            r#type: kind.into(),
-            tls: None,
-        }
-    }
-
-    fn shown(book: &PeerBook) -> Vec<String> {
-        let show = |(name, peer): (&Arc<str>, &Peer)| match &peer.target {
-            Ok(target) => format!("{name} {target}"),
-            Err(reason) => format!("{name} ({reason})"),
-        };
-        book.peers().iter().map(show).collect()
-    }
-
-    #[test]
-    fn notifications_add_replace_and_remove() {
-        let mut book = PeerBook::new(Vec::new());
-        book.apply(change(PeerAdded, "a", "192.0.2.1:4244"));
-        book.apply(change(PeerAdded, "b", "192.0.2.2:4244"));
-        book.apply(change(PeerUpdated, "a", "192.0.2.9:4244"));
-        book.apply(change(PeerDeleted, "b", "192.0.2.2:4244"));
-        assert_eq!(shown(&book), ["a 192.0.2.9:4244"]);
-    }
-
-    #[test]
-    fn peers_that_a_later_snapshot_does_not_name_go_when_it_ends() {
-        let mut book = PeerBook::new(Vec::new());
-        book.apply(change(PeerAdded, "a", "192.0.2.1:4244"));
-        book.apply(change(PeerAdded, "b", "192.0.2.2:4244"));
-        book.start_snapshot();
-        book.apply(change(PeerAdded, "b", "192.0.2.2:4244"));
-        assert_eq!(shown(&book).len(), 2, "not before it ends");
-        book.end_snapshot();
-        assert_eq!(shown(&book), ["b 192.0.2.2:4244"]);
-        book.start_snapshot();
-        book.end_snapshot();
-        assert_eq!(
-            shown(&book),
-            ["b 192.0.2.2:4244"],
-            "an empty snapshot is none"
-        );
-    }
-
-    #[test]
-    fn a_listed_peer_stays_whatever_is_announced() {
-        let mut book = PeerBook::new(vec!["a=192.0.2.1".parse().unwrap()]);
-        book.apply(change(PeerUpdated, "a", "192.0.2.9:1"));
-        book.apply(change(PeerDeleted, "a", ""));
-        assert_eq!(shown(&book), ["a 192.0.2.1:4244"]);
-    }
-
-    #[test]
-    fn addresses_are_read_as_hubble_reads_them() {
-        let cases = [
-            ("unix:///run/x.sock", "unix:///run/x.sock"),
-            ("/run/x.sock", "unix:///run/x.sock"),
-            ("192.0.2.1:4999", "192.0.2.1:4999"),
-            ("192.0.2.1:hubble", "192.0.2.1:4244"),
-            ("192.0.2.1", "192.0.2.1:4244"),
-            ("fd00::1", "[fd00::1]:4244"),
-            ("[fd00::1]:1", "[fd00::1]:1"),
-            ("[fd00::1]:hubble", "[fd00::1]:4244"),
-            ("node-1", "node-1:4244"),
-            ("node-1:1", "node-1:1"),
-        ];
-        for (address, expected) in cases {
-            let target = Peer::announced(address.into(), String::new()).target;
-            assert_eq!(target.unwrap().to_string(), expected, "{address}");
-        }
-    }
-
-    #[test]
-    fn peers_without_address_or_with_tls_are_known_but_not_connected() {
-        let mut book = PeerBook::new(Vec::new());
-        book.apply(change(PeerAdded, "a", ""));
-        let mut secured = change(PeerAdded, "b", "192.0.2.1:4244");
-        secured.tls = Some(Tls {
-            server_name: "b.default.hubble-grpc.cilium.io".into(),
-        });
-        book.apply(secured);
-        let refused = "b (unexpected TLS ServerName b.default.hubble-grpc.cilium.io for \
-                       192.0.2.1:4244)";
-        assert_eq!(shown(&book), ["a (no address is known)", refused]);
-    }
-
-    #[test]
-    fn a_refused_peer_text_says_what_was_expected() {
-        for text in ["", "node-1", "=192.0.2.1", "node-1="] {
-            let error = text.parse::<StaticPeer>().unwrap_err().to_string();
-            assert!(error.contains("expected NAME=ADDRESS"), "{error}");
-        }
-        let error = "a=b:http".parse::<StaticPeer>().unwrap_err().to_string();
-        assert!(
-            error.contains("\"a=b:http\"") && error.contains("\"http\""),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -7,18 +7,21 @@
 //! connection is noticed without traffic, and tries again with pauses when it breaks.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use flow_api::connect::{ConnectError, ConnectOptions, Target, connect_lazy};
+use flow_api::server::TlsClient;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tonic::transport::Channel;
 
-use crate::defaults::{CONNECT_TIMEOUT, STREAMS_PER_CONNECTION};
+use crate::defaults::PROBE_SHARE;
+use crate::dial::Dialer;
 use crate::monitor;
 use crate::peers::{Peer, PeerSet};
+
+pub(crate) use crate::about::{About, Clock};
+pub(crate) use crate::connections::{Connections, Lease};
 
 /// The members of this moment, by name.
 pub(crate) type Members = Arc<BTreeMap<Arc<str>, Arc<Member>>>;
@@ -71,6 +74,30 @@ pub(crate) struct Member {
     /// Somebody has learnt something about the connection: look at once.
     nudge: Notify,
     changes: watch::Sender<u64>,
+    about: Mutex<About>,
+    ways: Arc<Ways>,
+}
+
+/// What all members share: how peers are reached and watched.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// Certificates.
+    pub(crate) tls: Option<Arc<TlsClient>>,
+    /// How often a peer is asked whether it lives.
+    pub(crate) probe_interval: Duration,
+    /// How many there are.
+    members: AtomicUsize,
+}
+
+impl Ways {
+    /// By these certificates, asking so often.
+    pub(crate) fn new(tls: Option<Arc<TlsClient>>, probe_interval: Duration) -> Self {
+        Self {
+            tls,
+            probe_interval,
+            members: AtomicUsize::new(0),
+        }
+    }
 }
 
 /// A member's address and what became of it.
@@ -82,37 +109,44 @@ pub(crate) struct Link {
     pub(crate) generation: u64,
     /// Of the address of this generation.
     pub(crate) state: State,
+    /// What was logged since the peer was connected last; each reason once.
+    told: Vec<String>,
     /// `None` when the peer has no address that can be used.
     connections: Option<Arc<Connections>>,
 }
 
 impl Link {
-    fn new(peer: Peer, generation: u64) -> Self {
+    fn new(peer: Peer, generation: u64, tls: Option<&Arc<TlsClient>>) -> Self {
         let (connections, state) = match &peer.target {
-            Ok(target) => (
-                Some(Arc::new(Connections::new(target.clone()))),
-                State::Idle,
-            ),
+            Ok(target) => {
+                let tls = tls.map(|tls| (Arc::clone(tls), peer.tls_server_name.clone()));
+                let dialer = Dialer::new(target.clone(), tls);
+                let connections = Connections::new(target.clone(), dialer);
+                (Some(Arc::new(connections)), State::Idle)
+            }
             Err(reason) => (None, State::Failed(reason.to_string())),
         };
         Self {
             peer,
             generation,
             state,
+            told: Vec::new(),
             connections,
         }
     }
 }
 
 impl Member {
-    fn new(name: Arc<str>, peer: Peer, changes: watch::Sender<u64>) -> Self {
-        let (link, _) = watch::channel(Link::new(peer, 0));
+    fn new(name: Arc<str>, peer: Peer, changes: watch::Sender<u64>, ways: Arc<Ways>) -> Self {
+        let (link, _) = watch::channel(Link::new(peer, 0, ways.tls.as_ref()));
         Self {
             name,
             malformed: AtomicU64::new(0),
             link,
             nudge: Notify::new(),
             changes,
+            about: Mutex::default(),
+            ways,
         }
     }
 
@@ -124,6 +158,11 @@ impl Member {
     /// Whether the peer can be asked something now.
     pub(crate) fn is_available(&self) -> bool {
         self.link.borrow().state.is_available()
+    }
+
+    /// How its connection is doing.
+    pub(crate) fn state(&self) -> State {
+        self.link.borrow().state.clone()
     }
 
     /// As discovered.
@@ -162,11 +201,64 @@ impl Member {
         }
     }
 
+    /// Cuts the connections of one generation, since nobody answers there. Those who read from them
+    /// hear that the peer has moved, and it is unavailable until it answers.
+    pub(crate) fn give_up(&self, generation: u64, error: String) {
+        let changed = self.link.send_if_modified(|link| {
+            let is_this = link.generation == generation;
+            if is_this {
+                let state = State::Failed(error);
+                report(&self.name, link, &state);
+                let (tls, told) = (self.ways.tls.as_ref(), std::mem::take(&mut link.told));
+                *link = Link::new(link.peer.clone(), generation + 1, tls);
+                (link.state, link.told) = (state, told);
+            }
+            is_this
+        });
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// What the peer has said of itself, the last time.
+    pub(crate) fn about(&self) -> About {
+        self.lock_about().clone()
+    }
+
+    /// The peer has said something of itself.
+    pub(crate) fn learn(&self, version: String, clock: Option<Clock>) {
+        let about = About::new(&version, clock);
+        let was = std::mem::replace(&mut *self.lock_about(), about);
+        let is_off = |clock: Option<Clock>| clock.is_some_and(Clock::is_off);
+        let ahead_seconds = clock.map_or(0.0, |clock| clock.ahead_seconds);
+        match (is_off(was.clock), is_off(clock)) {
+            (false, true) => tracing::warn!(
+                peer = %self.name, ahead_seconds,
+                "the clock of a peer is off: follows have its flows out of place"
+            ),
+            (true, false) => {
+                tracing::info!(peer = %self.name, ahead_seconds, "the clock of a peer is right");
+            }
+            _ => {}
+        }
+    }
+
+    fn lock_about(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often this peer is to be asked whether it lives: less often where there are many.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        let members = self.ways.members.load(Ordering::Relaxed);
+        let of_all = PROBE_SHARE.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX));
+        self.ways.probe_interval.max(of_all)
+    }
+
     fn set_peer(&self, peer: Peer) {
         let changed = self.link.send_if_modified(|link| {
             let changed = link.peer != peer;
             if changed {
-                *link = Link::new(peer, link.generation + 1);
+                *link = Link::new(peer, link.generation + 1, self.ways.tls.as_ref());
             }
             changed
         });
@@ -181,114 +273,35 @@ impl Member {
     }
 }
 
-/// Logs what changes for whoever operates the cluster, and not each attempt.
-fn report(peer: &str, link: &Link, state: &State) {
+/// Logs what changes for whoever operates the cluster, and not each attempt: of one outage each
+/// reason once, and a bounded number of them.
+fn report(peer: &str, link: &mut Link, state: &State) {
     let address = &link.peer.address;
-    match (&link.state, state) {
-        (_, State::Ready) => tracing::info!(%peer, %address, "peer connected"),
-        (State::Failed(_), State::Failed(error)) => {
+    match state {
+        State::Ready => {
+            tracing::info!(%peer, %address, "peer connected");
+            link.told.clear();
+        }
+        State::Failed(error) if link.told.contains(error) || link.told.len() >= REASONS_TOLD => {
             tracing::debug!(%peer, %address, %error, "peer still unavailable");
         }
-        (_, State::Failed(error)) => {
+        State::Failed(error) => {
             tracing::warn!(%peer, %address, %error, "peer unavailable, trying again");
+            link.told.push(error.clone());
         }
-        (_, State::Idle | State::Connecting) => {}
+        State::Idle | State::Connecting => {}
     }
 }
 
-/// The connections to one address. Each carries at most [`STREAMS_PER_CONNECTION`] streams, so that
-/// a stream that is not read cannot use up the others' window; calls with one answer go over the
-/// first one.
-pub(crate) struct Connections {
-    target: Target,
-    channels: Mutex<Vec<Shared>>,
-}
-
-struct Shared {
-    channel: Channel,
-    /// One reference here, one in each [`Lease`].
-    users: Arc<()>,
-}
-
-/// A connection with room for one more stream, kept for it as long as this lives.
-pub(crate) struct Lease {
-    /// Where to call.
-    pub(crate) channel: Channel,
-    _user: Arc<()>,
-}
-
-impl Connections {
-    fn new(target: Target) -> Self {
-        Self {
-            target,
-            channels: Mutex::new(Vec::new()),
-        }
-    }
-
-    /// The connection for calls with one answer.
-    pub(crate) fn channel(&self) -> Result<Channel, ConnectError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = channels.first() {
-            return Ok(first.channel.clone());
-        }
-        let new = self.connect()?;
-        let channel = new.channel.clone();
-        channels.push(new);
-        Ok(channel)
-    }
-
-    /// A connection for a stream.
-    pub(crate) fn lease(&self) -> Result<Lease, ConnectError> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut is_first = true;
-        // Connections that were made for a rush are closed again; the first one stays.
-        channels
-            .retain(|shared| std::mem::take(&mut is_first) || Arc::strong_count(&shared.users) > 1);
-        let has_room =
-            |shared: &&Shared| Arc::strong_count(&shared.users) <= STREAMS_PER_CONNECTION;
-        if let Some(shared) = channels.iter().find(has_room) {
-            return Ok(shared.lease());
-        }
-        let new = self.connect()?;
-        let lease = new.lease();
-        channels.push(new);
-        Ok(lease)
-    }
-
-    fn connect(&self) -> Result<Shared, ConnectError> {
-        let options = ConnectOptions {
-            connect_timeout: CONNECT_TIMEOUT,
-            ..ConnectOptions::default()
-        };
-        Ok(Shared {
-            channel: connect_lazy(&self.target, &options)?,
-            users: Arc::new(()),
-        })
-    }
-}
-
-impl Shared {
-    fn lease(&self) -> Lease {
-        Lease {
-            channel: self.channel.clone(),
-            _user: Arc::clone(&self.users),
-        }
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
-            .field("target", &self.target)
-            .finish_non_exhaustive()
-    }
-}
+/// Reasons of one outage that are logged.
+const REASONS_TOLD: usize = 4;
 
 /// Keeps the members in step with the peer set.
 pub(crate) struct Keeper {
     peers: watch::Receiver<PeerSet>,
     members: watch::Sender<Members>,
     changes: watch::Sender<u64>,
+    ways: Arc<Ways>,
     /// One per member, ended with it.
     monitors: JoinSet<()>,
     handles: BTreeMap<Arc<str>, AbortHandle>,
@@ -296,7 +309,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// The task that keeps the pool, and the pool as others see it. Members are there at once.
-    pub(crate) fn new(peers: watch::Receiver<PeerSet>) -> (Self, Pool) {
+    pub(crate) fn new(peers: watch::Receiver<PeerSet>, ways: Ways) -> (Self, Pool) {
         let members = watch::Sender::new(Members::default());
         let changes = watch::Sender::new(0);
         let pool = Pool {
@@ -307,6 +320,7 @@ impl Keeper {
             peers,
             members,
             changes,
+            ways: Arc::new(ways),
             monitors: JoinSet::new(),
             handles: BTreeMap::new(),
         };
@@ -324,6 +338,7 @@ impl Keeper {
     fn update(&mut self) {
         let peers = self.peers.borrow_and_update().peers.clone();
         let old = Arc::clone(&self.members.borrow());
+        self.ways.members.store(peers.len(), Ordering::Relaxed);
         let mut members = BTreeMap::new();
         for (name, peer) in peers {
             let member = if let Some(member) = old.get(&name) {
@@ -351,7 +366,12 @@ impl Keeper {
     }
 
     fn add(&mut self, name: Arc<str>, peer: Peer) -> Arc<Member> {
-        let member = Arc::new(Member::new(Arc::clone(&name), peer, self.changes.clone()));
+        let member = Arc::new(Member::new(
+            Arc::clone(&name),
+            peer,
+            self.changes.clone(),
+            Arc::clone(&self.ways),
+        ));
         let monitor = self
             .monitors
             .spawn(monitor::keep_connected(Arc::clone(&member)));

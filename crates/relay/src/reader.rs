@@ -13,17 +13,15 @@ use bytes::Bytes;
 use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::CoverageReport;
-use flow_api::service::observer_client::ObserverClient;
 use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Code, Request, Status};
 
+use crate::answer::Answer;
 use crate::call::Call;
 use crate::credit::Credit;
-use crate::defaults::{
-    ACCEPT_GRACE, BATCH_BYTES, BATCH_EVENTS, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP,
-};
+use crate::defaults::{ACCEPT_GRACE, BATCH_BYTES, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
 use crate::pool::{Lease, Member, State};
 use crate::retry::Backoff;
@@ -35,6 +33,8 @@ use crate::wire::{MalformedResponse, Time, scan};
 pub(crate) struct Event {
     /// The encoded `GetFlowsResponse`, as the peer sent it.
     pub(crate) bytes: Bytes,
+    /// Whether it is a flow, and not a gap or a status.
+    pub(crate) is_flow: bool,
     /// On the last event of a batch, what the whole batch was paid with; given back when dropped.
     pub(crate) credit: Option<OwnedSemaphorePermit>,
 }
@@ -46,6 +46,8 @@ pub(crate) enum Report {
     Opened,
     /// What was there to read.
     Events(Vec<(Time, Event)>),
+    /// Whatever else comes is later than this.
+    Passed(Time),
     /// Some messages of the peer were no messages; they are counted and left out.
     Skipped(MalformedResponse),
     /// The stream broke with an error. A following call's reader goes on trying.
@@ -192,28 +194,30 @@ impl Reader {
     async fn read(&mut self, lease: Lease) -> End {
         let request = self.request();
         self.is_first = false;
-        let mut client = ObserverClient::new(lease.channel.clone());
-        let opening = client.get_flows(request);
-        let stream = if self.call.request.follow {
+        let opening = Answer::to(lease.channel.clone(), self.call.method, request);
+        let answer = if self.call.request.follow {
             self.open_following(opening).await
         } else {
             match timeout(PEER_TIMEOUT, opening).await {
-                Ok(Ok(response)) => Ok(response.into_inner()),
+                Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(status)) => Err(status.into()),
                 Err(_elapsed) => Err(silent()),
             }
         };
-        let mut stream = match stream {
-            Ok(stream) => stream,
+        let mut answer = match answer {
+            Ok(answer) => answer,
             Err(end) => return end,
         };
         loop {
-            let (batch, end) = self.batch(&mut stream).await;
+            let (batch, end) = self.batch(&mut answer).await;
             if !batch.is_empty() && !self.hand_over(batch).await {
                 return End::Unheard;
             }
             if let Some(end) = end {
-                if matches!(end, End::Clean) && !self.hand_over_coverage(stream).await {
+                let told = answer.trailers().and_then(coverage::told);
+                if let Some(told) = told.filter(|_| self.call.asks_for_coverage())
+                    && !self.report(Report::Covered(told)).await
+                {
                     return End::Unheard;
                 }
                 return end;
@@ -225,8 +229,8 @@ impl Reader {
     /// does not say it itself, so some time without a refusal on a connection that stands will do.
     async fn open_following(
         &mut self,
-        opening: impl Future<Output = Result<Response<Streaming<Bytes>>, Status>>,
-    ) -> Result<Streaming<Bytes>, End> {
+        opening: impl Future<Output = Result<Answer, Status>>,
+    ) -> Result<Answer, End> {
         let mut link = self.member.link();
         let grace = async {
             let stands = link
@@ -240,7 +244,7 @@ impl Reader {
         };
         tokio::pin!(opening, grace);
         let early = tokio::select! {
-            response = &mut opening => Some(response),
+            answer = &mut opening => Some(answer),
             () = &mut grace => None,
         };
         let opened = match early {
@@ -250,11 +254,10 @@ impl Reader {
         if !opened {
             return Err(End::Unheard);
         }
-        let response = match early {
-            Some(response) => response,
-            None => opening.await,
-        };
-        Ok(response?.into_inner())
+        Ok(match early {
+            Some(answer) => answer?,
+            None => opening.await?,
+        })
     }
 
     /// The request for the next attempt: the client's own, and after that one for what has not been
@@ -276,35 +279,30 @@ impl Reader {
         request
     }
 
-    /// One message, waited for, and those that are there already; and the end, if it came.
-    async fn batch(&self, stream: &mut Streaming<Bytes>) -> (Vec<Bytes>, Option<End>) {
+    /// What comes next, waited for, and what is there already; and the end, if it came.
+    async fn batch(&self, answer: &mut Answer) -> (Vec<Bytes>, Option<End>) {
         let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut next = if self.call.request.follow {
-            stream.message().await
+        let next = if self.call.request.follow {
+            answer.next(&mut batch).await
         } else {
-            match timeout(PEER_TIMEOUT, stream.message()).await {
+            match timeout(PEER_TIMEOUT, answer.next(&mut batch)).await {
                 Ok(next) => next,
                 Err(_elapsed) => return (batch, Some(silent())),
             }
         };
-        loop {
-            match next {
-                Ok(Some(message)) => {
-                    bytes += message.len();
-                    batch.push(message);
-                }
-                Ok(None) => return (batch, Some(End::Clean)),
+        let mut next = Some(next);
+        while let Some(came) = next {
+            match came {
+                Ok(true) => {}
+                Ok(false) => return (batch, Some(End::Clean)),
                 Err(status) => return (batch, Some(status.into())),
             }
-            if batch.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES {
-                return (batch, None);
+            if batch.iter().map(Bytes::len).sum::<usize>() >= BATCH_BYTES {
+                break;
             }
-            match stream.message().now_or_never() {
-                Some(ready) => next = ready,
-                None => return (batch, None),
-            }
+            next = answer.next(&mut batch).now_or_never();
         }
+        (batch, None)
     }
 
     /// Hands a batch to the merge, when there is room for it. `false` when nobody listens any more.
@@ -314,21 +312,28 @@ impl Reader {
         let mut newest = self.newest;
         let mut malformed = None;
         let mut malformed_count = 0;
+        let mut passed = None;
         for bytes in batch {
             match scan(&bytes) {
+                // Only what was asked for: to any other call it is a message like others.
+                Ok(envelope) if envelope.is_bare && self.call.request.follow => {
+                    passed = passed.max(envelope.time);
+                }
                 Ok(envelope) => {
                     total += bytes.len();
                     if envelope.is_flow {
                         newest = newest.max(envelope.time);
                     }
-                    let time = envelope.time.unwrap_or(Time::UNKNOWN);
-                    events.push((
-                        time,
-                        Event {
-                            bytes,
-                            credit: None,
-                        },
-                    ));
+                    // A gap or a status has the time at which it was told, and flows that are older
+                    // may follow it: its place is where it came.
+                    let is_flow = envelope.is_flow;
+                    let time = if is_flow { envelope.time } else { newest };
+                    let event = Event {
+                        bytes,
+                        is_flow,
+                        credit: None,
+                    };
+                    events.push((time.unwrap_or(Time::UNKNOWN), event));
                 }
                 Err(reason) => {
                     malformed_count += 1;
@@ -342,10 +347,22 @@ impl Reader {
                 return false;
             }
         }
-        if events.is_empty() {
-            return true;
+        if !events.is_empty() && !self.hand_over_events(events, total, newest).await {
+            return false;
         }
-        let Ok(credit) = self.credit.take(total).await else {
+        match passed {
+            Some(passed) => self.report(Report::Passed(passed)).await,
+            None => true,
+        }
+    }
+
+    async fn hand_over_events(
+        &mut self,
+        mut events: Vec<(Time, Event)>,
+        bytes: usize,
+        newest: Option<Time>,
+    ) -> bool {
+        let Ok(credit) = self.credit.take(bytes).await else {
             return false;
         };
         if let Some((_, last)) = events.last_mut() {
@@ -356,20 +373,6 @@ impl Reader {
             self.newest = newest;
         }
         heard
-    }
-
-    /// Hands over what the peer says about its answer, which has ended. `false` when nobody listens
-    /// any more.
-    async fn hand_over_coverage(&self, mut stream: Streaming<Bytes>) -> bool {
-        if !self.call.asks_for_coverage() {
-            return true;
-        }
-        // The trailers came with the end: there is nothing to wait for.
-        let trailers = stream.trailers().await.ok().flatten();
-        match trailers.as_ref().and_then(coverage::told) {
-            Some(told) => self.report(Report::Covered(told)).await,
-            None => true,
-        }
     }
 
     async fn report(&self, report: Report) -> bool {

@@ -3,31 +3,37 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_api::json::{self, Json};
 use flow_api::observer::{
     GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
     GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
     ServerStatusResponse,
 };
+use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
-use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION};
-use futures::stream::{BoxStream, Empty, StreamExt as _};
+use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock};
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderValue;
-use tokio::sync::Semaphore;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{KeyRef, MetadataMap};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
+use tower::ServiceBuilder;
 use tower::util::MapResponseLayer;
 
-use crate::defaults::{DRAIN_TIMEOUT, MAX_FLOW_CALLS};
+use crate::RelayError;
+use crate::access::{Gate, Grant, Guarded};
+use crate::audit::{Audit, Audited, Record};
+use crate::call::{Call, Method};
+use crate::calls::{CallCounts, Counted};
+use crate::defaults::{MAX_FLOW_CALLS, MAX_UNARY_CALLS, UNARY_TIMEOUT};
 use crate::flows::{self, Settings};
 use crate::health::HealthService;
-use crate::listen::Listener;
 use crate::pool::Pool;
-use crate::{RelayError, unary};
+use crate::unary::{self, Asked};
 
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
 const VERSION_HEADER: &str = "hubble-relay-version";
@@ -39,89 +45,210 @@ const OWN_HEADERS: [&str; 4] = ["content-type", "host", "te", "user-agent"];
 /// gRPC's own headers, such as the deadline. A client that gives up ends its call, and with it ours.
 const RESERVED_PREFIX: &str = "grpc-";
 
+/// Encoded responses.
+type EventStream = BoxStream<'static, Result<Bytes, Status>>;
+
 /// The Observer service over all peers.
 #[derive(Debug)]
 pub(crate) struct RelayService {
     pool: Pool,
     settings: Settings,
     flow_calls: Arc<Semaphore>,
+    audit: Option<Arc<Audit>>,
+    /// Questions that go to all peers, at the same time.
+    unary_calls: Semaphore,
 }
 
 impl RelayService {
     /// A service over these peers.
-    pub(crate) fn new(pool: Pool, settings: Settings) -> Self {
+    pub(crate) fn new(pool: Pool, settings: Settings, audit: Option<Arc<Audit>>) -> Self {
         Self {
             pool,
             settings,
             flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
+            audit,
+            unary_calls: Semaphore::new(MAX_UNARY_CALLS),
+        }
+    }
+
+    /// Writes down that a call has begun, where that is wanted.
+    fn record<T: Json>(&self, call: &'static str, request: &Request<T>) -> Option<Record> {
+        let audit = self.audit.as_ref()?;
+        let message = json::to_string(request.get_ref());
+        Some(audit.begin(call, request.extensions(), request.metadata(), message))
+    }
+
+    /// A stream of what all nodes have to tell, written down.
+    fn stream(
+        &self,
+        method: Method,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        let record = self.record(method.name(), &request);
+        match (self.merged(method, request), record) {
+            (Ok(inner), Some(record)) => Ok(Response::new(Audited { inner, record }.boxed())),
+            (Ok(inner), None) => Ok(Response::new(inner)),
+            (Err(status), record) => {
+                let refused = Err(status);
+                if let Some(record) = record {
+                    record.answered(&refused);
+                }
+                refused
+            }
+        }
+    }
+
+    /// What all nodes have to tell, in the order of time.
+    fn merged(
+        &self,
+        method: Method,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<EventStream, Status> {
+        let permit = Arc::clone(&self.flow_calls)
+            .try_acquire_owned()
+            .map_err(|_| {
+                let message = format!("{MAX_FLOW_CALLS} streams are open, which is the limit");
+                Status::resource_exhausted(message)
+            })?;
+        let metadata = forwarded(request.metadata());
+        let grant = grant_of(&request);
+        let mut request = request.into_inner();
+        if let Some(grant) = &grant {
+            match method {
+                Method::Flows => grant.restrict(&mut request)?,
+                Method::AgentEvents => grant.sees_all("agent events")?,
+                Method::DebugEvents => grant.sees_all("debug events")?,
+            }
+        }
+        let peers = self.pool.members().len();
+        let call = Call::new(method, request, metadata, peers);
+        let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
+        Ok(match grant {
+            Some(grant) => until_revoked(stream, grant).boxed(),
+            None => stream.boxed(),
+        })
+    }
+
+    /// A call with one answer, when it is its turn.
+    async fn asked(&self, metadata: &MetadataMap) -> Result<(Asked, SemaphorePermit<'_>), Status> {
+        match timeout(UNARY_TIMEOUT, self.unary_calls.acquire()).await {
+            Ok(Ok(turn)) => Ok((Asked::new(forwarded(metadata), metadata), turn)),
+            _ => Err(Status::resource_exhausted(format!(
+                "{MAX_UNARY_CALLS} questions to all nodes are open, which is the limit"
+            ))),
         }
     }
 }
 
 #[tonic::async_trait]
 impl Observer for RelayService {
-    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = Empty<Result<Bytes, Status>>;
-    type GetDebugEventsStream = Empty<Result<Bytes, Status>>;
+    type GetFlowsStream = EventStream;
+    type GetAgentEventsStream = EventStream;
+    type GetDebugEventsStream = EventStream;
 
     async fn get_flows(
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let permit = Arc::clone(&self.flow_calls)
-            .try_acquire_owned()
-            .map_err(|_| {
-                let message =
-                    format!("{MAX_FLOW_CALLS} GetFlows calls are open, which is the limit");
-                Status::resource_exhausted(message)
-            })?;
-        let metadata = forwarded(request.metadata());
-        let settings = self.settings.clone();
-        let stream = flows::merged(request.into_inner(), metadata, &self.pool, settings, permit);
-        Ok(Response::new(stream.boxed()))
+        self.stream(Method::Flows, request)
     }
 
     async fn get_agent_events(
         &self,
-        _request: Request<GetAgentEventsRequest>,
+        request: Request<GetAgentEventsRequest>,
     ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        Err(Status::unimplemented("GetAgentEvents not yet implemented"))
+        let request = request.map(|it| GetFlowsRequest {
+            number: it.number,
+            first: it.first,
+            follow: it.follow,
+            since: it.since,
+            until: it.until,
+            ..GetFlowsRequest::default()
+        });
+        self.stream(Method::AgentEvents, request)
     }
 
     async fn get_debug_events(
         &self,
-        _request: Request<GetDebugEventsRequest>,
+        request: Request<GetDebugEventsRequest>,
     ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Err(Status::unimplemented("GetDebugEvents not yet implemented"))
+        let request = request.map(|it| GetFlowsRequest {
+            number: it.number,
+            first: it.first,
+            follow: it.follow,
+            since: it.since,
+            until: it.until,
+            ..GetFlowsRequest::default()
+        });
+        self.stream(Method::DebugEvents, request)
     }
 
     async fn get_nodes(
         &self,
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
-        let metadata = forwarded(request.metadata());
-        Ok(Response::new(unary::nodes(&self.pool, &metadata).await))
+        let record = self.record("GetNodes", &request);
+        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let mut nodes = unary::nodes(&self.pool, &asked).await;
+        if let Some(grant) = grant_of(&request) {
+            grant.redact_nodes(&mut nodes);
+        }
+        answered(record, nodes)
     }
 
     async fn get_namespaces(
         &self,
         request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        let metadata = forwarded(request.metadata());
-        Ok(Response::new(
-            unary::namespaces(&self.pool, &metadata).await,
-        ))
+        let record = self.record("GetNamespaces", &request);
+        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let mut namespaces = unary::namespaces(&self.pool, &asked).await;
+        if let Some(grant) = grant_of(&request) {
+            grant.redact_namespaces(&mut namespaces);
+        }
+        answered(record, namespaces)
     }
 
     async fn server_status(
         &self,
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
-        let metadata = forwarded(request.metadata());
-        Ok(Response::new(
-            unary::server_status(&self.pool, &metadata).await,
-        ))
+        let record = self.record("ServerStatus", &request);
+        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let status = unary::server_status(&self.pool, &asked).await;
+        let mut response = answered(record, status)?;
+        clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
+}
+
+/// The answer to a call, which is written down.
+fn answered<T>(record: Option<Record>, answer: T) -> Result<Response<T>, Status> {
+    let answer = Ok(Response::new(answer));
+    if let Some(record) = record {
+        record.answered(&answer);
+    }
+    answer
+}
+
+/// What the client's token allows, where clients need one.
+fn grant_of<T>(request: &Request<T>) -> Option<Arc<Grant>> {
+    request.extensions().get::<Arc<Grant>>().map(Arc::clone)
+}
+
+/// A stream that ends when its client may not see it any longer.
+fn until_revoked(
+    stream: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
+    grant: Arc<Grant>,
+) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
+    let revoked = grant.revoked.clone().cancelled_owned();
+    let end = futures::stream::once(async move {
+        let is_revoked = grant.revoked.is_cancelled();
+        is_revoked.then(|| Err(Status::unauthenticated("the token was taken away")))
+    });
+    stream
+        .take_until(revoked)
+        .chain(end.filter_map(futures::future::ready))
 }
 
 /// The client's metadata as the peers get it.
@@ -141,9 +268,12 @@ fn forwarded(metadata: &MetadataMap) -> MetadataMap {
 
 /// Serves until `shutdown`, then ends what is open and closes.
 pub(crate) async fn serve(
-    listener: Listener,
+    listeners: Vec<Listener>,
     relay: RelayService,
     health: HealthService,
+    server: Server,
+    calls: Arc<CallCounts>,
+    gate: Gate,
     shutdown: CancellationToken,
 ) -> Result<(), RelayError> {
     let reflection = || {
@@ -166,43 +296,35 @@ pub(crate) async fn serve(
         response.headers_mut().insert(VERSION_HEADER, version);
         response
     });
-    let router = Server::builder()
-        .layer(version)
-        .add_service(ObserverServer::new(relay))
+    let routes = Routes::new(ObserverServer::new(relay))
         .add_service(HealthServer::new(health))
         .add_service(reflection().build_v1().map_err(RelayError::reflection)?)
         .add_service(
             reflection()
                 .build_v1alpha()
                 .map_err(RelayError::reflection)?,
-        );
+        )
+        .prepare();
+    let service = ServiceBuilder::new().layer(version).service(Counted {
+        inner: Guarded {
+            inner: routes,
+            gate,
+        },
+        counts: calls,
+    });
+    server.serve(listeners, service, shutdown).await?;
+    Ok(())
+}
 
-    let stop = shutdown.clone().cancelled_owned();
-    // Dropped last, when nobody can connect any more.
-    let mut socket_file = None;
-    let serving: futures::future::BoxFuture<'_, Result<(), tonic::transport::Error>> =
-        match listener {
-            Listener::Tcp(listener) => {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
-            }
-            Listener::Unix(listener, file) => {
-                socket_file = Some(file);
-                let incoming = UnixListenerStream::new(listener);
-                Box::pin(router.serve_with_incoming_shutdown(incoming, stop))
-            }
-        };
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
-    };
-    let served = tokio::select! {
-        served = serving => served.map_err(|source| RelayError::Serve { source }),
-        () = deadline => {
-            tracing::warn!(after = ?DRAIN_TIMEOUT, "some calls did not end in time and were cut");
-            Ok(())
-        }
-    };
-    drop(socket_file);
-    served
+/// Serves health alone until `shutdown`.
+pub(crate) async fn serve_health(
+    listener: Listener,
+    health: HealthService,
+    shutdown: CancellationToken,
+) {
+    let routes = Routes::new(HealthServer::new(health)).prepare();
+    let server = Server::new(Limits::default(), Arc::default());
+    if let Err(error) = server.serve(vec![listener], routes, shutdown).await {
+        tracing::warn!(%error, "health is served no longer");
+    }
 }

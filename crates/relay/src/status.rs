@@ -124,6 +124,14 @@ impl ErrorMerge {
         notices
     }
 
+    /// What is to be told before a node can be told to be well again: its errors that still wait for
+    /// equal ones. Told later, they would be the last word on it.
+    pub(crate) fn of(&mut self, node: &str) -> Vec<Notice> {
+        let of_node = |group: &&mut Group| group.nodes.contains(node);
+        let groups = self.groups.iter_mut().filter(of_node);
+        groups.filter_map(Group::take).collect()
+    }
+
     /// What is to be told because its window has closed.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -187,10 +195,15 @@ pub(crate) fn plain_text(status: &Status) -> String {
     }
     let text = innermost.to_string();
     // The number of an I/O error tells a reader nothing that its text does not.
-    text.split(" (os error ")
-        .next()
-        .unwrap_or(&text)
-        .to_lowercase()
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        // Not a name in capitals, such as TLS.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -241,6 +254,22 @@ mod tests {
             [(2, "b,c".into(), "broken".into())]
         );
         assert_eq!(errors.next_due(), None);
+    }
+
+    #[test]
+    fn what_waits_of_a_node_is_told_before_it_is_well_again() {
+        let start = Instant::now();
+        let mut errors = ErrorMerge::new(true);
+        errors.add("a".into(), "broken".into(), time(1), start);
+        assert_eq!(told(errors.of("a")), []);
+        errors.add("a".into(), "broken".into(), time(2), start);
+        errors.add("b".into(), "broken".into(), time(3), start);
+        assert_eq!(told(errors.of("c")), []);
+        assert_eq!(
+            told(errors.of("a")),
+            [(2, "a,b".into(), "broken".to_owned())]
+        );
+        assert_eq!(told(errors.drain()), []);
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(crate) struct Envelope<'a> {
     /// Whether this is a flow, and not a gap or a status. Only the times of flows say how far a
     /// peer has got: a lost event carries the time at which it was reported.
     pub(crate) is_flow: bool,
+    /// Whether there is nothing but time and node: the peer says how far it is.
+    pub(crate) is_bare: bool,
 }
 
 /// Why the bytes are not a `GetFlowsResponse`. The message is counted and skipped; the stream goes
@@ -138,11 +140,15 @@ pub(crate) fn scan(message: &[u8]) -> Result<Envelope<'_>, MalformedResponse> {
         time: None,
         node_name: "",
         is_flow: false,
+        is_bare: true,
     };
     let mut fields = Fields(message);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
-            (FLOW, Value::Bytes(_)) => envelope.is_flow = true,
+            (FLOW, Value::Bytes(_)) => {
+                envelope.is_flow = true;
+                envelope.is_bare = false;
+            }
             (NODE_NAME, Value::Bytes(name)) => {
                 envelope.node_name =
                     str::from_utf8(name).map_err(|_| MalformedResponse::NodeName)?;
@@ -151,7 +157,7 @@ pub(crate) fn scan(message: &[u8]) -> Result<Envelope<'_>, MalformedResponse> {
                 envelope.time = Some(scan_time(envelope.time, time)?);
             }
             (FLOW | NODE_NAME | TIME, _) => return Err(MalformedResponse::WrongWireType(number)),
-            _ => {}
+            _ => envelope.is_bare = false,
         }
     }
     Ok(envelope)
@@ -272,6 +278,7 @@ mod tests {
             }),
             node_name: "node-1",
             is_flow: true,
+            is_bare: false,
         };
         assert_eq!(scan(&bytes), Ok(expected));
     }
@@ -289,9 +296,22 @@ mod tests {
             Ok(Envelope {
                 time: None,
                 node_name: "",
-                is_flow: false
+                is_flow: false,
+                is_bare: false,
             })
         );
+    }
+
+    #[test]
+    fn a_message_with_nothing_but_node_and_time_says_how_far_the_peer_is() {
+        let time = prost_types::Timestamp {
+            seconds: 7,
+            nanos: 8,
+        };
+        let bytes = flow_api::progress::message("node-1", time).encode_to_vec();
+        let envelope = scan(&bytes).unwrap();
+        assert!(envelope.is_bare);
+        assert_eq!(envelope.time, Some(time.into()));
     }
 
     #[test]

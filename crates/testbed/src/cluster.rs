@@ -27,6 +27,7 @@ pub struct Cluster {
     /// First, so that agents end before what they observe goes away.
     pub(crate) agents: Agents,
     id: ClusterId,
+    pub(crate) fabric: Namespace,
     nodes: Vec<Node>,
     outside: Vec<Outside>,
     services: Vec<Service>,
@@ -63,13 +64,14 @@ impl Cluster {
         let mut cluster = Self {
             agents: Agents::default(),
             id,
+            fabric,
             nodes,
             outside,
             services: Vec::new(),
             directory,
             spawner,
         };
-        network::lay(&fabric, &cluster.nodes, &cluster.outside)
+        network::lay(&cluster.fabric, &cluster.nodes, &cluster.outside)
             .context("cannot lay the cluster's network")?;
         for (index, service) in (0..).zip(&spec.services) {
             let service = Service::new(index, service, cluster.pod(&service.pod)?);

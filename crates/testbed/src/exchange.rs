@@ -4,11 +4,11 @@
 //! from all others.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::mpsc::sync_channel,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -211,10 +211,25 @@ pub fn drops(
     })
 }
 
+/// Binds to a port that may have been another exchange's just before. A program that is being started
+/// elsewhere in this process has a copy of every socket until it begins, so that a port which was
+/// closed here is taken for that long.
+fn bind_when_free<S>(bind: impl Fn() -> std::io::Result<S>) -> std::io::Result<S> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            bound => return bound,
+        }
+    }
+}
+
 /// Runs `serve` in the pod `server` beside `ask`, which starts once `bind` has returned.
 fn with_server<S: Send, T: Send>(
     server: &Pod,
-    bind: impl FnOnce() -> std::io::Result<S> + Send,
+    bind: impl Fn() -> std::io::Result<S> + Send,
     serve: impl FnOnce(S) -> Result<()> + Send,
     ask: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
@@ -222,7 +237,7 @@ fn with_server<S: Send, T: Send>(
         let (bound, wait) = sync_channel(1);
         let serving = scope.spawn(move || {
             server.run(move || {
-                let socket = bind().context("cannot bind")?;
+                let socket = bind_when_free(bind).context("cannot bind")?;
                 // The receiver waits for this and nothing else.
                 bound.send(()).ok();
                 serve(socket)

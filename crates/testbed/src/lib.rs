@@ -11,6 +11,7 @@ mod agents;
 pub mod api_server;
 mod cluster;
 pub mod exchange;
+mod faults;
 mod inventory;
 mod netns;
 mod network;

@@ -1,4 +1,4 @@
-//! The two programs that build a cluster: `ip` (iproute2) and `nft` (nftables), each fed a whole
+//! The programs that build a cluster: `ip` and `tc` (iproute2) and `nft` (nftables), each fed a whole
 //! batch on standard input.
 
 use std::{
@@ -17,6 +17,13 @@ pub(crate) fn ip(namespace: Option<&Namespace>, batch: &str) -> Result<()> {
         command.args(["-netns", namespace.name()]);
     }
     command.args(["-batch", "-"]);
+    feed(command, "iproute2", batch)
+}
+
+/// Runs a batch of `tc` commands, one a line, inside `namespace`.
+pub(crate) fn tc(namespace: &Namespace, batch: &str) -> Result<()> {
+    let mut command = tool("tc");
+    command.args(["-netns", namespace.name(), "-batch", "-"]);
     feed(command, "iproute2", batch)
 }
 

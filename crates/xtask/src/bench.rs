@@ -41,6 +41,8 @@ enum Bench {
     Idle,
     /// 1,000 followers of 50,000 flows/s for a minute
     Followers,
+    /// A relay between mock peers and a client
+    Relay,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -63,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
             Bench::Followers => ("palomar", "followers"),
+            Bench::Relay => ("relay", "relay"),
         };
         let mut cargo = Command::new("cargo");
         cargo
@@ -76,6 +79,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         workspace::run(&mut cargo)?;
     }
     Ok(())
+}
+
+/// `cargo xtask relay-sim`: mock peers that misbehave.
+pub(crate) fn relay_sim(arguments: &[String]) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(workspace::root()?)
+        .args([
+            "bench",
+            "--package",
+            "relay",
+            "--bench",
+            "relay",
+            "--",
+            "sim",
+        ])
+        .args(arguments);
+    workspace::run(&mut cargo)
 }
 
 /// The one program that the benchmarks need and the tests do not.

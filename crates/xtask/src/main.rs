@@ -24,6 +24,12 @@ enum Task {
     Deny,
     /// Run the fuzz targets; needs nothing but the compiler
     Fuzz(fuzz::Options),
+    /// Follow mock peers through a relay: --peers, --rate, --skew, --jitter, --loss, --flap
+    RelaySim {
+        /// As `--help` tells
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Build the eBPF programs and put their objects beside their source
     Probes {
         /// Compare with the objects that are checked in, and fail when one is out of date
@@ -37,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::Deny => deny::run(),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::RelaySim { arguments } => bench::relay_sim(&arguments),
         Task::Probes { check } => probes::run(check),
     }
 }

@@ -2,21 +2,23 @@
 
 use super::{Action, Command, GLOBAL};
 use crate::flags::{Section, help::Page};
-use crate::{command, observe, settings};
+use crate::{command, doctor, observe, settings};
 
 #[cfg(feature = "node")]
 const ROOT_EXAMPLES: &str = "\
 Examples:
   sudo palomar observe --embedded          watch this machine, with nothing set up
   palomar observe -f --verdict DROPPED     what the agent or relay within reach sees dropped
-  palomar status --server relay:4245       is the relay well, are all nodes there?";
+  palomar status --server relay:4245       is the relay well, are all nodes there?
+  palomar doctor                           why a server or a node cannot be reached";
 
 #[cfg(not(feature = "node"))]
 const ROOT_EXAMPLES: &str = "\
 Examples:
   palomar observe --last 50                the latest flows of the agent or relay within reach
   palomar observe -f --verdict DROPPED     what is dropped from now on
-  palomar status --server relay:4245       is the relay well, are all nodes there?";
+  palomar status --server relay:4245       is the relay well, are all nodes there?
+  palomar doctor                           why a server or a node cannot be reached";
 
 pub(super) static ROOT: Command = Command {
     names: &["palomar"],
@@ -40,6 +42,18 @@ static CHILDREN: &[Command] = &[
     command::Node::Agent.command(),
     #[cfg(feature = "node")]
     command::Node::Demo.command(),
+    Command {
+        names: &["doctor"],
+        page: Page {
+            path: "palomar doctor",
+            about: "Find out why a server or a node cannot be reached",
+            details: DOCTOR_DETAILS,
+            examples: DOCTOR_EXAMPLES,
+        },
+        sections: &[doctor::SECTION, settings::SECTION, GLOBAL],
+        children: &[],
+        action: Some(Action::Doctor),
+    },
     Command {
         names: &["help"],
         page: Page {
@@ -195,6 +209,24 @@ static WATCH: &[Command] = &[Command {
     children: &[],
     action: Some(Action::Peers),
 }];
+
+const DOCTOR_DETAILS: &str = "\
+palomar doctor [FLAGS] [TARGET...] looks at each TARGET, spelled as behind --server; without one at
+the server that observe asks, and at all nodes that this one names. Each gets a line, with the first
+step that failed of: name, route, port, TLS, gRPC, API, flows. --timeout bounds each step. The
+password goes to no node that a server names.
+Exit code: 0 if all are well, 1 if something failed, 2 if the command line is wrong.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  The agent or relay within reach, and its nodes:
+    palomar doctor
+
+  A relay with TLS, and its nodes:
+    palomar doctor --server tls://relay.example:443 --tls-ca-cert-files ca.crt
+
+  These servers only, for a script:
+    palomar doctor -o json --timeout 2s node-1:4244 unix:///run/palomar/observer.sock";
 
 const OBSERVE_DETAILS: &str = "\
 Without flags it shows the latest 20 flows. Each filter flag narrows that down: a flow is shown if

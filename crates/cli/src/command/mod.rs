@@ -40,6 +40,7 @@ pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
     match command.action {
         Some(Action::AgentEvents) => client(command, line, observe::agent_events),
         Some(Action::DebugEvents) => client(command, line, observe::debug_events),
+        Some(Action::Doctor) => examine(command, line),
         Some(Action::Flows) => client(command, line, observe::flows),
         Some(Action::Help) => help(line),
         Some(Action::Namespaces) => client(command, line, list::namespaces),
@@ -56,14 +57,30 @@ pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
     }
 }
 
-/// Parses the flags of a command of the client and runs it on this thread, until it ends or a
-/// signal asks it to.
+/// Runs `doctor`, which takes servers behind its flags, and tells mistakes there by its exit code.
+fn examine(command: &Command, line: &[String]) -> anyhow::Result<()> {
+    let parsed = command.parse_words(line);
+    let (globals, targets) = parsed.map_err(crate::doctor::Exit::usage)?;
+    start(command, globals, async |globals, shutdown| {
+        crate::doctor::run(globals, targets, shutdown).await
+    })
+}
+
+/// Parses the flags of a command of the client and runs it.
 fn client<T: Accept + Default>(
     command: &Command,
     line: &[String],
     run: impl AsyncFnOnce(Globals<T>, CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut globals = command.parse::<T>(line)?;
+    start(command, command.parse::<T>(line)?, run)
+}
+
+/// Runs a command of the client on this thread, until it ends or a signal asks it to.
+fn start<T>(
+    command: &Command,
+    mut globals: Globals<T>,
+    run: impl AsyncFnOnce(Globals<T>, CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     if globals.help {
         return print(&command.help());
     }
@@ -101,7 +118,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-fn print_bytes(text: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn print_bytes(text: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text)?;
     if !text.ends_with(b"\n") {

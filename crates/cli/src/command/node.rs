@@ -86,15 +86,28 @@ impl Node {
             // While there is one thread: privileges are each thread's own.
             flow_observer::source::probes::drop_others()?;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
+        let pace = ::relay::Pace::default();
+        let runtime = if self == Self::Relay {
+            // Passing bytes on keeps no two processors busy, and what threads say to each other costs
+            // more than they win.
+            let rest = pace.clone();
+            tokio::runtime::Builder::new_current_thread()
+                .on_thread_park(move || rest.rest())
+                .enable_all()
+                .build()?
+        } else {
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+        };
         runtime.block_on(async {
             let shutdown = signals::shutdown()?;
             match self {
                 Self::Agent => agent::run(agent::Args::from_arg_matches(&matches)?, shutdown).await,
                 Self::Demo => demo::run(demo::Args::from_arg_matches(&matches)?, shutdown).await,
-                Self::Relay => relay::run(relay::Args::from_arg_matches(&matches)?, shutdown).await,
+                Self::Relay => {
+                    relay::run(relay::Args::from_arg_matches(&matches)?, pace, shutdown).await
+                }
             }
         })
     }

@@ -46,6 +46,7 @@ pub(crate) async fn flows(
     let tells_coverage = args
         .coverage
         .unwrap_or_else(|| std::io::stderr().is_terminal());
+    let wants_total = args.total;
     let is_asked = tells_coverage && args.input_file.is_empty();
     let closing = is_asked.then(|| Closing::new(args.coverage == Some(true), request.follow));
     let responses: Flows = if args.input_file.is_empty() {
@@ -59,6 +60,9 @@ pub(crate) async fn flows(
             let call = async |mut request: tonic::Request<_>| {
                 if closing.is_some() {
                     coverage::ask(request.metadata_mut());
+                }
+                if wants_total {
+                    extension::ask_for_total(request.metadata_mut());
                 }
                 if display.shows_names() {
                     extension::ask_for_names(&mut request);

@@ -178,6 +178,11 @@ const DETAIL: Section = Section {
             "Ask for what goes beyond Hubble's flows, as bytes and packets, processes and the kernel's \
         reasons; in JSON, under extensions, which Hubble's own client cannot read",
         ),
+        Flag::switch(
+            "total",
+            "With --last or --first, N events of all nodes together, and not of each, when a relay is \
+        asked",
+        ),
     ],
 };
 
@@ -232,6 +237,7 @@ pub(crate) struct Args {
     /// `None` where nothing was typed.
     pub(crate) coverage: Option<bool>,
     pub(crate) detail: bool,
+    pub(crate) total: bool,
     #[cfg(feature = "node")]
     pub(crate) aggregation: String,
     #[cfg(feature = "node")]
@@ -273,6 +279,7 @@ impl Default for Args {
             use_default_field_masks: true,
             coverage: None,
             detail: false,
+            total: false,
             #[cfg(feature = "node")]
             aggregation: String::new(),
             #[cfg(feature = "node")]
@@ -327,6 +334,7 @@ impl Accept for Args {
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
             "coverage" => self.coverage = Some(value::switch(text)?),
             "detail" => self.detail = value::switch(text)?,
+            "total" => self.total = value::switch(text)?,
             #[cfg(feature = "node")]
             "aggregation" => text.clone_into(&mut self.aggregation),
             #[cfg(feature = "node")]

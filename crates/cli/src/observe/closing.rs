@@ -98,7 +98,12 @@ fn of_report(report: &CoverageReport) -> Option<String> {
         }
         None => format!("{} in {}", flows(total.flows), Span::of(covered)),
     };
-    Some(format!("{what}{on_nodes}; {}{silent}", lost(&total.losses)))
+    let late = match total.late {
+        0 => String::new(),
+        late => format!(", {} out of order", grouped(late)),
+    };
+    let lost = lost(&total.losses);
+    Some(format!("{what}{on_nodes}; {lost}{late}{silent}"))
 }
 
 /// How long the range is that was asked for, if one was: up to the end of the answer unless an end

@@ -78,6 +78,18 @@ impl Server {
         })
     }
 
+    /// The server at the other end of a connection.
+    pub(crate) fn on(
+        channel: Channel,
+        credentials: Credentials,
+        request_timeout: Duration,
+    ) -> Self {
+        Self {
+            caller: InterceptedService::new(channel, credentials),
+            request_timeout_ns: i64::try_from(request_timeout.as_nanos()).unwrap_or(i64::MAX),
+        }
+    }
+
     /// A client for the Observer service.
     pub(crate) fn observer(&self) -> ObserverClient<Caller> {
         ObserverClient::new(self.caller.clone())
@@ -179,7 +191,7 @@ impl Server {
 
 /// Looks into TLS files before anybody is asked, so that a wrong path is told apart from a server
 /// that does not answer.
-fn check_files(tls: &TlsOptions) -> anyhow::Result<()> {
+pub(crate) fn check_files(tls: &TlsOptions) -> anyhow::Result<()> {
     for file in &tls.ca_files {
         let path = file.display();
         let pem = std::fs::read_to_string(file)
@@ -202,7 +214,17 @@ fn check_files(tls: &TlsOptions) -> anyhow::Result<()> {
 pub(crate) struct Credentials(Option<AsciiMetadataValue>);
 
 impl Credentials {
-    fn new(settings: &Settings) -> anyhow::Result<Self> {
+    /// For servers that need not know who asks.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is anything to say.
+    pub(crate) const fn are_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let Some((name, password)) = settings.basic_auth() else {
             return Ok(Self(None));
         };

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail like tests do, but are not marked as such"
 )]
 
+mod doctor;
 mod errors;
 mod filters;
 mod formats;

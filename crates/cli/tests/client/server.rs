@@ -369,3 +369,26 @@ fn a_call_with_one_answer_has_a_limit() {
         "rpc error: code = DeadlineExceeded desc = context deadline exceeded\n"
     );
 }
+
+#[test]
+fn doctor_counts_flows_and_looks_at_the_nodes_that_a_server_names() {
+    let server = serve(End::Close);
+    let (code, stdout, stderr) = server.ask(&["doctor"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = stdout.lines().collect();
+    let well = format!(
+        "{}  ok  palomar v0.1.0, 2 of 3 nodes connected, clock within 1 s, 2 flows in the last second",
+        server.address
+    );
+    assert_eq!(lines[0], well);
+    for (line, node) in lines[1..].iter().zip(["node-1 ", "node-2 "]) {
+        assert!(line.starts_with(node), "{stdout}");
+        assert!(
+            line.contains("  name failed: invalid server \"\": no host"),
+            "{stdout}"
+        );
+    }
+    let asked = server.asked.lock().unwrap();
+    let follows: Vec<bool> = asked.iter().map(|request| request.follow).collect();
+    assert_eq!((lines.len(), follows), (3, vec![false, true]));
+}

@@ -29,6 +29,10 @@ pub(crate) const RULES: &[Rule] = &[
         "a_container_is_found_by_its_cgroup_and_named_in_flows",
         container,
     ),
+    (
+        "a_container_with_a_name_is_found_by_it_and_by_its_image",
+        named_container,
+    ),
     ("a_unit_of_the_host_is_named_on_both_ways", unit),
     (
         "an_inventory_that_changes_is_taken_and_a_broken_one_is_not",
@@ -67,6 +71,75 @@ fn container() -> Result<()> {
     let others = agent.flows(&["--to-workload", "0123456789ab"])?;
     ensure!(others.iter().all(|flow| is_to(flow, web)), "{others:?}");
     Ok(())
+}
+
+/// Filters as typed for Docker's container `web`.
+const BY_NAME: &[&[&str]] = &[
+    &["--pod", "/web"],
+    &["--from-pod", "/we"],
+    &["--workload", "web"],
+    &["--from-workload", "Container/web"],
+    &["--label", "container:name=web"],
+    &["--from-label", "container:name in (web, api)"],
+    &["--label", "container:image"],
+];
+
+fn named_container() -> Result<()> {
+    let cluster = Cluster::start(&Spec::two_nodes())?;
+    let (web, cart) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
+    let cgroup = Cgroup::new("named", &format!("docker-{ID}.scope"))?;
+    let mut sleep = Command::new("sleep");
+    sleep.arg("600");
+    let _process = Contained::start(web.spawn(sleep)?, &cgroup)?;
+    let agent = Agent::start_as(&cluster, "", with_docker)?;
+    let send = || exchange::udp(web, cart, Family::V4, PORT, 1);
+    let flow = wait::until("a flow of the container", WITHIN, || {
+        send()?;
+        Ok(agent.flows(&["--from-pod", "/web"])?.pop())
+    })?;
+    let source = flow.source.context("no source")?;
+    ensure!(source.pod_name == "web" && source.namespace.is_empty());
+    ensure!(workload(&source) == "Container web", "{source:?}");
+    let image = "container:image=registry.example/nginx:1.27".to_owned();
+    ensure!(source.labels.contains(&image), "{:?}", source.labels);
+    for filter in BY_NAME {
+        let flows = agent.flows(filter)?;
+        ensure!(!flows.is_empty(), "no flow by {filter:?}");
+        let is_web = |side: &Option<Endpoint>| side.as_ref().is_some_and(|it| it.pod_name == "web");
+        let is_its = |flow: &Flow| is_web(&flow.source) || is_web(&flow.destination);
+        ensure!(flows.iter().all(is_its), "{filter:?}: {flows:?}");
+    }
+    // What is no prefix of its name, and the namespace that a name alone stands for.
+    for filter in ["/eb", "web"] {
+        let flows = agent.flows(&["--from-pod", filter])?;
+        ensure!(flows.is_empty(), "{filter}: {flows:?}");
+    }
+    let server = agent.server();
+    let line = palomar::stdout(&["observe", "--server", &server, "--from-pod", "/web"])?;
+    ensure!(line.contains(": web:") && line.contains(" -> "), "{line}");
+    Ok(())
+}
+
+/// The same command where Docker has left a file about the container.
+fn with_docker(command: Command) -> Command {
+    const SCRIPT: &str = r#"
+        set -e
+        mount -t tmpfs tmpfs /var/lib
+        mkdir -p "/var/lib/docker/containers/$1"
+        printf %s "$2" > "/var/lib/docker/containers/$1/config.v2.json"
+        shift 2
+        exec "$@""#;
+    let file = r#"{"Name": "/web", "Config": {"Image": "registry.example/nginx:1.27"}}"#;
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "sh", "-c", SCRIPT, "sh", ID, file]);
+    within.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    within
 }
 
 fn is_to(flow: &Flow, pod: &Pod) -> bool {
@@ -157,6 +230,14 @@ struct Agent {
 
 impl Agent {
     fn start(cluster: &Cluster, inventory: &str) -> Result<Self> {
+        Self::start_as(cluster, inventory, |command| command)
+    }
+
+    fn start_as(
+        cluster: &Cluster,
+        inventory: &str,
+        prepare: impl FnOnce(Command) -> Command,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = |name| directory.path().join(name).display().to_string();
         fs::write(path("inventory.yaml"), inventory)?;
@@ -171,7 +252,7 @@ impl Agent {
             "--aggregation",
             "none",
         ]);
-        let child = cluster.node("node-1")?.spawn(command)?;
+        let child = cluster.node("node-1")?.spawn(prepare(command))?;
         let agent = Self { directory, child };
         wait::until("the agent", WITHIN, || {
             let status = palomar::run(&["status", "--server", &agent.server()])?;

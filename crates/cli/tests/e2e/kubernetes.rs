@@ -54,11 +54,14 @@ fn status() -> Result<()> {
         "Names: kubernetes lost ({}), 3 objects as of ",
         server.url()
     );
-    let text = wait::until("status says lost", TIMEOUT, || {
-        Ok(Some(told(&socket)?).filter(|text| text.contains(&lost)))
+    // Each watch finds out by itself, and why only when it tries again.
+    let text = wait::until("status says what is lost, and why", TIMEOUT, || {
+        Ok(Some(told(&socket)?).filter(|text| {
+            text.contains(&lost)
+                && text.contains("  - pods lost, 1 objects as of ")
+                && text.to_lowercase().contains("connection refused")
+        }))
     })?;
-    ensure!(text.contains("  - pods lost, 1 objects as of "), "{text}");
-    ensure!(text.to_lowercase().contains("connection refused"), "{text}");
     ensure!(!text.contains("ciliumnodes"), "{text}");
     server.resume()?;
     wait::until("status says connected again", TIMEOUT, || {

@@ -6,6 +6,7 @@
 
 mod curl;
 mod demo;
+mod doctor;
 mod drops;
 mod errors;
 mod exact;
@@ -45,6 +46,7 @@ fn main() -> Result<ExitCode> {
         queries::RULES,
         requests::RULES,
         demo::RULES,
+        doctor::RULES,
         privileges::RULES,
         who::RULES,
         hosts::RULES,

@@ -1,13 +1,13 @@
 //! A client that follows, and keeps accounts of what it was given.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use flow_api::{
     flow::FlowFilter, observer::GetFlowsRequest, service::observer_client::ObserverClient,
 };
 use prost::Message as _;
-use prost_types::FieldMask;
+use prost_types::{FieldMask, Timestamp};
 use tokio::sync::watch;
 
 use crate::agent::{Agent, PATIENCE, PORTS, Packets};
@@ -29,11 +29,13 @@ pub(crate) enum Kind {
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a follower was given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) kind: Kind,
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
+    /// From a packet's time to its flow, in microseconds; of those that wait for each flow.
+    pub(crate) delays_us: Vec<u32>,
 }
 
 /// What of a response is looked at: the rest is skipped, so that the clients leave the machine to
@@ -48,6 +50,8 @@ struct Response {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Flow {
+    #[prost(message, optional, tag = "1")]
+    time: Option<Timestamp>,
     #[prost(message, optional, tag = "5")]
     ip: Option<Ip>,
 }
@@ -85,7 +89,7 @@ impl Follower {
                 Kind::Whole | Kind::Slow => Vec::new(),
             },
             field_mask: matches!(kind, Kind::Filtered { .. }).then(|| FieldMask {
-                paths: vec!["IP".to_owned()],
+                paths: vec!["IP".to_owned(), "time".to_owned()],
             }),
             ..GetFlowsRequest::default()
         };
@@ -95,6 +99,7 @@ impl Follower {
             kind,
             delivered: 0,
             lost: 0,
+            delays_us: Vec::new(),
         };
         Ok(Self {
             so_far,
@@ -128,6 +133,9 @@ impl Follower {
                 Packets::port(number) == port,
                 "flow {number} is not asked for"
             );
+            let delay = since(flow.time.unwrap_or_default())?;
+            let delay_us = u32::try_from(delay.as_micros()).unwrap_or(u32::MAX);
+            self.so_far.delays_us.push(delay_us);
         }
         self.last = Some(number);
         self.so_far.delivered += 1;
@@ -157,8 +165,12 @@ impl Follower {
         };
         while !self.is_complete(all)? {
             let next = tokio::time::timeout(PATIENCE, self.next());
-            next.await
-                .with_context(|| format!("{:?} of {all} written, then silence", self.so_far))??;
+            next.await.with_context(|| {
+                let Account {
+                    delivered, lost, ..
+                } = self.so_far;
+                format!("{kind:?}: {delivered} and {lost} lost of {all} written, then silence")
+            })??;
         }
         Ok(self.so_far)
     }
@@ -169,6 +181,7 @@ impl Follower {
             kind,
             delivered,
             lost,
+            ..
         } = self.so_far;
         let told = delivered + lost;
         match kind {
@@ -184,4 +197,11 @@ impl Follower {
             }
         }
     }
+}
+
+/// How long ago that was.
+fn since(time: Timestamp) -> Result<Duration> {
+    let time = SystemTime::try_from(time)?.duration_since(UNIX_EPOCH)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(now.saturating_sub(time))
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod follower;
+mod relayed;
 mod run;
 mod secured;
 mod storm;
@@ -42,4 +43,10 @@ async fn a_storm_of_clients_that_do_not_behave_costs_a_bounded_amount_and_nobody
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_is_reached_by_tcp_with_a_certificate_and_not_without() -> Result<()> {
     secured::reached().await
+}
+
+#[tokio::test]
+async fn a_relay_reaches_an_agent_by_what_it_announces_with_certificates_on_both_sides()
+-> Result<()> {
+    relayed::reached().await
 }

@@ -149,6 +149,18 @@ impl fmt::Display for Report {
                 sum(|it| it.lost)
             )?;
         }
+        let delays = self.accounts.iter().flat_map(|it| &it.delays_us);
+        let mut delays_us: Vec<_> = delays.copied().collect();
+        delays_us.sort_unstable();
+        let delay_ms = |part: usize| {
+            let index = (delays_us.len() * part / 1000).min(delays_us.len().saturating_sub(1));
+            f64::from(delays_us.get(index).copied().unwrap_or(0)) / 1000.0
+        };
+        let (half, most, last) = (delay_ms(500), delay_ms(990), delay_ms(1000));
+        writeln!(
+            f,
+            "from packet to filtered follower: {half:.1} ms median, {most:.1} ms p99, {last:.1} ms at most"
+        )?;
         write!(
             f,
             "agent: {:.2} cores, {:.0} MiB at most, {:.0} MiB with idle followers",

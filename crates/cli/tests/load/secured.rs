@@ -18,7 +18,7 @@ use crate::agent::{Agent, BINARY, PATIENCE};
 const SERVER_NAME: &str = "node-1.default.hubble-grpc.cilium.io";
 
 /// A folder in Hubble's layout, with a client's certificate beside it.
-fn certificates() -> Result<TempDir> {
+pub(crate) fn certificates() -> Result<TempDir> {
     let mut params = CertificateParams::new([])?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;

@@ -23,6 +23,17 @@ pub(super) enum Peer {
     User(Option<u32>),
 }
 
+/// Who a call is from, as far as a server knows: an address (of IPv6 its first half), or a user of
+/// this host. In the extensions of each request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ClientName(pub(super) Peer);
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Peer {
     pub(super) fn of_address(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {

@@ -20,6 +20,7 @@ use tower::Service;
 
 use super::{
     Limits,
+    admission::ClientName,
     counts::{Refusal, ServerCounts},
 };
 
@@ -126,6 +127,7 @@ impl Drop for Call {
 pub(super) struct Bounded<S> {
     pub(super) inner: S,
     pub(super) calls: Arc<Calls>,
+    pub(super) client: ClientName,
 }
 
 impl<S> Service<Request<Incoming>> for Bounded<S>
@@ -151,7 +153,7 @@ where
                 return Box::pin(async { Ok(refused) });
             }
         };
-        let request = request.map(|body| {
+        let mut request = request.map(|body| {
             let timeout = self.calls.limits.request_timeout;
             Body::new(RequestBody {
                 body,
@@ -162,6 +164,7 @@ where
                 deadline: Some(Box::pin(tokio::time::sleep(timeout))),
             })
         });
+        request.extensions_mut().insert(self.client);
         let response = self.inner.call(request);
         Box::pin(async {
             let response = response.await?;

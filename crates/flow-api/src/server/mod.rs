@@ -20,6 +20,7 @@ mod connection;
 mod counts;
 mod limits;
 mod listen;
+mod lots;
 mod open_files;
 mod quiet;
 mod tls;
@@ -48,20 +49,22 @@ use tonic::body::Body;
 use tower::Service;
 use tracing::{debug, info, warn};
 
+pub use self::{
+    admission::ClientName,
+    counts::{Refusal, ServerCounts},
+    limits::Limits,
+    listen::{ListenError, Listener, SocketAccess, SocketFile},
+    open_files::raise_open_files,
+    tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
+};
 use self::{
     admission::{Admission, Admitted, Peer},
     call::{Bounded, Calls},
     connection::{Connection, Failure, Socket},
     listen::BACKLOG,
+    lots::Lots,
     quiet::Quiet,
     tls::Certificates,
-};
-pub use self::{
-    counts::{Refusal, ServerCounts},
-    limits::Limits,
-    listen::{ListenError, Listener, SocketAccess, SocketFile},
-    open_files::raise_open_files,
-    tls::{TlsError, TlsFiles, TlsServer, TlsVersion},
 };
 
 /// How long to wait when the system has no file descriptor left. Some connection will end.
@@ -309,6 +312,7 @@ fn accepted<S>(
     let service = Bounded {
         inner: service,
         calls: Arc::clone(&shared.calls),
+        client: ClientName(peer),
     };
     let task = serve_connection(socket, peer, tls, service, admitted, Arc::clone(shared));
     shared.connections.spawn(task);
@@ -348,7 +352,7 @@ async fn serve_connection<S>(
         None => return,
     };
     let service = TowerToHyperService::new(service);
-    let serving = http.serve_connection(TokioIo::new(connection), service);
+    let serving = http.serve_connection(TokioIo::new(Lots::new(connection)), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -16,6 +16,7 @@ use super::syntax::{Expr, ExprKind, FieldInit, Literal};
 use super::types::Type;
 use super::unify::Unifier;
 use crate::error::RegexpError;
+use crate::regexp_set::Budget;
 
 /// An expression that makes sense.
 pub(super) struct Checked {
@@ -25,14 +26,20 @@ pub(super) struct Checked {
     pub(super) bad_regexp: Option<RegexpError>,
 }
 
-/// Finds out the types of an expression.
-pub(super) fn check(schema: &Schema, text: &str, expr: &Expr) -> Result<Checked, Report> {
+/// Finds out the types of an expression, and compiles the regular expressions in it.
+pub(super) fn check(
+    schema: &Schema,
+    text: &str,
+    expr: &Expr,
+    budget: &mut Budget,
+) -> Result<Checked, Report> {
     let mut checker = Checker {
         schema,
         types: Unifier::default(),
         locals: Vec::new(),
         mistakes: Mistakes::default(),
         large_searches: 0,
+        budget,
         bad_regexp: None,
     };
     let (node, of) = checker.check(expr);
@@ -59,6 +66,7 @@ struct Checker<'s> {
     locals: Vec<(String, Type)>,
     mistakes: Mistakes,
     large_searches: usize,
+    budget: &'s mut Budget,
     bad_regexp: Option<RegexpError>,
 }
 
@@ -249,7 +257,7 @@ impl Checker<'_> {
             (Function::And, Ok(parts)) => Node::And(Box::new(parts)),
             (Function::Or, Ok(parts)) => Node::Or(Box::new(parts)),
             (Function::Matches, Ok([text, Node::Literal(Literal::String(pattern))])) => {
-                match Search::compile(&pattern, &mut self.large_searches) {
+                match Search::compile(&pattern, &mut self.large_searches, self.budget) {
                     Ok(pattern) => Node::Matches(Box::new(text), pattern),
                     Err(error) => {
                         self.bad_regexp.get_or_insert(error);

@@ -59,9 +59,12 @@ pub(super) enum EvaluationError {
     /// A value that was not known to have the wrong type.
     #[error("no such overload")]
     NoSuchOverload,
+    /// All expressions take more than a filter may do for one flow.
+    #[error("the expressions of the filter take more than {limit} steps")]
+    NoStepsLeft { limit: u32 },
     #[error("timestamp overflow")]
     TimestampOverflow,
-    /// More than a filter may do for one flow.
+    /// It takes more than an expression may do for one flow.
     #[error("the expression takes more than {limit} steps")]
     TooManySteps { limit: u32 },
     #[error("unsigned integer overflow")]

@@ -6,6 +6,7 @@
 //! some bytes that are.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
@@ -21,24 +22,40 @@ use super::value::{List, Message, Value};
 /// A few milliseconds of work. Expressions written by hand take tens to hundreds of steps.
 const MOST_STEPS: u32 = 100_000;
 
+/// For all expressions of a filter together: ten thousand that are written by hand may be asked
+/// about a flow.
+pub(super) const MOST_STEPS_OF_FLOW: u32 = 4 * MOST_STEPS;
+
 /// As many bytes of text are one step.
 const BYTES_OF_STEP: usize = 16;
 
 pub(super) type Evaluated<'m> = Result<Value<'m>, EvaluationError>;
 
-/// Evaluates a program that gives yes or no, about a flow or about something that is none.
+/// Evaluates a program that gives yes or no, about a flow or about something that is none. Takes the
+/// steps from those that are left for the flow.
 pub(super) fn evaluate(
     program: &Node,
     flow_type: &MessageDescriptor,
     flow: Option<&DynamicMessage>,
+    left: &Cell<u32>,
 ) -> Result<bool, EvaluationError> {
     let no_flow = || Message::Invalid(flow_type.clone());
+    let may_take = left.get().min(MOST_STEPS);
     let mut evaluation = Evaluation {
         flow: flow.map_or_else(no_flow, Message::Borrowed),
         locals: Vec::new(),
-        steps_left: MOST_STEPS,
+        steps_left: may_take,
     };
-    evaluation.truth(program)
+    let truth = evaluation.truth(program);
+    left.set(left.get() - (may_take - evaluation.steps_left));
+    match truth {
+        Err(EvaluationError::TooManySteps { .. }) if may_take < MOST_STEPS => {
+            Err(EvaluationError::NoStepsLeft {
+                limit: MOST_STEPS_OF_FLOW,
+            })
+        }
+        truth => truth,
+    }
 }
 
 /// An evaluation that goes on.

@@ -43,6 +43,7 @@ use prost_reflect::MessageDescriptor;
 pub use error::{ExpressionError, Report};
 pub(crate) use subject::{Failures, Subject};
 
+use crate::regexp_set::Budget;
 use program::Node;
 use schema::Schema;
 use types::Type;
@@ -58,7 +59,8 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
-    pub(crate) fn compile(text: &str) -> Result<Self, ExpressionError> {
+    /// The regular expressions in it are paid for from the budget.
+    pub(crate) fn compile(text: &str, budget: &mut Budget) -> Result<Self, ExpressionError> {
         let size = text.chars().count();
         if size > MOST_CHARACTERS {
             return Err(ExpressionError::TooLong {
@@ -69,7 +71,8 @@ impl Expression {
         let schema = Schema::get().ok_or(ExpressionError::NoDeclarations)?;
         let flow = schema.flow().ok_or(ExpressionError::NoDeclarations)?;
         let syntax = parse::parse(text).map_err(ExpressionError::Mistakes)?;
-        let checked = check::check(schema, text, &syntax).map_err(ExpressionError::Mistakes)?;
+        let checked =
+            check::check(schema, text, &syntax, budget).map_err(ExpressionError::Mistakes)?;
         if checked.of != Type::Bool {
             return Err(ExpressionError::NotBool {
                 found: checked.of.full_name(),

@@ -4,7 +4,8 @@
 use super::error::EvaluationError;
 use super::evaluate::Evaluation;
 use crate::error::RegexpError;
-use crate::regexp::Regexp;
+use crate::regexp::{COMPILED_SIZE_LIMIT, Regexp, STATES_LIMIT};
+use crate::regexp_set::Budget;
 
 /// What a small expression takes in memory, in bytes. Names, paths and addresses need less.
 const SMALL_BYTES: usize = 64 << 10;
@@ -28,9 +29,15 @@ pub(super) struct Search {
 
 impl Search {
     /// Compiles an expression that is written out. Counts those that are not small.
-    pub(super) fn compile(pattern: &str, large: &mut usize) -> Result<Self, RegexpError> {
+    pub(super) fn compile(
+        pattern: &str,
+        large: &mut usize,
+        budget: &mut Budget,
+    ) -> Result<Self, RegexpError> {
+        budget.take(SMALL_BYTES + STATES_LIMIT)?;
         match Self::compile_small(pattern) {
             Err(RegexpError::TooBig { .. }) if *large < MOST_LARGE => {
+                budget.take(COMPILED_SIZE_LIMIT)?;
                 *large += 1;
                 Ok(Self {
                     regexp: Regexp::compile(pattern)?,

@@ -1,7 +1,7 @@
 //! The flow that the expressions of a filter are asked about, and what is said when one fails.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 use super::Expression;
-use super::evaluate::evaluate;
+use super::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 
 /// As many failures of a filter are logged unless all are asked for.
 const LOGGED_FAILURES: u32 = 10;
@@ -48,6 +48,7 @@ impl Failures {
 pub(crate) struct Subject<'f> {
     failures: &'f Failures,
     flow: OnceCell<Option<DynamicMessage>>,
+    steps_left: Cell<u32>,
 }
 
 impl<'f> Subject<'f> {
@@ -55,6 +56,7 @@ impl<'f> Subject<'f> {
         Self {
             failures,
             flow: OnceCell::new(),
+            steps_left: Cell::new(MOST_STEPS_OF_FLOW),
         }
     }
 
@@ -83,7 +85,8 @@ impl<'f> Subject<'f> {
 
     fn any(&self, expressions: &[Expression], flow: Option<&DynamicMessage>) -> bool {
         for expression in expressions {
-            match evaluate(&expression.program, &expression.flow, flow) {
+            let Expression { program, flow: of } = expression;
+            match evaluate(program, of, flow, &self.steps_left) {
                 Ok(true) => return true,
                 Ok(false) => {}
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! What expressions mean, rule by rule; how much one may cost; and that none makes a filter panic.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use flow_api::flow::{Endpoint, Flow, Layer4, Tcp, TcpFlags, Verdict, Workload, layer4::Protocol};
 use prost::Message as _;
@@ -8,7 +9,7 @@ use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
 
 use super::error::EvaluationError;
-use super::evaluate::evaluate;
+use super::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 use super::*;
 
 mod checks;
@@ -49,12 +50,16 @@ fn flow() -> Flow {
     }
 }
 
+fn compile(expression: &str) -> Result<Expression, ExpressionError> {
+    Expression::compile(expression, &mut Budget::default())
+}
+
 fn value(expression: &str, flow: &Flow) -> Result<bool, EvaluationError> {
-    let compiled =
-        Expression::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+    let compiled = compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
     let encoded = flow.encode_to_vec();
     let flow = DynamicMessage::decode(compiled.flow.clone(), &*encoded).unwrap();
-    evaluate(&compiled.program, &compiled.flow, Some(&flow))
+    let left = Cell::new(MOST_STEPS_OF_FLOW);
+    evaluate(&compiled.program, &compiled.flow, Some(&flow), &left)
 }
 
 #[track_caller]
@@ -67,7 +72,7 @@ fn assert_all_hold(expressions: &[&str]) {
 #[track_caller]
 fn assert_mistakes(cases: &[(&str, &str)]) {
     for (expression, expected) in cases {
-        let error = match Expression::compile(expression) {
+        let error = match compile(expression) {
             Ok(_) => panic!("{expression} is not refused"),
             Err(error) => error.to_string(),
         };
@@ -290,7 +295,7 @@ fn times_are_taken_apart() {
 fn the_flow_is_made_once_for_all_expressions() {
     let failures = Failures::default();
     let subject = Subject::new(&failures);
-    let expressions = ["false", "_flow.verdict == 2"].map(|it| Expression::compile(it).unwrap());
+    let expressions = ["false", "_flow.verdict == 2"].map(|it| compile(it).unwrap());
     assert!(subject.matches(&expressions, || Cow::Owned(flow())));
     assert!(subject.matches(&expressions, || panic!("made again")));
 }
@@ -299,6 +304,6 @@ fn the_flow_is_made_once_for_all_expressions() {
 fn an_expression_that_fails_ends_the_search() {
     let failures = Failures::default();
     let subject = Subject::new(&failures);
-    let expressions = ["1 / 0 == 1", "true"].map(|it| Expression::compile(it).unwrap());
+    let expressions = ["1 / 0 == 1", "true"].map(|it| compile(it).unwrap());
     assert!(!subject.matches(&expressions, || Cow::Owned(flow())));
 }

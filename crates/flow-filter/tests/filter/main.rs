@@ -8,6 +8,7 @@ mod endpoint_fields;
 mod errors;
 mod flows;
 mod l7_fields;
+mod many;
 mod other_events;
 mod packet_fields;
 mod record;

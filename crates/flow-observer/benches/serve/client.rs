@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use flow_api::{
     connect::{self, ConnectOptions},
-    flow::FlowFilter,
+    flow::{EventTypeFilter, FlowFilter, IpVersion, Verdict},
     observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
     service::observer_client::ObserverClient,
 };
@@ -21,13 +21,28 @@ use prost_types::FieldMask;
 pub(super) const ARGUMENT: &str = "--drain";
 
 /// Requests that match nothing, and what they are called.
-pub(super) const SCANS: [(&str, &str); 5] = [
+pub(super) const SCANS: [(&str, &str); 17] = [
+    ("verdict", "scan: verdict"),
+    ("type", "scan: event type"),
+    ("ip-version", "scan: IP version"),
+    ("protocol", "scan: protocol"),
     ("port", "scan: port"),
     ("identity", "scan: identity"),
+    ("prefix", "scan: IP prefix"),
     ("pod", "scan: pod prefix"),
     ("label", "scan: label"),
     ("fqdn", "scan: FQDN pattern"),
+    ("identities", "scan: 10,000 identities"),
+    ("prefixes", "scan: 10,000 IP prefixes"),
+    ("pods", "scan: 10,000 pod prefixes"),
+    ("labels", "scan: 10,000 labels"),
+    ("fqdns", "scan: 10,000 FQDN patterns"),
+    ("uuids", "scan: 10,000 uuids"),
+    ("filters", "scan: 10,000 filters of an address"),
 ];
+
+/// How many entries the long requests have.
+const MANY: u32 = 10_000;
 
 /// Every so many responses, one is decoded.
 const SAMPLE: u64 = 1_000;
@@ -162,6 +177,32 @@ fn named(request: &str) -> Result<GetFlowsRequest> {
                 ..GetFlowsRequest::default()
             });
         }
+        "verdict" => filter.verdict.push(Verdict::Audit.into()),
+        "type" => filter.event_type.push(EventTypeFilter {
+            r#type: 130,
+            ..EventTypeFilter::default()
+        }),
+        "ip-version" => filter.ip_version.push(IpVersion::IPv6.into()),
+        "protocol" => filter.protocol.push("sctp".to_owned()),
+        "prefix" => filter.source_ip.push("192.0.2.0/24".to_owned()),
+        "identities" => filter.source_identity.extend(100_000..100_000 + MANY),
+        "prefixes" => filter.source_ip.extend(prefixes()),
+        "pods" => filter.source_pod.extend(numbered("nowhere/web-")),
+        "labels" => filter.source_label.extend(numbered("app=nothing-")),
+        "fqdns" => filter.destination_fqdn.extend(numbered("*.nowhere-")),
+        "uuids" => filter
+            .uuid
+            .extend(numbered("00000000-0000-0000-0000-0000000")),
+        "filters" => {
+            let of_one = |prefix: String| FlowFilter {
+                source_ip: vec![prefix.trim_end_matches("/32").to_owned()],
+                ..FlowFilter::default()
+            };
+            return Ok(GetFlowsRequest {
+                whitelist: prefixes().map(of_one).collect(),
+                ..GetFlowsRequest::default()
+            });
+        }
         "port" => filter.destination_port.push("9".to_owned()),
         "identity" => filter.source_identity.push(7),
         "pod" => filter.source_pod.push("nowhere/web".to_owned()),
@@ -173,4 +214,12 @@ fn named(request: &str) -> Result<GetFlowsRequest> {
         whitelist: vec![filter],
         ..GetFlowsRequest::default()
     })
+}
+
+fn numbered(text: &str) -> impl Iterator<Item = String> {
+    (0..MANY).map(move |number| format!("{text}{number}"))
+}
+
+fn prefixes() -> impl Iterator<Item = String> {
+    (0..MANY).map(|number| format!("192.168.{}.{}/32", number / 256, number % 256))
 }

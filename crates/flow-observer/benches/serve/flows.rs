@@ -76,7 +76,7 @@ pub(super) fn fill(ring: &FlowRing) -> usize {
                 _ => Event::Flow(record),
             }
         });
-        ring.publish(events.collect());
+        ring.publish(&mut events.collect());
     }
     let texts = |it: &[String]| {
         it.iter()
@@ -118,6 +118,7 @@ fn pod(number: u32, labels: &Arc<[String]>) -> Endpoint {
             kind: "Deployment".to_owned(),
             name: format!("service-{workload}"),
         }],
+        ..Endpoint::default()
     }
 }
 

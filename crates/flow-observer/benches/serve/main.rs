@@ -4,17 +4,33 @@
 //! which counts what it gets and throws it away. The time is that of the whole serving process, all
 //! threads: of the first client, which has the flows encoded, of those that come later, of one with
 //! a field mask, and of filters that match nothing, where only the scan is left. The floor is writing the
-//! same bytes to a socket, without HTTP.
+//! same bytes to a socket, without HTTP; that of scans is to look at nothing but the time of each flow.
+//! Scans are also measured by the clock, with all processors and with one.
 
 mod client;
 mod flows;
 
-use std::{io::Write as _, os::unix::net::UnixListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    io::Write as _,
+    os::unix::net::UnixListener,
+    path::Path,
+    sync::Arc,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use flow_api::server::{Listener, SocketAccess};
-use flow_observer::{ring::FlowRing, serve_ring};
-use nix::time::{ClockId, clock_gettime};
+use flow_observer::{
+    ring::{FlowRing, Read},
+    serve_ring,
+};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
 use tokio_util::sync::CancellationToken;
 
 use client::{Answer, Client};
@@ -26,49 +42,119 @@ const ROUNDS: usize = 5;
 const REPEATS: usize = 3;
 /// Hubble's server, us of processor time per flow sent (Cilium 1.19's hot path, typed again).
 const HUBBLE_US: f64 = 5.6;
+/// The same of a scan with one selective filter, where it is quickest: us per flow held.
+const HUBBLE_SCAN_US: f64 = 0.3;
+const WALK: &str = "floor: a bare walk over the flows";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|it| it == client::ARGUMENT) {
         return client::run();
     }
-    let mut figures: Vec<(&str, Vec<f64>)> = Vec::new();
+    let mut figures = Figures::default();
     for _ in 0..ROUNDS {
-        round(
-            &mut |name, us| match figures.iter_mut().find(|it| it.0 == name) {
-                Some((_, values)) => values.push(us),
-                None => figures.push((name, vec![us])),
-            },
-        )?;
+        round(&mut figures)?;
     }
+    let cores = available_parallelism()?;
+    // Threads that are made from now on stay there as well.
+    let mut one = CpuSet::new();
+    one.set(0)?;
+    sched_setaffinity(Pid::from_raw(0), &one)?;
+    let mut on_one = Figures::default();
+    for _ in 0..ROUNDS {
+        round(&mut on_one)?;
+    }
+    figures.print();
+    println!("{:36} {HUBBLE_US:8.3}", "for comparison: Hubble");
     println!(
-        "\n{:36} {:>8} {:>8} {:>8}",
-        "us per flow", "median", "min", "max"
+        "\n{:36} {:>9} {:>12} {:>12}",
+        "M flows/s",
+        "per core",
+        "on one core",
+        format!("on {cores} cores"),
     );
-    for (name, values) in &mut figures {
-        values.sort_by(f64::total_cmp);
-        let (median, last) = (values[values.len() / 2], values[values.len() - 1]);
-        print!("{name:36} {median:8.3} {:8.3} {last:8.3}", values[0]);
-        let rate = if name.starts_with("scan") {
-            1.0 / median
-        } else {
-            0.0
-        };
+    for (scan, on_one) in figures.scans().zip(on_one.scans()) {
         println!(
-            "{}",
-            if rate > 0.0 {
-                format!("  {rate:6.1} M flows/s per core")
-            } else {
-                String::new()
-            }
+            "{:36} {:9.1} {:12.1} {:12.1}",
+            scan.name,
+            1.0 / scan.median(|it| it.cpu_us),
+            1.0 / on_one.median(|it| it.us),
+            1.0 / scan.median(|it| it.us),
         );
     }
-    println!("{:36} {HUBBLE_US:8.3}", "for comparison: Hubble");
+    println!(
+        "{:36} {:9.1}",
+        "for comparison: Hubble, one entry",
+        1.0 / HUBBLE_SCAN_US
+    );
     Ok(())
 }
 
+/// What something took for each flow.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// Of all threads of this process together.
+    cpu_us: f64,
+    /// By the clock.
+    us: f64,
+}
+
+struct Figure {
+    name: &'static str,
+    costs: Vec<Cost>,
+}
+
+impl Figure {
+    fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
+        let values = self.sorted(of);
+        values[values.len() / 2]
+    }
+
+    fn sorted(&self, of: impl Fn(&Cost) -> f64) -> Vec<f64> {
+        let mut values: Vec<f64> = self.costs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+}
+
+#[derive(Default)]
+struct Figures(Vec<Figure>);
+
+impl Figures {
+    fn add(&mut self, name: &'static str, cost: Cost) {
+        match self.0.iter_mut().find(|it| it.name == name) {
+            Some(figure) => figure.costs.push(cost),
+            None => self.0.push(Figure {
+                name,
+                costs: vec![cost],
+            }),
+        }
+    }
+
+    fn scans(&self) -> impl Iterator<Item = &Figure> {
+        self.0
+            .iter()
+            .filter(|it| it.name.starts_with("scan") || it.name == WALK)
+    }
+
+    fn print(&self) {
+        println!(
+            "\n{:36} {:>8} {:>8} {:>8}",
+            "us per flow", "median", "min", "max"
+        );
+        for figure in &self.0 {
+            let values = figure.sorted(|it| it.cpu_us);
+            let (median, last) = (values[values.len() / 2], values[values.len() - 1]);
+            println!(
+                "{:36} {median:8.3} {:8.3} {last:8.3}",
+                figure.name, values[0]
+            );
+        }
+    }
+}
+
 /// One ring from the first client on.
-fn round(figure: &mut impl FnMut(&'static str, f64)) -> Result<()> {
+fn round(figures: &mut Figures) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("observer.sock");
     let empty = resident_bytes()?;
@@ -84,27 +170,28 @@ fn round(figure: &mut impl FnMut(&'static str, f64)) -> Result<()> {
     let server = runtime.spawn(async move { serve_ring(listener, served, "node-1", token).await });
     let mut client = Client::start()?;
 
-    let (first, us) = timed(|| client.ask("whole", &path))?;
+    let (first, cost) = timed(|| client.ask("whole", &path))?;
     ensure!(first.flows == FLOWS as u64, "{first:?}");
-    figure("first time", us);
+    figures.add("first time", cost);
     for _ in 0..REPEATS {
-        let (again, us) = timed(|| client.ask("whole", &path))?;
+        let (again, cost) = timed(|| client.ask("whole", &path))?;
         ensure!(again == first, "{again:?} after {first:?}");
-        figure("once encoded", us);
+        figures.add("once encoded", cost);
     }
     let encoded = resident_bytes()?;
-    let (masked, us) = timed(|| client.ask("masked", &path))?;
+    let (masked, cost) = timed(|| client.ask("masked", &path))?;
     ensure!(
         masked.flows == first.flows && masked.bytes < first.bytes / 2,
         "{masked:?}"
     );
-    figure("masked", us);
+    figures.add("masked", cost);
     for (request, name) in client::SCANS {
-        let (none, us) = timed(|| client.ask(request, &path))?;
+        let (none, cost) = timed(|| client.ask(request, &path))?;
         ensure!(none.flows == 0, "{request}: {none:?}");
-        figure(name, us);
+        figures.add(name, cost);
     }
-    figure(
+    figures.add(WALK, timed(|| walk(&ring))?.1);
+    figures.add(
         "floor: the bytes to a socket",
         floor(&mut client, &first, &directory.path().join("floor"))?,
     );
@@ -125,21 +212,40 @@ fn round(figure: &mut impl FnMut(&'static str, f64)) -> Result<()> {
     Ok(())
 }
 
-/// Processor time of this process while something is done, in us per flow.
-fn timed<T>(what: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+/// What something costs that is done with all flows.
+fn timed<T>(what: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
+    let us_per_flow = |taken: Duration| taken.as_secs_f64() * 1e6 / FLOWS as f64;
+    let begin = Instant::now();
     let before = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
     let result = what()?;
     let after = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
-    let taken = Duration::from(after) - Duration::from(before);
-    Ok((result, taken.as_secs_f64() * 1e6 / FLOWS as f64))
+    let cost = Cost {
+        cpu_us: us_per_flow(Duration::from(after) - Duration::from(before)),
+        us: us_per_flow(begin.elapsed()),
+    };
+    Ok((result, cost))
+}
+
+/// Looks at the time of every flow, and at nothing else.
+fn walk(ring: &FlowRing) -> Result<()> {
+    let (mut position, mut flows, mut newest_ns) = (ring.oldest(), 0, 0);
+    while let Read::Batch(batch) = ring.read(position) {
+        for slot in batch.from(position) {
+            newest_ns = newest_ns.max(black_box(slot).event.time_ns());
+            flows += 1;
+        }
+        position = batch.end();
+    }
+    ensure!(flows == FLOWS && newest_ns > 0, "{flows} flows");
+    Ok(())
 }
 
 /// As many bytes in large writes.
-fn floor(client: &mut Client, first: &Answer, path: &Path) -> Result<f64> {
+fn floor(client: &mut Client, first: &Answer, path: &Path) -> Result<Cost> {
     const WRITE: usize = 64 * 1024;
     let listener = UnixListener::bind(path)?;
     let bytes = vec![7; first.bytes as usize];
-    let (drained, us) = timed(|| {
+    let (drained, cost) = timed(|| {
         client.begin("floor", path)?;
         let (mut socket, _) = listener.accept()?;
         for part in bytes.chunks(WRITE) {
@@ -149,7 +255,7 @@ fn floor(client: &mut Client, first: &Answer, path: &Path) -> Result<f64> {
         client.answer()
     })?;
     ensure!(drained.bytes == first.bytes, "{drained:?}");
-    Ok(us)
+    Ok(cost)
 }
 
 fn resident_bytes() -> Result<u64> {

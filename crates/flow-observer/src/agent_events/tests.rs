@@ -201,6 +201,7 @@ fn services_are_told_with_their_backends_and_their_end_by_the_same_number() {
             name: "web".to_owned(),
             frontends: vec![port(1, 80)],
             backends,
+            ..ServiceFact::default()
         })
     };
     told.put(Provider::Services, "web", service(vec![port(7, 8080)]));

@@ -2,7 +2,8 @@
 //!
 //! The address that clients use names its service. One behind it does where the translation of the
 //! connection is known: from the host's connection tracking, or from the socket that a load balancer
-//! gave another address. Else it does where it serves no other service.
+//! gave another address. Else it does where it serves no other service. A port that a service has at
+//! all nodes is its address there.
 
 mod sockets;
 
@@ -13,7 +14,10 @@ use probe_events::TraceReason;
 pub(super) use self::sockets::SocketTranslations;
 use super::{Assembler, Surroundings};
 use crate::{
-    enrich::{Known, Snapshot, facts::Port},
+    enrich::{
+        Known, Snapshot,
+        facts::{NodePort, Port},
+    },
     record::{FlowRecord, Observation, PacketHeaders, Party, Service},
     rules,
     source::Moment,
@@ -63,11 +67,16 @@ impl Assembler {
             .sockets
             .connection(cookie, protocol, &translation.original)
             .map_or(translation.original, |first| first.original);
-        let server = if place.is_reply {
-            &mut flow.source
+        let (client, server) = if place.is_reply {
+            (&mut flow.destination, &mut flow.source)
         } else {
-            &mut flow.destination
+            (&mut flow.source, &mut flow.destination)
         };
+        let is_masked = translation.original.source != translation.translated.source;
+        if place.is_masqueraded && is_masked {
+            // The port is whichever was free, and no service's if it looks like one.
+            client.service = None;
+        }
         rename(server, snapshot, protocol, original.destination);
         flow.translation = Some(translation);
         // As in Hubble, a flow whose source is masqueraded is that of whoever is behind the mask.
@@ -115,7 +124,9 @@ pub(super) fn add(
     known: (Known<'_>, Known<'_>),
     parties: &mut (Party, Party),
 ) {
-    let is_service = |known: &Known<'_>| known.has_frontends || known.has_backends;
+    let is_service = |known: &Known<'_>| {
+        known.has_frontends || known.has_backends || (known.is_node && snapshot.has_node_ports())
+    };
     // Most addresses are no service's, and what has no ports is none.
     if (is_service(&known.0) || is_service(&known.1))
         && let Some((protocol, ends)) = Ends::of(packet)
@@ -141,23 +152,29 @@ pub(super) fn of(snapshot: &Snapshot, protocol: u8, end: End) -> Option<Arc<Serv
 
 /// The service that is meant by an address and a port.
 fn service(snapshot: &Snapshot, known: Known<'_>, protocol: u8, end: End) -> Option<Arc<Service>> {
-    let meant = known
-        .has_frontends
-        .then(|| frontend(snapshot, protocol, end));
+    let meant = |protocol| snapshot.frontend(at(protocol, end));
+    let of_node = |protocol| {
+        let port = end.port;
+        snapshot.node_port(NodePort { protocol, port })
+    };
     let behind = || snapshot.backend(at(protocol, end));
-    let service = meant
+    let (is_meant, is_behind) = (known.has_frontends, known.has_backends);
+    let service = is_meant
+        .then(|| by_protocol(protocol, meant))
         .flatten()
-        .or_else(|| known.has_backends.then(behind).flatten());
+        .or_else(|| known.is_node.then(|| by_protocol(protocol, of_node))?)
+        .or_else(|| is_behind.then(behind).flatten());
     service.cloned()
 }
 
-/// The service whose clients use this end. As in Hubble, the port of another protocol will do.
-fn frontend(snapshot: &Snapshot, protocol: u8, end: End) -> Option<&Arc<Service>> {
-    snapshot.frontend(at(protocol, end)).or_else(|| {
+/// The service whose clients use a port. As in Hubble, that of another protocol will do.
+fn by_protocol<'a>(
+    protocol: u8,
+    find: impl Fn(u8) -> Option<&'a Arc<Service>>,
+) -> Option<&'a Arc<Service>> {
+    find(protocol).or_else(|| {
         let others = [TCP, UDP, SCTP].into_iter().filter(|it| *it != protocol);
-        others
-            .filter_map(|protocol| snapshot.frontend(at(protocol, end)))
-            .next()
+        others.filter_map(find).next()
     })
 }
 

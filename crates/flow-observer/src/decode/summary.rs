@@ -100,12 +100,20 @@ const TCP_FLAGS: [(u16, &str); 9] = [
 ];
 
 fn tcp(flags: TcpFlags) -> String {
-    let names: Vec<&str> = TCP_FLAGS
+    const BEGINNING: &str = "TCP Flags: ";
+    // Nearly every flow has this text: room for some flags, taken once.
+    let mut text = String::with_capacity(2 * BEGINNING.len());
+    text.push_str(BEGINNING);
+    for (index, name) in TCP_FLAGS
         .iter()
         .filter(|(bit, _)| flags.bits() & bit != 0)
-        .map(|&(_, name)| name)
-        .collect();
-    format!("TCP Flags: {}", names.join(", "))
+        .map(|(_, name)| name)
+        .enumerate()
+    {
+        text.push_str(if index == 0 { "" } else { ", " });
+        text.push_str(name);
+    }
+    text
 }
 
 /// A type of ICMP message: its number, name, and the names of its codes from 0 on.

@@ -10,7 +10,7 @@ use probe_events::{TracePoint, TraceReason};
 use super::{
     NodeFacts, Select, Writer,
     packet::{self, put_ethernet, put_layer4, put_tunnel},
-    party::{put_endpoint, put_names, put_service},
+    party::{put_names, put_party, put_service},
     put_timestamp, uuid_digits,
 };
 use crate::{
@@ -69,10 +69,10 @@ pub(crate) fn put_flow<S: Select>(
     );
     put_part(writer, select, 6, packet::transport(record), put_layer4);
     if let Some(part) = select.field(8) {
-        writer.long_message(8, |writer| put_endpoint(&record.source, part, writer));
+        put_party(8, &record.source, part, writer);
     }
     if let Some(part) = select.field(9) {
-        writer.long_message(9, |writer| put_endpoint(&record.destination, part, writer));
+        put_party(9, &record.destination, part, writer);
     }
     if select.has(10) {
         writer.signed(10, i32::from(record.flow_type()).into());

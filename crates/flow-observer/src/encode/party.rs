@@ -7,14 +7,28 @@ use flow_api::flow;
 use super::{Select, Writer};
 use crate::record::{Endpoint, Names, Party, Service};
 
-#[inline]
-pub(super) fn put_endpoint<S: Select>(party: &Party, select: S, writer: &mut Writer<'_>) {
+/// The endpoint of a flow's side. The flows of an endpoint share its bytes; those who want parts of it
+/// are few.
+pub(super) fn put_party(field: u32, party: &Party, select: impl Select, writer: &mut Writer<'_>) {
     let endpoint = &*party.endpoint;
+    let put = |writer: &mut Writer<'_>| put_endpoint(endpoint, party.identity, select, writer);
+    if select.is_parts() || party.identity != endpoint.identity {
+        return writer.long_message(field, put);
+    }
+    let encoded = endpoint.encoded.get_or_encode(|| {
+        let mut bytes = Vec::new();
+        put(&mut Writer::new(&mut bytes));
+        bytes
+    });
+    writer.element(field, encoded);
+}
+
+fn put_endpoint(endpoint: &Endpoint, identity: u32, select: impl Select, writer: &mut Writer<'_>) {
     if select.has(1) {
         writer.number(1, endpoint.id.into());
     }
     if select.has(2) {
-        writer.number(2, party.identity.into());
+        writer.number(2, identity.into());
     }
     if select.has(3) {
         writer.text(3, &endpoint.namespace);

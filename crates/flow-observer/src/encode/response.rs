@@ -1,5 +1,7 @@
 //! Events as responses of their streams: `GetFlows`, `GetAgentEvents` and `GetDebugEvents`.
 
+use std::convert::identity;
+
 use flow_api::{
     extension,
     flow::{Flow, LostEvent, LostEventSource},
@@ -34,10 +36,10 @@ pub(crate) fn put_response(event: &Event, around: &Surroundings<'_>, writer: &mu
     let (node_name, time_ns) = match event {
         Event::Flow(record) => return put_record(record, around, Everything, &[], writer),
         Event::Message(flow) => {
-            return put_message(flow, Everything, false, <[u8]>::to_vec, writer);
+            return put_message(flow, Everything, false, identity, writer);
         }
         Event::Recorded(response) => {
-            return put_recorded(response, Everything, false, <[u8]>::to_vec, writer);
+            return put_recorded(response, Everything, false, identity, writer);
         }
         Event::Lost(lost) => {
             // `GetFlowsResponse.lost_events`.
@@ -78,7 +80,7 @@ pub(crate) fn put_message(
     flow: &Message<Flow>,
     select: impl Select,
     with_detail: bool,
-    apply: impl FnOnce(&[u8]) -> Vec<u8>,
+    apply: impl FnOnce(Vec<u8>) -> Vec<u8>,
     writer: &mut Writer<'_>,
 ) {
     put_flow_message(&flow.message, with_detail, apply, writer);
@@ -91,7 +93,7 @@ pub(crate) fn put_recorded(
     recorded: &Message<GetFlowsResponse>,
     select: impl Select,
     with_detail: bool,
-    apply: impl FnOnce(&[u8]) -> Vec<u8>,
+    apply: impl FnOnce(Vec<u8>) -> Vec<u8>,
     writer: &mut Writer<'_>,
 ) {
     let response = &*recorded.message;
@@ -112,14 +114,14 @@ pub(crate) fn put_recorded(
 fn put_flow_message(
     flow: &Flow,
     with_detail: bool,
-    apply: impl FnOnce(&[u8]) -> Vec<u8>,
+    apply: impl FnOnce(Vec<u8>) -> Vec<u8>,
     writer: &mut Writer<'_>,
 ) {
     let mut bytes = flow.encode_to_vec();
     // The detail comes last.
     let extension = message_extension(flow);
     bytes.truncate(bytes.len() - extension.len());
-    let mut wanted = apply(&bytes);
+    let mut wanted = apply(bytes);
     if with_detail {
         wanted.extend_from_slice(&extension);
     }

@@ -161,6 +161,7 @@ impl Random {
                     name: self.text(),
                 })
                 .collect(),
+            ..Endpoint::default()
         };
         let name = |text: String| Name {
             text: text.into(),
@@ -272,7 +273,7 @@ proptest! {
     ) {
         // Of a size that has its segments as large as a group.
         let ring = FlowRing::new(16 * GROUP);
-        ring.publish((0..count as u64).map(|seed| Event::Flow(record(seed))).collect());
+        ring.publish(&mut (0..count as u64).map(|seed| Event::Flow(record(seed))).collect());
         let Read::Batch(batch) = ring.read(0) else { panic!("no batch") };
         let node = node();
         let around = Surroundings::now(&node);

@@ -161,9 +161,15 @@ impl<'a> Writer<'a> {
         if value < 0x80 {
             self.bytes.push(value as u8);
         } else {
-            let (digits, taken) = varint(value);
-            self.bytes.extend_from_slice(&digits[..taken]);
+            self.long_varint(value);
         }
+    }
+
+    /// Apart, so that the short way is short enough to be put where it is used.
+    #[inline(never)]
+    fn long_varint(&mut self, value: u64) {
+        let (digits, taken) = varint(value);
+        self.bytes.extend_from_slice(&digits[..taken]);
     }
 }
 

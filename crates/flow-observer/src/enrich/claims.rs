@@ -12,7 +12,8 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
-    facts::{AgentFact, Key, Port, Provider},
+    facts::{AgentFact, Key, NodePort, Port, Provider},
+    label_sets::Labels,
     nodes::NodeName,
     prefixes::Prefix,
 };
@@ -66,6 +67,7 @@ pub(super) enum Said {
     Service(ServicePorts),
     Prefix(Range),
     Names(FixedNames),
+    Identity(Identity),
 }
 
 /// A workload, with its identity and number.
@@ -99,6 +101,7 @@ pub(super) struct ServicePorts {
     pub(super) service: Arc<[Arc<Service>]>,
     pub(super) frontends: Box<[Port]>,
     pub(super) backends: Box<[Port]>,
+    pub(super) node_ports: Box<[NodePort]>,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -111,6 +114,13 @@ pub(super) struct Range {
 pub(super) struct FixedNames {
     pub(super) ips: Box<[IpAddr]>,
     pub(super) names: Arc<Names>,
+}
+
+/// The number of a set of labels.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Identity {
+    pub(super) number: u32,
+    pub(super) labels: Labels,
 }
 
 impl PartialEq for FixedNames {

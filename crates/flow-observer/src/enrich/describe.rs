@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Settings,
-    claims::{FixedNames, Node, Range, Said, ServicePorts},
-    facts::{EndpointFact, Fact, NamesFact, NodeFact, Port, PrefixFact, ServiceFact},
+    claims::{FixedNames, Identity, Node, Range, Said, ServicePorts},
+    facts::{EndpointFact, Fact, IdentityFact, NamesFact, NodeFact, Port, PrefixFact, ServiceFact},
     identity,
     labels::Relevance,
     nodes::NodeName,
@@ -73,6 +73,7 @@ impl<'a> Describer<'a> {
             Fact::Service(fact) => Said::Service(service(fact)),
             Fact::Prefix(fact) => Said::Prefix(range(fact)),
             Fact::Names(fact) => Said::Names(self.names(fact)),
+            Fact::Identity(fact) => Said::Identity(identity_of(fact)),
         })
     }
 
@@ -182,6 +183,7 @@ fn service(fact: ServiceFact) -> ServicePorts {
         service: Arc::new([service]),
         frontends: sorted::<Port>(fact.frontends),
         backends: sorted(fact.backends),
+        node_ports: sorted(fact.node_ports),
     }
 }
 
@@ -189,6 +191,13 @@ fn range(fact: PrefixFact) -> Range {
     Range {
         prefix: Prefix::of(&fact),
         labels: sorted(fact.labels),
+    }
+}
+
+fn identity_of(fact: IdentityFact) -> Identity {
+    Identity {
+        number: fact.number,
+        labels: sorted(fact.labels).into(),
     }
 }
 

@@ -97,6 +97,12 @@ impl Directory {
         &self.node_name
     }
 
+    /// The cluster of everything that names no other.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn cluster_name(&self) -> &str {
+        &self.settings.cluster_name
+    }
+
     /// The inventory is another now.
     pub fn set_inventory(&self, inventory: Inventory) {
         self.replace(Provider::Inventory, inventory.into_facts());

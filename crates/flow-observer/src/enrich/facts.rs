@@ -19,6 +19,8 @@ pub enum Provider {
     Nodes,
     /// Cilium's node objects.
     CiliumNodes,
+    /// Cilium's identity objects.
+    CiliumIdentities,
     /// Kubernetes: services and what is behind them.
     Services,
     /// Kubernetes: pods.
@@ -48,6 +50,8 @@ pub enum Fact {
     Prefix(PrefixFact),
     /// Names of an address that always hold.
     Names(NamesFact),
+    /// The identity of a set of labels.
+    Identity(IdentityFact),
 }
 
 /// A workload: a pod, a container, a machine.
@@ -110,6 +114,8 @@ pub struct ServiceFact {
     pub frontends: Vec<Port>,
     /// Where those end up.
     pub backends: Vec<Port>,
+    /// Where clients reach it at the address of any node.
+    pub node_ports: Vec<NodePort>,
 }
 
 /// A port at an address.
@@ -118,6 +124,15 @@ pub struct Port {
     /// The address.
     pub ip: IpAddr,
     /// Number of the IP protocol: 6 for TCP, 17 for UDP, 132 for SCTP.
+    pub protocol: u8,
+    /// The port.
+    pub port: u16,
+}
+
+/// A port at all nodes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodePort {
+    /// As in [`Port`].
     pub protocol: u8,
     /// The port.
     pub port: u16,
@@ -141,6 +156,15 @@ pub struct NamesFact {
     pub ips: Vec<IpAddr>,
     /// Their names, the best known first.
     pub names: Vec<String>,
+}
+
+/// The identity of a set of labels, where somebody else gives identities.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdentityFact {
+    /// Its number.
+    pub number: u32,
+    /// `source:key=value`, in any order: all that count.
+    pub labels: Vec<String>,
 }
 
 /// What became of a fact.

@@ -58,7 +58,6 @@ pub(super) fn reserved(identity: u32) -> Arc<Endpoint> {
     })
 }
 
-#[cfg_attr(not(test), allow(dead_code, reason = "what asks for it is on its way"))]
 /// The identity of an address that nobody in the cluster has.
 pub(super) fn world(is_dual_stack: bool, address: IpAddr) -> u32 {
     match address {

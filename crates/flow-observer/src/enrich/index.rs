@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashSet};
 use super::{
     claims::{ByKey, ByName, Claim, Claimants, LocalName, Said, Workload},
     describe::Described,
-    facts::{Key, Port, Provider},
+    facts::{Key, NodePort, Port, Provider},
     label_sets::Renumbered,
     nodes::NodeName,
     prefixes::Prefix,
@@ -21,6 +21,7 @@ pub(super) struct Index {
     pub(super) names: Claimants<IpAddr>,
     pub(super) frontends: Claimants<Port>,
     pub(super) backends: Claimants<Port>,
+    pub(super) node_ports: Claimants<NodePort>,
     /// Frontends and backends by address.
     pub(super) ports: HashMap<IpAddr, [usize; 2]>,
     pub(super) prefixes: Claimants<Prefix>,
@@ -38,6 +39,7 @@ pub(super) struct Touched {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) frontends: Vec<Port>,
     pub(super) backends: Vec<Port>,
+    pub(super) node_ports: bool,
     pub(super) prefixes: bool,
     pub(super) own_node: bool,
     pub(super) agents: bool,
@@ -56,7 +58,7 @@ impl Touched {
             && self.frontends.is_empty()
             && self.backends.is_empty()
             && self.own_addresses.is_none()
-            && !(self.prefixes || self.own_node || self.agents)
+            && !(self.node_ports || self.prefixes || self.own_node || self.agents)
     }
 }
 
@@ -127,6 +129,10 @@ impl Index {
                     touched.backends.push(port);
                     touched.addresses.push(port.ip);
                 }
+                for &port in &service.node_ports {
+                    self.node_ports.add(port, claim);
+                    touched.node_ports = true;
+                }
             }
             Said::Prefix(range) => {
                 self.prefixes.add(range.prefix, claim);
@@ -138,6 +144,8 @@ impl Index {
                     touched.addresses.push(ip);
                 }
             }
+            // Known by its labels, not here.
+            Said::Identity(_) => {}
         }
         let of_provider = self.by_provider.entry(claim.provider).or_default();
         of_provider.insert(ByKey(Arc::clone(claim)));
@@ -184,6 +192,10 @@ impl Index {
                     touched.backends.push(port);
                     touched.addresses.push(port.ip);
                 }
+                for &port in &service.node_ports {
+                    self.node_ports.remove(port, claim);
+                    touched.node_ports = true;
+                }
             }
             Said::Prefix(range) => {
                 self.prefixes.remove(range.prefix, claim);
@@ -195,6 +207,7 @@ impl Index {
                     touched.addresses.push(ip);
                 }
             }
+            Said::Identity(_) => {}
         }
         if let Some(of_provider) = self.by_provider.get_mut(&claim.provider) {
             of_provider.remove(&*claim.key);

@@ -6,10 +6,16 @@
 //! proposals and refusals (Gale and Shapley), of which the outcome depends on the sets alone and not
 //! on the order in which they come. So nodes that know the same sets give the same numbers.
 //!
+//! Where somebody else gives identities, as Cilium does, sets have the numbers that they were told to
+//! have, and nobody else gets those.
+//!
 //! A set that comes later may so take a number from another, and gives it back when it goes. Flows
 //! that were seen before keep the number that they have.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use foldhash::HashMap;
 
@@ -30,6 +36,12 @@ pub(super) struct LabelSets {
     holders: HashMap<u32, (u8, Labels)>,
     /// Those that do not have their first number.
     refused: BTreeSet<Labels>,
+    /// The numbers of sets, in use or not, that were told, and how often; the lowest one counts.
+    told: HashMap<Labels, BTreeMap<u32, usize>>,
+    /// How often a number was told.
+    taken: HashMap<u32, usize>,
+    /// Those that were refused may have a better number.
+    is_unsettled: bool,
     /// Sets that have come to the number of another so far.
     collisions: u64,
     number: fn(&[String], u8) -> u32,
@@ -62,6 +74,9 @@ impl LabelSets {
             sets: HashMap::default(),
             holders: HashMap::default(),
             refused: BTreeSet::new(),
+            told: HashMap::default(),
+            taken: HashMap::default(),
+            is_unsettled: false,
             collisions: 0,
             number,
         }
@@ -119,11 +134,78 @@ impl LabelSets {
         }
     }
 
+    /// Somebody else gives these labels, which are sorted, this number.
+    pub(super) fn tell(&mut self, labels: &Labels, number: u32, renumbered: &mut Renumbered) {
+        let told = self.told.entry(Arc::clone(labels)).or_default();
+        *told.entry(number).or_default() += 1;
+        *self.taken.entry(number).or_default() += 1;
+        // Who computed it gives it up.
+        if let Some((_, holder)) = self.holders.remove(&number) {
+            self.place(holder, renumbered);
+        }
+        self.place_anew(labels, renumbered);
+    }
+
+    /// Nobody gives these labels this number any more.
+    pub(super) fn untell(&mut self, labels: &Labels, number: u32, renumbered: &mut Renumbered) {
+        let Some(told) = self.told.get_mut(labels) else {
+            return;
+        };
+        if let Some(count) = told.get_mut(&number) {
+            *count -= 1;
+            if *count == 0 {
+                told.remove(&number);
+            }
+        }
+        if told.is_empty() {
+            self.told.remove(labels);
+        }
+        if let Some(count) = self.taken.get_mut(&number) {
+            *count -= 1;
+            if *count == 0 {
+                self.taken.remove(&number);
+            }
+        }
+        self.place_anew(labels, renumbered);
+    }
+
+    /// Finds the number of a set that was told another than before, if anybody needs it. Those that
+    /// were refused wait for [`Self::settle`], since thousands may be told at once.
+    fn place_anew(&mut self, labels: &Labels, renumbered: &mut Renumbered) {
+        self.is_unsettled = true;
+        if let Some(set) = self.sets.get(labels).filter(|set| set.numbered > 0) {
+            self.give_up(labels, set.number);
+            self.place(Arc::clone(labels), renumbered);
+        }
+    }
+
+    /// Gives those that were refused the numbers that are free by now.
+    pub(super) fn settle(&mut self, renumbered: &mut Renumbered) {
+        if std::mem::take(&mut self.is_unsettled) {
+            self.place_refused(renumbered);
+        }
+    }
+
     /// Finds a number for a set, and another one for whoever has to give it up.
     fn place(&mut self, labels: Labels, renumbered: &mut Renumbered) {
+        let told = self.told.get(&labels).and_then(BTreeMap::first_key_value);
+        if let Some((&number, _)) = told {
+            self.set_number(&labels, number, renumbered);
+            return;
+        }
         let (mut salt, mut labels) = (0, labels);
         loop {
             let number = (self.number)(&labels, salt);
+            if self.taken.contains_key(&number) {
+                self.collisions += u64::from(salt == 0);
+                self.refused.insert(Arc::clone(&labels));
+                if salt == MAX_SALT {
+                    self.share_first(&labels, renumbered);
+                    return;
+                }
+                salt += 1;
+                continue;
+            }
             let Some(holder) = self.holders.get_mut(&number) else {
                 self.holders.insert(number, (salt, Arc::clone(&labels)));
                 self.set_number(&labels, number, renumbered);
@@ -140,24 +222,34 @@ impl LabelSets {
             }
             self.refused.insert(Arc::clone(&labels));
             if salt == MAX_SALT {
-                let shared = (self.number)(&labels, 0);
-                self.set_number(&labels, shared, renumbered);
+                self.share_first(&labels, renumbered);
                 return;
             }
             salt += 1;
         }
     }
 
+    fn share_first(&mut self, labels: &Labels, renumbered: &mut Renumbered) {
+        let shared = (self.number)(labels, 0);
+        self.set_number(labels, shared, renumbered);
+    }
+
     /// A set needs its number no longer. Those that were refused may have been so because of it.
     fn take_back(&mut self, labels: &Labels, number: u32, renumbered: &mut Renumbered) {
-        if self
-            .holders
-            .get(&number)
-            .is_some_and(|(_, it)| it == labels)
-        {
+        self.give_up(labels, number);
+        self.place_refused(renumbered);
+    }
+
+    fn give_up(&mut self, labels: &Labels, number: u32) {
+        let holder = self.holders.get(&number);
+        if holder.is_some_and(|(_, it)| it == labels) {
             self.holders.remove(&number);
         }
         self.refused.remove(labels);
+    }
+
+    /// Some number is free again.
+    fn place_refused(&mut self, renumbered: &mut Renumbered) {
         if self.refused.is_empty() {
             return;
         }
@@ -185,8 +277,6 @@ impl LabelSets {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -238,6 +328,31 @@ mod tests {
         assert!(renumbered.contains(&two));
         sets.release(&one, true, &mut renumbered);
         assert_eq!(sets.number_of(&two), 300, "given back");
+    }
+
+    #[test]
+    fn a_number_that_is_told_is_nobody_elses_until_it_is_taken_back() {
+        let mut sets = LabelSets::numbered_by(|_, salt| 300 + u32::from(salt));
+        let mut renumbered = Vec::new();
+        let computed = sets.share(labels(1));
+        assert_eq!(sets.number_of(&computed), 0, "nobody needs it");
+        sets.number(&computed, &mut renumbered);
+        assert_eq!(sets.number_of(&computed), 300);
+        let told: Labels = labels(2).into();
+        sets.tell(&told, 302, &mut renumbered);
+        sets.tell(&told, 300, &mut renumbered);
+        sets.settle(&mut renumbered);
+        assert_eq!(sets.number_of(&computed), 301);
+        let shared = sets.share(labels(2));
+        sets.number(&shared, &mut renumbered);
+        assert_eq!(sets.number_of(&shared), 300, "the lower one");
+        sets.untell(&told, 300, &mut renumbered);
+        sets.settle(&mut renumbered);
+        assert_eq!(sets.number_of(&shared), 302);
+        assert_eq!(sets.number_of(&computed), 300, "given back");
+        sets.untell(&told, 302, &mut renumbered);
+        assert!(sets.told.is_empty() && sets.taken.is_empty());
+        assert_eq!(sets.number_of(&shared), 301);
     }
 
     proptest! {

@@ -1,15 +1,14 @@
 //! What is believed of all that was said: who has an address, what it is called, which services a
 //! port belongs to.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{hash::Hash, net::IpAddr, sync::Arc};
 
 use super::{
     claims::{Claim, Claimants, Said},
-    facts::Port,
     identity,
     index::Index,
     prefixes::{Prefix, Prefixes},
-    snapshot::Address,
+    snapshot::{Address, NodePorts},
 };
 use crate::record::{Endpoint, Names, Service};
 
@@ -35,9 +34,11 @@ impl Index {
     /// All that is known of an address, which `is_own` for one of this host's devices.
     pub(super) fn address(&self, ip: IpAddr, is_own: bool, reserved: &Reserved) -> Option<Address> {
         let [frontends, backends] = self.ports.get(&ip).copied().unwrap_or_default();
+        let is_node = |claim: &Arc<Claim>| matches!(claim.said, Said::Node(_));
         let address = Address {
             endpoint: self.owner(ip, is_own, reserved).cloned(),
             names: self.names(ip),
+            is_node: is_own || self.owners.of(ip).any(is_node),
             has_frontends: frontends > 0,
             has_backends: backends > 0,
         };
@@ -100,6 +101,12 @@ impl Index {
         Prefixes::new(all.filter_map(|(prefix, claim)| owner(prefix, claim)))
     }
 
+    pub(super) fn node_ports(&self) -> NodePorts {
+        let all = self.node_ports.all();
+        let ports = all.filter_map(|(port, _)| Some((port, services(&self.node_ports, port)?)));
+        ports.collect()
+    }
+
     pub(super) fn own_labels(&self) -> Arc<[String]> {
         let nodes = self.own_nodes.of(());
         let labels = nodes.filter_map(|claim| match &claim.said {
@@ -111,7 +118,10 @@ impl Index {
 }
 
 /// The services that a port belongs to, each once.
-pub(super) fn services(claimants: &Claimants<Port>, port: Port) -> Option<Arc<[Arc<Service>]>> {
+pub(super) fn services<T: Copy + Eq + Hash>(
+    claimants: &Claimants<T>,
+    port: T,
+) -> Option<Arc<[Arc<Service>]>> {
     let mut said = claimants.of(port).filter_map(|claim| match &claim.said {
         Said::Service(said) => Some(&said.service),
         _ => None,

@@ -5,7 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{facts::Port, identity, prefixes::Prefixes, shards::Shards};
+use foldhash::HashMap;
+
+use super::{
+    facts::{NodePort, Port},
+    identity,
+    prefixes::Prefixes,
+    shards::Shards,
+};
 use crate::record::{Endpoint, Names, Party, Service};
 
 /// Shards of the addresses of one family: with 100,000 addresses, a change copies one shard of a
@@ -21,6 +28,7 @@ pub struct Snapshot {
     v6: Shards<Ipv6Addr, Address>,
     frontends: Shards<Port, Services>,
     backends: Shards<Port, Services>,
+    pub(super) node_ports: Arc<NodePorts>,
     pub(super) prefixes: Arc<Prefixes>,
     pub(super) own_addresses: Arc<[IpAddr]>,
     pub(super) own_labels: Arc<[String]>,
@@ -33,6 +41,9 @@ pub struct Snapshot {
 /// The services that a port belongs to; at least one.
 type Services = Arc<[Arc<Service>]>;
 
+/// The services that ports of all nodes belong to: by default there are 2,768 such ports.
+pub(super) type NodePorts = HashMap<NodePort, Services>;
+
 /// What is kept of an address.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
@@ -41,6 +52,8 @@ pub(super) struct Address {
     pub(super) names: Option<Arc<Names>>,
     pub(super) has_frontends: bool,
     pub(super) has_backends: bool,
+    /// It is this host's or another node's, whoever else has it.
+    pub(super) is_node: bool,
 }
 
 /// All that is known of an address.
@@ -54,6 +67,8 @@ pub struct Known<'a> {
     pub has_frontends: bool,
     /// Services end up at some of its ports: [`Snapshot::backends`] tells which.
     pub has_backends: bool,
+    /// It is a node's: [`Snapshot::node_port`] tells which services are there.
+    pub is_node: bool,
 }
 
 impl Known<'_> {
@@ -77,6 +92,7 @@ impl Snapshot {
             v6: Shards::new(ADDRESS_SHARDS),
             frontends: Shards::new(PORT_SHARDS),
             backends: Shards::new(PORT_SHARDS),
+            node_ports: Arc::default(),
             prefixes: Arc::default(),
             own_addresses: Arc::default(),
             own_labels: Arc::default(),
@@ -132,12 +148,14 @@ impl Snapshot {
                 names: found.names.as_ref(),
                 has_frontends: found.has_frontends,
                 has_backends: found.has_backends,
+                is_node: found.is_node,
             },
             None => Known {
                 endpoint: self.by_prefix(address),
                 names: None,
                 has_frontends: false,
                 has_backends: false,
+                is_node: false,
             },
         }
     }
@@ -168,6 +186,20 @@ impl Snapshot {
     #[must_use]
     pub fn frontend(&self, port: Port) -> Option<&Arc<Service>> {
         self.frontends.get(port)?.first()
+    }
+
+    /// The service whose clients use this port of any node. If several claim it, the one that is
+    /// believed.
+    #[must_use]
+    pub fn node_port(&self, port: NodePort) -> Option<&Arc<Service>> {
+        self.node_ports.get(&port)?.first()
+    }
+
+    /// Whether some service has a port at all nodes.
+    #[inline]
+    #[must_use]
+    pub fn has_node_ports(&self) -> bool {
+        !self.node_ports.is_empty()
     }
 
     /// The service behind which this port is, where there is only one.

@@ -74,6 +74,10 @@ impl State {
             self.release(before, touched);
             self.index.detach(before, touched);
         }
+        if let Said::Identity(it) = &said {
+            self.label_sets
+                .tell(&it.labels, it.number, &mut touched.renumbered);
+        }
         let claim = Arc::new(Claim {
             provider,
             key,
@@ -145,6 +149,7 @@ impl State {
                 pod_name: told.pod.into(),
                 labels,
                 workloads: told.workloads,
+                ..Endpoint::default()
             }),
         };
         Workload {
@@ -170,10 +175,15 @@ impl State {
         text
     }
 
-    /// Gives back what a claim about a workload needs.
+    /// Gives back what a claim about a workload or an identity needs.
     fn release(&mut self, claim: &Claim, touched: &mut Touched) {
-        let Said::Endpoint(workload) = &claim.said else {
-            return;
+        let workload = match &claim.said {
+            Said::Endpoint(workload) => workload,
+            Said::Identity(it) => {
+                let renumbered = &mut touched.renumbered;
+                return self.label_sets.untell(&it.labels, it.number, renumbered);
+            }
+            _ => return,
         };
         let endpoint = &workload.endpoint;
         self.label_sets.release(
@@ -189,6 +199,7 @@ impl State {
 
     /// Describes anew those whose identity has changed because of others.
     pub(super) fn renumber(&mut self, touched: &mut Touched) {
+        self.label_sets.settle(&mut touched.renumbered);
         if touched.renumbered.is_empty() {
             return;
         }
@@ -247,6 +258,9 @@ impl State {
         let mut snapshot = before
             .with_addresses(addresses)
             .with_ports(frontends, backends);
+        if touched.node_ports {
+            snapshot.node_ports = Arc::new(self.index.node_ports());
+        }
         let is_dual_stack = match settings.dual_stack {
             DualStack::Auto => self.index.dual_pods > 0,
             DualStack::On => true,
@@ -281,6 +295,7 @@ fn is_same_said(before: &Said, said: &Said) -> bool {
         (Said::Service(one), Said::Service(other)) => one == other,
         (Said::Prefix(one), Said::Prefix(other)) => one == other,
         (Said::Names(one), Said::Names(other)) => one == other,
+        (Said::Identity(one), Said::Identity(other)) => one == other,
         _ => false,
     }
 }

@@ -1,16 +1,33 @@
 //! The task that tells followers how far the ring goes.
+//!
+//! Who waits for the first events after a silence is told at once. While events keep coming, many followers
+//! are told now and then: waking each of them costs the same whether there is one event or a hundred.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::call::Call;
+
+/// From one announcement to the next, so much for each follower: some times what it takes to wake it
+/// and to let it have a look, so that a busy ring is not kept busier by those who look.
+const PAUSE_PER_FOLLOWER: Duration = Duration::from_micros(20);
+/// What nobody notices.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
+/// The clock of timers: fewer than fifty followers are told without a pause.
+const TICK: Duration = Duration::from_millis(1);
+/// A pause ends once such a part of the ring is new, so that nobody is overtaken for it.
+const NEW_PART: u64 = 8;
 
 /// Announces the end of the ring.
 pub(super) struct Announcer {
@@ -23,6 +40,8 @@ struct Shared {
     /// Position after the newest event.
     end: AtomicU64,
     call: Call,
+    /// A pause ends after so many events.
+    patience: u64,
     /// Followers receive; the sender ends with the ring.
     announced: watch::Sender<u64>,
     /// Somebody has subscribed.
@@ -30,11 +49,13 @@ struct Shared {
 }
 
 impl Announcer {
-    pub(super) fn new() -> Self {
+    /// For a ring of so many events.
+    pub(super) fn new(capacity: u64) -> Self {
         Self {
             shared: Arc::new(Shared {
                 end: AtomicU64::new(0),
                 call: Call::new(),
+                patience: (capacity / NEW_PART).max(1),
                 announced: watch::Sender::new(0),
                 arrived: Notify::new(),
             }),
@@ -85,8 +106,22 @@ async fn announce(shared: Arc<Shared>) {
             shared.arrived.notified().await;
         }
         shared.call.answer().await;
-        shared
-            .announced
-            .send_replace(shared.end.load(Ordering::Acquire));
+        let end = shared.end.load(Ordering::Acquire);
+        shared.announced.send_replace(end);
+        shared.pause(end).await;
+    }
+}
+
+impl Shared {
+    /// Lets events gather behind what was announced, for the longer the more followers there are.
+    async fn pause(&self, announced: u64) {
+        let followers = u32::try_from(self.announced.receiver_count()).unwrap_or(u32::MAX);
+        let pause = PAUSE_PER_FOLLOWER.saturating_mul(followers).min(MAX_PAUSE);
+        let until = Instant::now() + pause;
+        while Instant::now() + TICK <= until
+            && self.end.load(Ordering::Acquire) - announced < self.patience
+        {
+            tokio::time::sleep(TICK).await;
+        }
     }
 }

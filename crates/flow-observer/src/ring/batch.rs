@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{Event, run::Run};
-use crate::encode::EncodedEvents;
+use crate::{
+    encode::{EncodedEvents, GROUP, NodeFacts},
+    outline::{Outlines, Sought},
+};
 
 /// An event in the ring.
 #[derive(Debug)]
@@ -35,8 +38,10 @@ pub(super) struct Segment {
     pub(super) aside_bytes: AtomicU64,
     /// What readers had encoded of its events.
     pub(super) encoded: EncodedEvents,
-    /// Bytes of that, as far as the ring has counted them.
-    pub(super) encoded_bytes: AtomicU64,
+    /// What occurs in its events.
+    pub(super) outlines: Outlines,
+    /// Bytes of what was made for readers, as far as the ring has counted them.
+    pub(super) counted_bytes: AtomicU64,
 }
 
 impl Segment {
@@ -44,10 +49,11 @@ impl Segment {
         Self {
             start,
             encoded: EncodedEvents::new(slots.capacity()),
+            outlines: Outlines::new(slots.capacity()),
             slots,
             oldest_ns: AtomicI64::new(i64::MAX),
             aside_bytes: AtomicU64::new(0),
-            encoded_bytes: AtomicU64::new(0),
+            counted_bytes: AtomicU64::new(0),
         }
     }
 
@@ -56,7 +62,12 @@ impl Segment {
         let slots = self.slots.capacity() * size_of::<Slot>();
         slots as u64
             + self.aside_bytes.load(Ordering::Relaxed)
-            + self.encoded_bytes.load(Ordering::Relaxed)
+            + self.counted_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of what was made for readers, of which there is more and more.
+    pub(super) fn readers_bytes(&self) -> u64 {
+        self.encoded.bytes() + self.outlines.bytes()
     }
 
     #[expect(unsafe_code, reason = "cells lend one value at a time")]
@@ -103,6 +114,16 @@ impl Batch {
     /// What readers had encoded of the events around it, and the position that is event 0 there.
     pub(crate) fn encoded(&self) -> (&EncodedEvents, u64) {
         (&self.segment.encoded, self.segment.start)
+    }
+
+    /// Whether there may be something of what is sought among the events from a position to the end
+    /// of its group, or of the batch.
+    pub(crate) fn may_have(&self, position: u64, sought: &Sought, node: &NodeFacts) -> bool {
+        let group = (position - self.segment.start) as usize / GROUP;
+        let end = ((group + 1) * GROUP).min((self.end - self.segment.start) as usize);
+        let slots = self.segment.visible().get(group * GROUP..end);
+        let slots = slots.unwrap_or_default();
+        self.segment.outlines.may_have(group, slots, sought, node)
     }
 
     /// No event is older than this; nanoseconds since 1970. The oldest may have left the ring.

@@ -48,23 +48,23 @@ fn drain(ring: &FlowRing, position: &mut u64) -> (Vec<i64>, u64) {
 fn a_reader_that_keeps_up_sees_everything_at_once() {
     let ring = FlowRing::new(7);
     let mut position = 0;
-    ring.publish(events([1]));
+    ring.publish(&mut events([1]));
     assert_eq!(drain(&ring, &mut position), (vec![1], 0));
-    ring.publish(events([2, 3]));
+    ring.publish(&mut events([2, 3]));
     assert_eq!(drain(&ring, &mut position), (vec![2, 3], 0));
 }
 
 #[test]
 fn an_overtaken_reader_is_told_how_many_it_missed() {
     let ring = FlowRing::new(3);
-    ring.publish(events(1..=5));
+    ring.publish(&mut events(1..=5));
     assert_eq!(drain(&ring, &mut 0), (vec![3, 4, 5], 2));
 }
 
 #[test]
 fn a_batch_larger_than_the_ring_keeps_its_end() {
     let ring = FlowRing::new(3);
-    ring.publish(events(0..5_000));
+    ring.publish(&mut events(0..5_000));
     assert_eq!(drain(&ring, &mut 0), (vec![4_997, 4_998, 4_999], 4_997));
     assert!(ring.batches().len() <= 2);
 }
@@ -78,7 +78,7 @@ proptest! {
         let ring = FlowRing::new(capacity);
         let (mut written, mut position, mut read, mut missed) = (0i64, 0u64, Vec::new(), 0);
         for (count, reads) in steps {
-            ring.publish(events(written..written + count as i64));
+            ring.publish(&mut events(written..written + count as i64));
             written += count as i64;
             prop_assert_eq!(ring.len(), (written as u64).min(capacity as u64));
             if reads {
@@ -134,7 +134,7 @@ fn readers_of_every_pace_account_for_all_that_was_written() {
         let mut written = 0;
         for size in (1..100).cycle() {
             let end = WRITTEN.min(written + size);
-            ring.publish(events(written..end));
+            ring.publish(&mut events(written..end));
             written = end;
             if written == WRITTEN {
                 break;
@@ -172,7 +172,7 @@ async fn no_follower_sleeps_through_the_last_publication() {
         .collect();
     let writer = tokio::task::spawn_blocking(move || {
         for written in 0..BATCHES {
-            ring.publish(events([written]));
+            ring.publish(&mut events([written]));
             if written % 7 == 0 {
                 thread::yield_now();
             }
@@ -185,11 +185,56 @@ async fn no_follower_sleeps_through_the_last_publication() {
     writer.await.unwrap();
 }
 
+/// An event in a millisecond: how often a follower is told, and how many events late at most.
+async fn told(ring: &FlowRing, followers: usize) -> (u64, u64) {
+    let begin = ring.end();
+    let mut ends: Vec<_> = (0..followers).map(|_| ring.subscribe()).collect();
+    let (mut told, mut late) = (0, 0);
+    for written in begin..begin + 1_000 {
+        ring.publish(&mut events([written as i64]));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let last = ends.last_mut().unwrap();
+        told += u64::from(last.has_changed().unwrap());
+        late = late.max(ring.end() - *last.borrow_and_update());
+    }
+    (told, late)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_followers_the_rarer_they_are_told_and_none_waits_long() {
+    let ring = FlowRing::new(10_000);
+    let (often, at_once) = told(&ring, 2).await;
+    assert!(often >= 999 && at_once <= 1, "{often} times, {at_once} ms");
+    let (rarely, soon) = told(&ring, 5_000).await;
+    assert!((45..60).contains(&rarely), "{rarely} times");
+    assert!((15..25).contains(&soon), "{soon} ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_followers_of_a_small_ring_are_told_before_it_overtakes_them() {
+    let ring = FlowRing::new(40);
+    let (_, late) = told(&ring, 5_000).await;
+    assert!(late <= 8, "{late} events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_followers_are_told_at_once_what_comes_after_a_silence() {
+    let ring = FlowRing::new(10_000);
+    let mut ends: Vec<_> = (0..5_000).map(|_| ring.subscribe()).collect();
+    for end in 1..10 {
+        let published = tokio::time::Instant::now();
+        ring.publish(&mut events([0]));
+        let told = ends[0].wait_for(|&told| told == end).await;
+        assert!(told.is_ok() && published.elapsed() < Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn followers_end_with_the_ring() {
     let ring = FlowRing::new(3);
     let mut end = ring.subscribe();
-    ring.publish(events([1]));
+    ring.publish(&mut events([1]));
     end.wait_for(|&end| end == 1).await.unwrap();
     drop(ring);
     let ended = timeout(Duration::from_secs(60), end.wait_for(|&end| end > 1)).await;
@@ -200,7 +245,7 @@ async fn followers_end_with_the_ring() {
 fn walking_back_meets_the_same_events() {
     let ring = FlowRing::new(100);
     for written in 0..50 {
-        ring.publish(events(written * 7..written * 7 + 7));
+        ring.publish(&mut events(written * 7..written * 7 + 7));
     }
     let mut seen = Vec::new();
     let mut position = u64::MAX;
@@ -236,7 +281,7 @@ fn a_limit_of_memory_evicts_the_oldest_and_readers_are_told() {
     let mut written = 0;
     while written < 10_000 {
         ring.publish(
-            (0..10)
+            &mut (0..10)
                 .map(|index| message(written + index, 5_000))
                 .collect(),
         );
@@ -260,7 +305,7 @@ fn what_readers_had_encoded_counts_towards_the_limit_of_memory() {
     const LIMIT: u64 = 1 << 20;
     let ring = FlowRing::with_limits(Limits::of_bytes(LIMIT));
     let flows = ring.capacity();
-    ring.publish(events(0..flows as i64));
+    ring.publish(&mut events(0..flows as i64));
     let before = ring.fill();
     let (mut position, mut read) = (0, 0);
     let node = NodeFacts::default();
@@ -292,7 +337,7 @@ fn what_readers_had_encoded_counts_towards_the_limit_of_memory() {
 fn a_ring_of_no_memory_keeps_what_came_last() {
     let ring = FlowRing::with_limits(Limits::of_bytes(0));
     for written in 0..20 {
-        ring.publish((0..9).map(|at| message(written * 9 + at, 99)).collect());
+        ring.publish(&mut (0..9).map(|at| message(written * 9 + at, 99)).collect());
     }
     assert_eq!(drain(&ring, &mut 0), (vec![179], 179));
 }
@@ -302,9 +347,9 @@ fn an_empty_ring_has_no_span() {
     let ring = FlowRing::new(3);
     assert_eq!((ring.fill().events, ring.fill().span_ns), (0, None));
     assert!(ring.read_back(9).is_none());
-    ring.publish(events([7]));
+    ring.publish(&mut events([7]));
     assert_eq!(ring.fill().span_ns, Some((7, 7)));
-    ring.publish(events([8, 9, 10]));
+    ring.publish(&mut events([8, 9, 10]));
     assert_eq!(
         (ring.fill().events, ring.fill().span_ns),
         (3, Some((8, 10)))

@@ -8,7 +8,6 @@ use flow_api::palomar::{
 };
 use tonic::{Request, Response, Status};
 
-use super::coverage;
 use crate::{
     counters::Counters,
     encode::timestamp,
@@ -45,7 +44,7 @@ impl Agent for AgentService {
             count: count.count,
             is_loss: count.is_loss,
         });
-        let span_ns = coverage::span_ns(&self.ring);
+        let ring = self.ring.fill();
         Ok(Response::new(GetAgentStatusResponse {
             source: self.source.spec.to_string(),
             aggregation: self.source.aggregation().to_owned(),
@@ -57,8 +56,10 @@ impl Agent for AgentService {
                 .iter()
                 .map(|it| provider(it.report()))
                 .collect(),
-            oldest: span_ns.map(|(oldest_ns, _)| timestamp(oldest_ns)),
-            newest: span_ns.map(|(_, newest_ns)| timestamp(newest_ns)),
+            oldest: ring.span_ns.map(|(oldest_ns, _)| timestamp(oldest_ns)),
+            newest: ring.span_ns.map(|(_, newest_ns)| timestamp(newest_ns)),
+            ring_bytes: ring.bytes,
+            ring_bytes_limit: self.ring.limits().bytes.unwrap_or(0),
         }))
     }
 }

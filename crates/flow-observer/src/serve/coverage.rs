@@ -71,6 +71,7 @@ impl Begun {
             oldest: self.oldest_ns.map(timestamp),
             flows: tally.delivered,
             losses,
+            late: 0,
         }
     }
 
@@ -113,13 +114,6 @@ fn time_at(ring: &FlowRing, position: u64) -> Option<i64> {
         Read::Batch(batch) => Some(batch.from(position).first()?.event.time_ns()),
         Read::Missed { .. } | Read::End => None,
     }
-}
-
-/// Times of the oldest and the newest event in a ring.
-pub(super) fn span_ns(ring: &FlowRing) -> Option<(i64, i64)> {
-    let oldest_ns = time_at(ring, ring.oldest());
-    let newest_ns = time_at(ring, ring.end().saturating_sub(1));
-    oldest_ns.zip(newest_ns)
 }
 
 /// What lies beyond the years 1677 to 2262 is as good as their ends.

@@ -9,6 +9,7 @@ use flow_api::{
         GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
         ServerStatusResponse,
     },
+    progress,
     service::observer_server::Observer,
 };
 use tokio_util::sync::CancellationToken;
@@ -52,9 +53,10 @@ impl Observer for ObserverService {
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let tells_coverage = coverage::is_asked(request.metadata());
+        let progress = progress::asked(request.metadata());
         let request = extension::asked(request);
         let begun = tells_coverage.then(|| Begun::new(&request, &self.ring, &self.counters));
-        self.answer(Kind::of_flows(&request), &request, begun)
+        self.answer(Kind::of_flows(&request), &request, begun, progress)
     }
 
     async fn get_agent_events(
@@ -70,7 +72,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::AgentEvents, &request, None)
+        self.answer(Kind::AgentEvents, &request, None, None)
     }
 
     async fn get_debug_events(
@@ -86,7 +88,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::DebugEvents, &request, None)
+        self.answer(Kind::DebugEvents, &request, None, None)
     }
 
     async fn get_nodes(
@@ -115,10 +117,10 @@ impl Observer for ObserverService {
 
     async fn server_status(
         &self,
-        _request: Request<ServerStatusRequest>,
+        request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let uptime = self.counters.started().elapsed();
-        Ok(Response::new(ServerStatusResponse {
+        let mut response = Response::new(ServerStatusResponse {
             num_flows: self.ring.len(),
             max_flows: self.ring.capacity(),
             seen_flows: self.counters.seen_flows(),
@@ -126,7 +128,9 @@ impl Observer for ObserverService {
             version: concat!("palomar v", env!("CARGO_PKG_VERSION")).to_owned(),
             flows_rate: self.rate.per_second(&self.ring, now_ns()),
             ..ServerStatusResponse::default()
-        }))
+        });
+        flow_api::clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
 }
 
@@ -147,12 +151,13 @@ impl ObserverService {
     }
 
     /// Compiles a request, and answers it from its ring. Who wants to know what that covers is told
-    /// at the end.
+    /// at the end, and who wants to know how far it is, whenever there is nothing to send.
     fn answer(
         &self,
         kind: Kind,
         request: &GetFlowsRequest,
         begun: Option<Begun>,
+        progress: Option<Duration>,
     ) -> Result<Response<Responses>, Status> {
         let ring = match kind {
             Kind::AgentEvents => &self.agent_events,
@@ -165,7 +170,8 @@ impl ObserverService {
             Arc::clone(&self.node),
             self.shutdown.clone(),
         )?
-        .telling_losses_every(self.lost_event_interval);
+        .telling_losses_every(self.lost_event_interval)
+        .telling_progress(progress);
         let Some(begun) = begun else {
             return Ok(Response::new(Responses::of(query)));
         };

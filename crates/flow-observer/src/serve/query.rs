@@ -4,22 +4,21 @@
 //! threads scan while earlier ones are sent ([`ahead`]).
 
 mod ahead;
+mod missed;
 mod position;
+mod progress;
+mod room;
 mod scan;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flow_api::{
-    extension::asks_for_flow_detail,
-    flow::{LostEvent, LostEventSource},
-    frames::put_frame,
-    observer::GetFlowsRequest,
-};
-use flow_filter::Filter;
-use prost::Message as _;
+use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest};
 use prost_types::Timestamp;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{SemaphorePermit, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -27,10 +26,14 @@ use super::mask::Mask;
 use crate::{
     agent::DEFAULT_LOST_EVENT_INTERVAL,
     assemble::now_ns,
-    encode::{NodeFacts, lost_event_response, timestamp},
+    encode::NodeFacts,
+    outline::Sought,
     ring::{Event, FlowRing, Read, Slot},
 };
 use ahead::Ahead;
+use missed::Missed;
+use position::Begin;
+use progress::Progress;
 use scan::{Found, Scan};
 
 /// Which events a request is about.
@@ -53,6 +56,10 @@ impl Kind {
         }
     }
 
+    fn is_flows(self) -> bool {
+        matches!(self, Self::Flows | Self::DetailedFlows)
+    }
+
     /// Whether an event is one of these.
     fn covers(self, event: &Event) -> bool {
         match self {
@@ -67,6 +74,10 @@ impl Kind {
 /// Groups of events that are looked at before others get their turn: some hundred events.
 const GROUPS_ON_THE_SPOT: usize = 4;
 
+/// Batches without a find, skipped for the most part, before others get their turn. A reader who gave
+/// way to them for each tiny batch of a busy ring would be woken for little else.
+const MAX_BATCHES: u32 = 16;
+
 /// A running request.
 pub(super) struct Query {
     scan: Arc<Scan>,
@@ -74,6 +85,8 @@ pub(super) struct Query {
     follow: bool,
     /// Flows still to send; `None` for no limit.
     remaining: Option<u64>,
+    /// Where to begin; `None` once it has.
+    begin: Option<Begin>,
     /// What is before it was looked at, or is being looked at.
     position: u64,
     ahead: Ahead,
@@ -81,11 +94,17 @@ pub(super) struct Query {
     /// Losses are gathered for so long before they are told.
     lost_event_interval: Duration,
     tally: Tally,
-    /// Frames that were not asked for yet.
+    /// For whoever wants to know how far this is while there is nothing to send.
+    progress: Option<Progress>,
+    /// Frames that were not asked for yet: what one scan found, which is bounded in bytes.
     ready: VecDeque<Bytes>,
+    /// How many batches were looked at since others got their turn.
+    batches: u32,
     done: bool,
     end: watch::Receiver<u64>,
     shutdown: CancellationToken,
+    /// What the filter takes, for as long as it is there.
+    _room: SemaphorePermit<'static>,
 }
 
 /// What became of a request so far.
@@ -112,20 +131,13 @@ impl Tally {
     }
 }
 
-/// Losses of this reader that it was not told of yet.
-struct Missed {
-    count: u64,
-    first_ns: i64,
-    last_ns: i64,
-    since: Instant,
-}
-
 impl Query {
     /// Compiles a request.
     ///
     /// # Errors
     /// With Hubble's codes and texts: what cannot be combined is an invalid argument; filters,
-    /// masks and times that make no sense are unknown errors.
+    /// masks and times that make no sense are unknown errors. Filters that are only too many are
+    /// refused with a code of our own.
     pub(super) fn new(
         kind: Kind,
         request: &GetFlowsRequest,
@@ -138,8 +150,7 @@ impl Query {
                 "first cannot be specified with follow",
             ));
         }
-        let filter = Filter::compile(&request.whitelist, &request.blacklist)
-            .map_err(|error| Status::unknown(error.to_string()))?;
+        let (filter, room) = room::compile(&request.whitelist, &request.blacklist)?;
         let paths = request
             .field_mask
             .as_ref()
@@ -147,14 +158,18 @@ impl Query {
         let mask = Mask::compile(paths).map_err(|error| Status::unknown(error.to_string()))?;
         let since_ns = bound(request.since.as_ref(), "since")?.unwrap_or(i64::MIN);
         let until_ns = bound(request.until.as_ref(), "until")?.unwrap_or(i64::MAX);
-        let mut query = Self {
+        let is_flows = kind.is_flows();
+        let sought = is_flows.then(|| Sought::of(&request.whitelist)).flatten();
+        Ok(Self {
             // Subscribed before the first look, so that nothing slips through in between.
             end: ring.subscribe(),
+            begin: Some(Begin::of(request, &ring)),
             ring,
             scan: Arc::new(Scan {
                 kind,
                 node,
                 filter,
+                sought,
                 mask,
                 since_ns,
                 until_ns,
@@ -166,18 +181,27 @@ impl Query {
             missed: None,
             lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
             tally: Tally::default(),
+            progress: None,
             ready: VecDeque::new(),
+            batches: 0,
             done: false,
             shutdown,
-        };
-        query.position = query.start(request);
-        Ok(query)
+            _room: room,
+        })
     }
 
     /// Gathers losses of this reader for so long before it tells them.
     pub(super) fn telling_losses_every(self, lost_event_interval: Duration) -> Self {
         Self {
             lost_event_interval,
+            ..self
+        }
+    }
+
+    /// Says how far it is when it has nothing to send, if it follows.
+    pub(super) fn telling_progress(self, interval: Option<Duration>) -> Self {
+        Self {
+            progress: interval.filter(|_| self.follow).map(Progress::every),
             ..self
         }
     }
@@ -197,9 +221,16 @@ impl Query {
 
     /// The next responses, as frames; `None` when the request is answered.
     pub(super) async fn next_frames(&mut self) -> Option<Result<Bytes, Status>> {
+        if let Some(begin) = self.begin {
+            self.position = self.find(begin).await;
+            self.begin = None;
+        }
         loop {
             self.tell_missed();
             if let Some(frames) = self.ready.pop_front() {
+                if let Some(progress) = &mut self.progress {
+                    progress.sent();
+                }
                 return Some(Ok(frames));
             }
             if self.done {
@@ -207,7 +238,8 @@ impl Query {
             }
             self.read_ahead().await;
             match self.ahead.next().await {
-                Some(Ok(found)) => {
+                Some(Ok((found, stopped))) => {
+                    self.position = stopped.unwrap_or(self.position);
                     self.take(found);
                     continue;
                 }
@@ -220,14 +252,21 @@ impl Query {
                     self.miss(count);
                 }
                 Read::Batch(batch) => {
-                    let (found, position) =
-                        self.scan
-                            .run(&batch, self.position, GROUPS_ON_THE_SPOT, self.remaining);
-                    self.position = position;
-                    self.take(found);
+                    let mut found = Found::default();
+                    self.position = self.scan.run(
+                        &batch,
+                        self.position,
+                        GROUPS_ON_THE_SPOT,
+                        self.remaining,
+                        &mut found,
+                    );
                     self.ring.weigh(&batch);
-                    if self.ready.is_empty() {
+                    self.take(found);
+                    self.batches += 1;
+                    let has_more = self.position < batch.end();
+                    if self.ready.is_empty() && (has_more || self.batches >= MAX_BATCHES) {
                         // A long scan that finds nothing must not keep the runtime to itself.
+                        self.batches = 0;
                         tokio::task::yield_now().await;
                     }
                 }
@@ -236,6 +275,10 @@ impl Query {
                     self.flush_missed();
                 }
                 Read::End => {
+                    let name = &self.scan.node.name;
+                    if let Some(frame) = self.progress.as_mut().and_then(|it| it.say(name)) {
+                        return Some(Ok(frame));
+                    }
                     if let Some(end) = self.wait().await {
                         return end;
                     }
@@ -246,22 +289,29 @@ impl Query {
 
     /// Waits until there is more to read, or something to tell. `Some` ends the stream.
     async fn wait(&mut self) -> Option<Option<Result<Bytes, Status>>> {
+        if self.shutdown.is_cancelled() {
+            if self.missed.is_some() {
+                self.flush_missed();
+                return None;
+            }
+            return Some(Some(Err(Status::unavailable("the agent is shutting down"))));
+        }
         // Taken before the wait: what was published since the last read wakes it at once.
         let told_at = self
             .missed
             .as_ref()
             .map(|missed| missed.since + self.lost_event_interval);
         let ends_at = self.ends_at();
+        let progress_at = self.progress.as_ref().map(Progress::due);
         let position = self.position;
         tokio::select! {
             biased;
-            () = self.shutdown.cancelled() => {
-                return Some(Some(Err(Status::unavailable("the agent is shutting down"))));
-            }
+            () = self.shutdown.cancelled() => return None,
             changed = self.end.wait_for(|&end| end > position) => {
                 return changed.is_err().then_some(None);
             }
             () = sleep_until(told_at) => return None,
+            () = sleep_until(progress_at) => return None,
             () = sleep_until(ends_at) => {}
         }
         self.done = true;
@@ -294,47 +344,6 @@ impl Query {
         if is_over {
             self.done = true;
             self.flush_missed();
-        }
-    }
-
-    fn miss(&mut self, count: u64) {
-        let now_ns = now_ns();
-        let missed = self.missed.get_or_insert(Missed {
-            count: 0,
-            first_ns: now_ns,
-            last_ns: now_ns,
-            since: Instant::now(),
-        });
-        missed.count += count;
-        self.tally.overtaken += count;
-        missed.last_ns = now_ns;
-    }
-
-    fn tell_missed(&mut self) {
-        if self
-            .missed
-            .as_ref()
-            .is_some_and(|missed| missed.since.elapsed() >= self.lost_event_interval)
-        {
-            self.flush_missed();
-        }
-    }
-
-    fn flush_missed(&mut self) {
-        if let Some(missed) = self.missed.take()
-            && self.scan.tells_losses()
-        {
-            let event = LostEvent {
-                source: LostEventSource::HubbleRingBuffer.into(),
-                num_events_lost: missed.count,
-                cpu: None,
-                first: Some(timestamp(missed.first_ns)),
-                last: Some(timestamp(missed.last_ns)),
-            };
-            let response = lost_event_response(event, now_ns(), &self.scan.node);
-            let mut frame = Vec::new();
-            put_frame(&mut frame, |bytes| bytes.extend(response.encode_to_vec()));
-            self.ready.push_back(frame.into());
         }
     }
 }
@@ -370,6 +379,8 @@ fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
     ))
 }
 
+#[cfg(test)]
+mod busy;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

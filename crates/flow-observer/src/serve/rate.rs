@@ -229,7 +229,7 @@ mod tests {
         let ring = FlowRing::new(100);
         let rate = FlowRate::default();
         assert_eq!(rate.per_second(&ring, 500 * SECOND), 0.0);
-        ring.publish((0..20).map(|at| flow((490 * SECOND) + at)).collect());
+        ring.publish(&mut (0..20).map(|at| flow((490 * SECOND) + at)).collect());
         assert_eq!(rate.per_second(&ring, 500 * SECOND), 2.0);
         assert_eq!(rate.per_second(&ring, 530 * SECOND), 0.5);
         assert_eq!(rate.per_second(&ring, 600 * SECOND), 0.0);
@@ -252,7 +252,7 @@ mod tests {
                         _ => flow(time_ns),
                     }
                 });
-                ring.publish(events.collect());
+                ring.publish(&mut events.collect());
                 now_ns += seconds * SECOND + 1;
                 if asks {
                     prop_assert_eq!(rate.per_second(&ring, now_ns), plain(&ring, now_ns));

@@ -196,15 +196,15 @@ fn flows_of(
             Arc::new(Counters::default()),
         );
         traffic()?;
-        let mut flows = Vec::new();
+        let (mut flows, mut events) = (Vec::new(), Vec::new());
         let deadline = Instant::now() + WITHIN;
         loop {
-            let (events, _) = assembler.collect(&mut probes.reader, Duration::ZERO, LIMIT)?;
+            assembler.collect(&mut probes.reader, Duration::ZERO, LIMIT, &mut events)?;
             // All is in the ring before the traffic has ended.
             if events.is_empty() || Instant::now() > deadline {
                 return Ok(flows);
             }
-            flows.extend(events.into_iter().filter_map(|event| match event {
+            flows.extend(events.drain(..).filter_map(|event| match event {
                 Event::Flow(flow) if ends(&flow).is_some() => Some(flow),
                 _ => None,
             }));

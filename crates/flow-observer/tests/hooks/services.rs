@@ -15,7 +15,7 @@ use flow_observer::{
     counters::Counters,
     enrich::{
         Directory, Inventory,
-        facts::{Change, EndpointFact, Fact, Port, Provider, ServiceFact},
+        facts::{Change, EndpointFact, Fact, NodeFact, NodePort, Port, Provider, ServiceFact},
     },
     record::{FlowRecord, Observation, Party},
     ring::Event,
@@ -37,6 +37,10 @@ pub(crate) const RULES: &[Rule] = &[
         both_sides,
     ),
     (
+        "a_port_of_the_node_is_its_service_on_both_sides_of_its_translation",
+        node_port,
+    ),
+    (
         "a_masqueraded_connection_to_a_service_is_that_of_its_client",
         masqueraded,
     ),
@@ -54,6 +58,8 @@ pub(crate) const RULES: &[Rule] = &[
 
 const SERVICE_PORT: u16 = 80;
 const BACKEND_PORT: u16 = 7000;
+/// Of the first service, at all nodes.
+const NODE_PORT: u16 = 30_080;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const LIMIT: usize = 4096;
@@ -116,6 +122,10 @@ impl Observed {
                 name: name.to_owned(),
                 frontends: ports(&at),
                 backends: ports(&|family| backend(family, api)),
+                node_ports: match name {
+                    "web" => [TCP, UDP].map(at_nodes).to_vec(),
+                    _ => Vec::new(),
+                },
             };
             let change = Change::Put(name.into(), Fact::Service(fact));
             directory.apply(Provider::Services, [change]);
@@ -129,6 +139,13 @@ impl Observed {
         };
         let change = Change::Put("shop/web-0".into(), Fact::Endpoint(fact));
         directory.apply(Provider::Pods, [change]);
+        let fact = NodeFact {
+            name: "node-1".to_owned(),
+            ips: cluster.node("node-1")?.ips().to_vec(),
+            ..NodeFact::default()
+        };
+        let change = Change::Put("node-1".into(), Fact::Node(fact));
+        directory.apply(Provider::Nodes, [change]);
         Ok(Self {
             cluster,
             directory: Arc::new(directory),
@@ -175,19 +192,25 @@ impl Observed {
 impl Reader {
     /// Flows with ports, as many as there are.
     fn flows(&mut self) -> Result<Vec<FlowRecord>> {
-        let mut flows = Vec::new();
+        let (mut flows, mut events) = (Vec::new(), Vec::new());
         loop {
-            let collected = self
-                .assembler
-                .collect(&mut self.probes, Duration::ZERO, LIMIT)?;
-            if collected.0.is_empty() {
+            self.assembler
+                .collect(&mut self.probes, Duration::ZERO, LIMIT, &mut events)?;
+            if events.is_empty() {
                 return Ok(flows);
             }
-            flows.extend(collected.0.into_iter().filter_map(|event| match event {
+            flows.extend(events.drain(..).filter_map(|event| match event {
                 Event::Flow(flow) if ends(&flow).is_some() => Some(flow),
                 _ => None,
             }));
         }
+    }
+}
+
+fn at_nodes(protocol: u8) -> NodePort {
+    NodePort {
+        protocol,
+        port: NODE_PORT,
     }
 }
 
@@ -208,11 +231,15 @@ fn map_services(node: &Node, pod: &Pod, masquerade: bool) -> Result<()> {
     );
     for (family, ip) in [(V4, "ip"), (V6, "ip6")] {
         let backend = backend(family, pod);
-        for service in [service(family), other_service(family)] {
-            let service = service.ip();
+        let there = [
+            service(family),
+            other_service(family),
+            node_address(family, node)?,
+        ];
+        for (at, port) in there.map(|it| (it.ip(), it.port())) {
             rules += &format!(
-                "add rule inet services before {ip} daddr {service} \
-                 meta l4proto {{ tcp, udp }} th dport {SERVICE_PORT} dnat {ip} to {backend}\n"
+                "add rule inet services before {ip} daddr {at} \
+                 meta l4proto {{ tcp, udp }} th dport {port} dnat {ip} to {backend}\n"
             );
         }
         if masquerade {
@@ -224,6 +251,12 @@ fn map_services(node: &Node, pod: &Pod, masquerade: bool) -> Result<()> {
         }
     }
     nft(node, &rules)
+}
+
+fn node_address(family: Family, node: &Node) -> Result<SocketAddr> {
+    let mut ips = node.ips().into_iter();
+    let ip = ips.find(|ip| ip.is_ipv4() == matches!(family, V4));
+    Ok(SocketAddr::new(ip.context("no address")?, NODE_PORT))
 }
 
 /// A connection that says something and is answered. Returns the client's address.
@@ -304,6 +337,21 @@ fn both_sides() -> Result<()> {
                 "{name}: both sides and directions, seen {places:?}: {flows:?}"
             );
         }
+    }
+    Ok(())
+}
+
+fn node_port() -> Result<()> {
+    let observed = Observed::start(false)?;
+    let mut reader = observed.probes(&ProbeConfig::default())?;
+    let (client, server) = (observed.client()?, observed.server()?);
+    let node = observed.cluster.node("node-1")?;
+    for (talk, family) in TALKS {
+        let there = node_address(family, node)?;
+        let own = talk(client, server, there)?;
+        let flows = reader.flows()?;
+        let places = of_service(&flows, "web", own, own, there, backend(family, server))?;
+        ensure!(places == [true; 4], "seen {places:?}: {flows:?}");
     }
     Ok(())
 }

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use flow_api::observer::GetFlowsResponse;
 use flow_api::observer::get_flows_response::ResponseTypes;
+use flow_api::observer::{GetFlowsRequest, GetFlowsResponse};
 use flow_api::relay::NodeState;
 use futures::FutureExt as _;
 use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
+use tonic::metadata::MetadataMap;
 
 use super::*;
+use crate::call::Method;
 use crate::defaults::{ERROR_WINDOW, MAX_HOLD};
 use crate::peers::PeerSet;
-use crate::pool::Keeper;
+use crate::pool::{Keeper, Ways};
 
 /// A call without peers of its own, and lanes that the test adds.
 struct Scene {
@@ -25,14 +27,15 @@ struct Scene {
 impl Scene {
     fn with_peers(request: GetFlowsRequest, names: &[&str]) -> Self {
         let (_, peers) = watch::channel(PeerSet::default());
-        let (keeper, pool) = Keeper::new(peers);
+        let (keeper, pool) = Keeper::new(peers, Ways::default());
         let settings = Settings {
             relay_name: "relay".into(),
             max_hold: MAX_HOLD,
+            pace: Pace::default(),
             shutdown: CancellationToken::new(),
         };
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let call = Call::new(request, MetadataMap::new());
+        let call = Call::new(Method::Flows, request, MetadataMap::new(), names.len());
         let mut flows = Flows::start(call, &pool, settings, permit);
         let mut lanes = Vec::new();
         for name in names {
@@ -45,6 +48,7 @@ impl Scene {
                 is_up: true,
                 told: None,
                 has_ended: false,
+                late: 0,
             };
             flows.peers.insert(lane, peer);
             lanes.push(lane);
@@ -79,6 +83,7 @@ impl Scene {
             Time { seconds, nanos: 0 },
             Event {
                 bytes,
+                is_flow: true,
                 credit: None,
             },
         );
@@ -122,6 +127,65 @@ async fn a_quiet_peer_delays_a_flow_by_the_hold_to_the_millisecond() {
     scene.flow(1, 5);
     assert_eq!(scene.next().await.unwrap(), "5", "late, and at once");
     assert_eq!(start.elapsed().as_millis(), MAX_HOLD.as_millis());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_a_quiet_peer_that_says_how_far_it_is() {
+    let mut scene = Scene::following(&["busy", "quiet"]);
+    let start = Instant::now();
+    scene.flow(0, 10);
+    scene.report(
+        1,
+        Report::Passed(Time {
+            seconds: 9,
+            nanos: 0,
+        }),
+    );
+    assert!(scene.is_quiet(), "it may still have one that is as old");
+    scene.report(
+        1,
+        Report::Passed(Time {
+            seconds: 10,
+            nanos: 0,
+        }),
+    );
+    assert_eq!(scene.next().await.unwrap(), "10");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_asks_is_told_how_far_all_peers_are() {
+    let mut scene = Scene::following(&["a", "b"]);
+    let interval = Duration::from_millis(20);
+    scene.flows.progress = Some((Instant::now() + interval, Time::UNKNOWN));
+    let mut metadata = MetadataMap::new();
+    flow_api::progress::ask(&mut metadata, interval);
+    let request = scene.flows.call.request.clone();
+    scene.flows.call = Arc::new(Call::new(Method::Flows, request, metadata, 2));
+    let start = Instant::now();
+    scene.report(
+        0,
+        Report::Passed(Time {
+            seconds: 9,
+            nanos: 0,
+        }),
+    );
+    scene.report(
+        1,
+        Report::Passed(Time {
+            seconds: 7,
+            nanos: 0,
+        }),
+    );
+    let told = scene.flows.next().await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), interval);
+    let told = GetFlowsResponse::decode(told).unwrap();
+    assert_eq!(
+        (told.node_name.as_str(), told.response_types),
+        ("relay", None)
+    );
+    assert_eq!(told.time.unwrap().seconds, 7);
+    assert!(scene.is_quiet(), "it is told once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,6 +236,27 @@ async fn a_peer_that_keeps_failing_is_told_once_and_its_return_too() {
     assert!(scene.is_quiet());
     scene.report(0, Report::Opened);
     assert_eq!(scene.next().await.unwrap(), "NodeConnected a ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_peer_that_flaps_errors_and_returns_are_told_in_turn() {
+    let mut scene = Scene::following(&["a", "b"]);
+    for peer in [0, 1, 1] {
+        scene.report(peer, Report::Failed("network".into()));
+        scene.report(peer, Report::Opened);
+    }
+    let turns = [
+        "NodeError a network",
+        "NodeConnected a ",
+        "NodeError b network",
+        "NodeConnected b ",
+        "NodeError b network",
+        "NodeConnected b ",
+    ];
+    for told in turns {
+        assert_eq!(scene.next().await.unwrap(), told);
+    }
+    assert!(scene.is_quiet());
 }
 
 #[tokio::test(start_paused = true)]

@@ -120,6 +120,26 @@ fn a_silent_lane_delays_the_others_by_the_hold_and_no_longer() {
 }
 
 #[test]
+fn a_silent_lane_that_has_passed_a_time_delays_nothing_up_to_it() {
+    let mut scene = Scene::with_lanes(3);
+    scene.arrive(Duration::ZERO, 0, &[10, 20]);
+    let (b, c) = (scene.lanes[1], scene.lanes[2]);
+    scene.merge.passed(b, at(20));
+    assert_eq!(scene.released(), [""; 0]);
+    scene.merge.passed(c, at(10));
+    assert_eq!(scene.released(), ["a10"]);
+    assert_eq!(scene.merge.all_passed(), Some(at(10)));
+    // What a stream that broke has promised is asked for again.
+    scene.merge.close(c);
+    scene.merge.open(c);
+    scene.merge.passed(b, at(30));
+    assert_eq!(scene.released(), [""; 0]);
+    assert_eq!(scene.merge.all_passed(), None);
+    scene.merge.passed(c, at(30));
+    assert_eq!(scene.released(), ["a20"]);
+}
+
+#[test]
 fn what_is_older_than_an_expired_event_goes_before_it() {
     let mut scene = Scene::with_lanes(3);
     scene.arrive(Duration::ZERO, 0, &[20]);
@@ -246,6 +266,72 @@ proptest! {
         prop_assert!(scene.merge.is_empty());
         released.sort_unstable();
         expected.sort_unstable();
+        prop_assert_eq!(released, expected);
+    }
+
+    /// Flows that take less than the hold from when they happen until they come, however they
+    /// interleave, with and without peers that say how far they are: all of them, in order.
+    #[test]
+    fn a_following_merge_is_in_order_where_nothing_is_later_than_the_hold(
+        streams in proptest::collection::vec(
+            proptest::collection::vec((0..400u64, 0..999u64), 0..25),
+            1..6,
+        ),
+        talks in proptest::collection::vec(any::<bool>(), 6),
+        looks in proptest::collection::vec(1..700u64, 1..40),
+    ) {
+        let time = |millis: u64| Time {
+            seconds: (millis / 1000) as i64,
+            nanos: (millis % 1000) as i32 * 1_000_000,
+        };
+        // (when it comes, when it was, lane), by when it comes.
+        let mut arrivals = Vec::new();
+        for (lane, stream) in streams.iter().enumerate() {
+            let (mut was, mut comes) = (0, 0);
+            for (gap, delay) in stream {
+                was += gap;
+                comes = comes.max(was + delay);
+                arrivals.push((comes, was, lane));
+            }
+        }
+        arrivals.sort_by_key(|(comes, ..)| *comes);
+        let mut expected: Vec<_> = arrivals.iter().map(|(_, was, lane)| (*was, *lane)).collect();
+        expected.sort_unstable();
+
+        let start = Instant::now();
+        let mut merge = Merge::new();
+        let lanes: Vec<_> = streams.iter().map(|_| merge.add_lane()).collect();
+        lanes.iter().for_each(|lane| merge.open(*lane));
+        let mut released = Vec::new();
+        let (mut now, mut taken) = (0, 0);
+        for wait in looks.iter().cycle() {
+            now += wait;
+            while let Some((comes, was, lane)) = arrivals.get(taken).filter(|it| it.0 <= now) {
+                let arrived = Arrived {
+                    at: start + Duration::from_millis(*comes),
+                    newest_credible: time(*comes),
+                };
+                merge.push(lanes[*lane], [(time(*was), (*was, *lane))], Some(arrived));
+                taken += 1;
+            }
+            for (lane, id) in lanes.iter().enumerate().filter(|(lane, _)| talks[*lane]) {
+                // The last moment before what it has not sent yet.
+                let next = arrivals[taken..].iter().find(|it| it.2 == lane);
+                let passed = next.map_or(now, |it| now.min(it.1.saturating_sub(1)));
+                if passed > 0 {
+                    merge.passed(*id, time(passed));
+                }
+            }
+            let moment = start + Duration::from_millis(now);
+            released.extend(std::iter::from_fn(|| merge.pop()).map(|(_, item)| item));
+            while merge.expire(moment, HOLD).is_some_and(|next| next <= moment) {
+                released.extend(std::iter::from_fn(|| merge.pop()).map(|(_, item)| item));
+            }
+            released.extend(std::iter::from_fn(|| merge.pop()).map(|(_, item)| item));
+            if taken == arrivals.len() && merge.is_empty() {
+                break;
+            }
+        }
         prop_assert_eq!(released, expected);
     }
 }

@@ -429,3 +429,26 @@ async fn a_following_request_that_makes_no_sense_to_any_peer_ends() {
     nodes.sort_unstable();
     assert_eq!(nodes, ["a", "b"]);
 }
+
+#[tokio::test]
+async fn a_peer_that_is_frozen_is_noticed_and_holds_nobody_up_until_it_wakes() {
+    let (live, frozen) = (FakePeer::new("live"), FakePeer::new("frozen"));
+    let cluster = Cluster::with(&[&live, &frozen], |config| {
+        config.probe_interval = Duration::from_millis(50);
+    })
+    .await;
+    let client = cluster.client().await;
+    let mut flows = follow(&client, &[&frozen, &live]).await;
+    let waker = frozen.freeze();
+    let told = flows.next_status().await;
+    assert_eq!(told, Item::status(NodeState::NodeUnavailable, &["frozen"]));
+
+    live.flow_now();
+    let (item, took) = flows.timed().await;
+    assert!(matches!(item, Item::Flow(..)), "{item:?}");
+    assert!(took < Duration::from_millis(900), "{took:?}");
+
+    drop(waker);
+    let told = flows.next_status().await;
+    assert_eq!(told, Item::status(NodeState::NodeConnected, &["frozen"]));
+}

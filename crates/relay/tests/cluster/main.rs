@@ -1,12 +1,18 @@
-//! A relay between fake peers and a real client, over Unix sockets, by the rules that a user sees.
+//! A relay between fake peers and a real client, over Unix sockets and TCP, by the rules that a user sees.
 
 #![expect(
     clippy::unwrap_used,
     reason = "what a test cannot go on without fails it"
 )]
 
+mod access;
 mod calls;
 mod coverage;
+mod discovery;
 mod finite;
 mod follow;
+mod metrics;
+#[cfg(feature = "kubernetes")]
+mod slices;
 mod support;
+mod tls;

@@ -42,6 +42,10 @@ const PATHS: [(&str, &str, &str); 8] = [
 /// What was asked for.
 #[derive(Default)]
 struct Query {
+    /// Only what is in there, where the path names one.
+    namespace: Option<String>,
+    /// Only what has this label with this value. One of equality is all that anybody asks for.
+    label: Option<(String, String)>,
     is_watch: bool,
     limit: Option<usize>,
     token: Option<String>,
@@ -75,7 +79,15 @@ pub(super) fn serve(connection: TcpStream, store: &Store, life: u64) -> io::Resu
 
 fn answer(target: &str, store: &Store, life: u64, out: &mut TcpStream) -> io::Result<()> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query = Query::parse(query);
+    let mut query = Query::parse(query);
+    let path = &match path.split_once("/namespaces/") {
+        Some((above, rest)) if rest.contains('/') => {
+            let (namespace, resource) = rest.split_once('/').unwrap_or_default();
+            query.namespace = Some(namespace.to_owned());
+            format!("{above}/{resource}")
+        }
+        _ => path.to_owned(),
+    };
     let settings = store.current_settings();
     let known = PATHS.iter().find(|(known, ..)| *known == path);
     let known =
@@ -104,13 +116,18 @@ fn answer(target: &str, store: &Store, life: u64, out: &mut TcpStream) -> io::Re
             let group = path.strip_prefix("/apis/").map_or("v1", |rest| {
                 rest.rsplit_once('/').map_or(rest, |(group, _)| group)
             });
+            let items: Vec<_> = page
+                .items
+                .into_iter()
+                .filter(|it| query.selects(it))
+                .collect();
             let mut metadata = json!({"resourceVersion": page.version.to_string()});
             if let Some(next) = page.next {
                 metadata["continue"] = next.into();
             }
             let list = json!({
                 "kind": format!("{kind}List"), "apiVersion": group, "metadata": metadata,
-                "items": page.items,
+                "items": items,
             });
             respond(out, 200, "application/json", &list.to_string())
         }
@@ -139,7 +156,7 @@ fn watch(
     loop {
         match standing.next(resource, version, until) {
             Next::Lines(lines, heard) => {
-                for line in lines {
+                for line in lines.into_iter().filter(|line| query.selects_event(line)) {
                     if store.takes_garbled() {
                         chunk(out, "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":[}}\n")?;
                     } else {
@@ -181,11 +198,32 @@ impl Query {
                 "continue" => query.token = Some(value),
                 "resourceVersion" => query.version = value.parse().unwrap_or(0),
                 "allowWatchBookmarks" => query.has_bookmarks = value == "true",
+                "labelSelector" => {
+                    query.label = value
+                        .split_once('=')
+                        .map(|(label, value)| (label.to_owned(), value.to_owned()));
+                }
                 "timeoutSeconds" => query.seconds = value.parse().ok(),
                 _ => {}
             }
         }
         query
+    }
+
+    /// Whether this object was asked for.
+    fn selects(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let namespace = self.namespace.as_ref();
+        let label = self.label.as_ref();
+        namespace.is_none_or(|it| metadata["namespace"] == **it)
+            && label.is_none_or(|(label, value)| metadata["labels"][label] == **value)
+    }
+
+    /// The same of an event, as it goes to a watch.
+    fn selects_event(&self, line: &str) -> bool {
+        let is_narrow = self.namespace.is_some() || self.label.is_some();
+        !is_narrow
+            || serde_json::from_str(line).is_ok_and(|event: Value| self.selects(&event["object"]))
     }
 }
 

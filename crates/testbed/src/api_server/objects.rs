@@ -106,6 +106,39 @@ pub fn cilium_endpoint(namespace: &str, pod: &str, ip: &str, id: u16, identity: 
     endpoint
 }
 
+/// Cilium's identity of a set of labels, as in `k8s:app=web`.
+///
+/// # Panics
+/// When a label has no value.
+#[must_use]
+pub fn cilium_identity(number: u32, labels: &[&str]) -> Value {
+    let mut identity = template!("ciliumidentity");
+    identity["metadata"]["name"] = number.to_string().into();
+    identity["metadata"]["uid"] = uid("", &number.to_string()).into();
+    let labels = labels.iter().map(|label| {
+        let (key, value) = label.split_once('=').expect("a label with a value");
+        (key.to_owned(), value.into())
+    });
+    identity["security-labels"] = Value::Object(labels.collect());
+    identity
+}
+
+/// Cilium's node, with the addresses that Cilium has there for itself, its health and its ingress.
+#[must_use]
+pub fn cilium_node(name: &str, ip: &str, [own, health, ingress]: [&str; 3]) -> Value {
+    let mut node = template!("ciliumnode");
+    node["metadata"]["name"] = name.into();
+    node["metadata"]["uid"] = uid("cilium", name).into();
+    node["metadata"]["labels"]["kubernetes.io/hostname"] = name.into();
+    node["spec"]["addresses"] = json!([
+        {"ip": ip, "type": "InternalIP"},
+        {"ip": own, "type": "CiliumInternalIP"},
+    ]);
+    node["spec"]["health"] = json!({"ipv4": health});
+    node["spec"]["ingress"] = json!({"ipv4": ingress});
+    node
+}
+
 /// A number that is the same each time, in the form of a UUID.
 fn uid(namespace: &str, name: &str) -> String {
     let hash = namespace

@@ -121,14 +121,14 @@ impl Args {
     }
 }
 
-fn mode(text: &str) -> anyhow::Result<u32> {
+pub(crate) fn mode(text: &str) -> anyhow::Result<u32> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => bail!("expected permissions in octal, as 0660"),
     }
 }
 
-fn version(text: &str) -> anyhow::Result<TlsVersion> {
+pub(crate) fn version(text: &str) -> anyhow::Result<TlsVersion> {
     match text {
         "1.2" => Ok(TlsVersion::Tls12),
         "1.3" => Ok(TlsVersion::Tls13),

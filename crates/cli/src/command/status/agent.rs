@@ -37,6 +37,13 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
         TimeFormat::Rfc3339.write(out, Some(newest));
         append!(out, "\n");
     }
+    if status.ring_bytes > 0 {
+        append!(out, "Ring Memory: {}", mebibytes(status.ring_bytes));
+        if status.ring_bytes_limit > 0 {
+            append!(out, " of {}", mebibytes(status.ring_bytes_limit));
+        }
+        append!(out, "\n");
+    }
     for provider in &status.providers {
         tell_provider(out, provider);
     }
@@ -66,6 +73,10 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
 fn span(oldest: &Timestamp, newest: &Timestamp) -> String {
     let seconds = newest.seconds.saturating_sub(oldest.seconds);
     uptime::words(seconds.saturating_mul(1_000_000_000))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Who tells who is who: one line, and one more for each part that does not hear of changes.
@@ -169,6 +180,8 @@ mod tests {
                 seconds: 1_700_000_125,
                 nanos: 0,
             }),
+            ring_bytes: 12_345_678,
+            ring_bytes_limit: 64 << 20,
         };
         let mut out = Vec::new();
         lines(&mut out, &status);
@@ -177,6 +190,7 @@ mod tests {
             "Source: probes, 3 devices watched, aggregation medium\n\
              Off: sockets (no cgroup v2)\n\
              Ring Span: 2m5s, 2023-11-14T22:13:20Z to 2023-11-14T22:15:25Z\n\
+             Ring Memory: 11.8 MiB of 64.0 MiB\n\
              Lost Events: 1,234\n  \
              - 1,234: decode, undecodable, short_packet\n"
         );

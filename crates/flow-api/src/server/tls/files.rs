@@ -74,19 +74,19 @@ impl TlsFiles {
     /// What tells the files' contents from those before.
     pub(super) fn stamps(&self) -> Stamps {
         let (cert, key, client_cas) = self.paths();
-        Stamps(
-            [cert, key]
-                .into_iter()
-                .chain(client_cas)
-                .map(|path| Stamp::of(&path))
-                .collect(),
-        )
+        Stamps::of([cert, key].iter().chain(&client_cas))
     }
 }
 
 /// [`Stamp`]s of all files, in order.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Stamps(Vec<Option<Stamp>>);
+
+impl Stamps {
+    pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self(paths.into_iter().map(|path| Stamp::of(path)).collect())
+    }
+}
 
 /// What a file looks like from outside; symbolic links are followed, so that one that is turned
 /// makes it another file.
@@ -190,11 +190,7 @@ impl Loaded {
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let (cert_file, key_file, ca_files) = files.paths();
         let chain = certificates(&cert_file)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(&read(&key_file)?).map_err(|_| TlsError::Unexpected {
-                file: key_file,
-                expected: "private key",
-            })?;
+        let key = private_key(&key_file)?;
         let mut client_cas = Vec::new();
         for file in ca_files {
             let authorities = certificates(&file)?.into_iter();
@@ -211,8 +207,16 @@ impl Loaded {
     }
 }
 
+/// The private key of a file.
+pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_| TlsError::Unexpected {
+        file: file.to_owned(),
+        expected: "private key",
+    })
+}
+
 /// The certificates of a file: at least one, and none that is broken.
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(file)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {

@@ -1,12 +1,14 @@
-//! TLS of a server: who it is, and whom it lets in.
+//! TLS of a server: who it is, and whom it lets in; and the same of a client ([`client`]).
 //!
 //! In: [`TlsServer`], as an operator configures it. Out: the settings for the next connection, which
 //! follow the files ([`reload`]). A connection keeps those that it began with.
 
+mod client;
 mod files;
 mod reload;
 mod validity;
 
+pub use client::{TlsClient, TlsClientFiles};
 pub use files::{TlsError, TlsFiles};
 pub(super) use reload::Certificates;
 

@@ -26,7 +26,7 @@ use crate::server::counts::ServerCounts;
 
 /// How often to look. A changed file is read at the second look that finds it the same, so that a
 /// new certificate is in use within about two seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often to say that files are missing.
 const REMIND_EVERY: Duration = Duration::from_secs(30);

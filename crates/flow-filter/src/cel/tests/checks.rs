@@ -1,7 +1,6 @@
 //! What is refused before there is a flow, and in which words.
 
-use super::{assert_all_hold, assert_mistakes};
-use crate::cel::Expression;
+use super::{assert_all_hold, assert_mistakes, compile};
 
 #[test]
 fn names_are_looked_up_in_the_package_of_the_flow_first() {
@@ -159,9 +158,7 @@ fn calls_must_fit_an_overload() {
 
 #[test]
 fn all_mistakes_are_told() {
-    let error = Expression::compile("a ||\n  1 < b")
-        .unwrap_err()
-        .to_string();
+    let error = compile("a ||\n  1 < b").unwrap_err().to_string();
     assert_eq!(
         error,
         "error compiling CEL expression: ERROR: <input>:1:1: undeclared reference to 'a' (in \

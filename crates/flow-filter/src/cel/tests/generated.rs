@@ -4,8 +4,8 @@ use flow_api::flow::Flow;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{flow, value};
-use crate::cel::{Expression, ExpressionError};
+use super::{compile, flow, value};
+use crate::cel::ExpressionError;
 
 /// An expression that is a bool, in which nothing has a wrong type.
 fn any_question() -> BoxedStrategy<String> {
@@ -111,13 +111,13 @@ fn any_list() -> BoxedStrategy<String> {
 proptest! {
     #[test]
     fn no_text_panics(expression in r#"(_flow|[abx0-9u.'"\[\]{}()?:+*/%!=<>&|, -]|in|has|size|map|all){0,16}"#) {
-        drop(Expression::compile(&expression));
+        drop(compile(&expression));
     }
 
     #[test]
     fn what_makes_sense_is_evaluated(expression in any_question()) {
         for flow in [flow(), Flow::default()] {
-            match Expression::compile(&expression) {
+            match compile(&expression) {
                 Ok(_) => drop(value(&expression, &flow)),
                 Err(ExpressionError::InvalidRegexp(_)) => {}
                 Err(error) => prop_assert!(false, "{expression}: {error}"),

@@ -1,7 +1,9 @@
 //! How much an expression may cost.
 
-use super::{flow, value};
-use crate::cel::{Expression, ExpressionError, MOST_CHARACTERS};
+use std::borrow::Cow;
+
+use super::{compile, flow, value};
+use crate::cel::{ExpressionError, Failures, MOST_CHARACTERS, Subject};
 
 #[test]
 fn an_expression_may_not_take_long() {
@@ -23,7 +25,7 @@ fn an_expression_may_not_take_long() {
 #[test]
 fn types_may_not_be_too_complex() {
     let expression = format!("[1]{} == []", ".map(x, {'k': {x: x}})".repeat(60));
-    let error = Expression::compile(&expression).unwrap_err().to_string();
+    let error = compile(&expression).unwrap_err().to_string();
     assert!(
         error.contains("the types of this expression are too complex"),
         "{error}"
@@ -34,8 +36,8 @@ fn types_may_not_be_too_complex() {
 fn a_long_expression_is_read_and_a_longer_one_is_not() {
     let one = "_flow.source.identity == 1u";
     let many = vec![one; MOST_CHARACTERS / (one.len() + 4)].join(" || ");
-    assert!(Expression::compile(&many).is_ok());
-    let error = Expression::compile(&"a".repeat(MOST_CHARACTERS + 1)).unwrap_err();
+    assert!(compile(&many).is_ok());
+    let error = compile(&"a".repeat(MOST_CHARACTERS + 1)).unwrap_err();
     assert_eq!(
         error,
         ExpressionError::TooLong {
@@ -69,9 +71,30 @@ fn the_deepest_expressions_fit_a_small_stack() {
 #[test]
 fn few_regular_expressions_may_be_large() {
     let large = |count| vec!["'a'.matches('[^/]{1,1000}')"; count].join(" || ");
-    assert!(Expression::compile(&large(4)).is_ok());
-    let error = Expression::compile(&large(5)).unwrap_err().to_string();
+    assert!(compile(&large(4)).is_ok());
+    let error = compile(&large(5)).unwrap_err().to_string();
     assert!(error.contains("takes more than 65536 bytes"), "{error}");
     let small = vec!["'a'.matches('^k8s:[a-z]+')"; 100].join(" || ");
-    assert!(Expression::compile(&small).is_ok());
+    assert!(compile(&small).is_ok());
+}
+
+#[test]
+fn ten_thousand_expressions_of_a_few_steps_are_all_asked() {
+    let mut texts = vec!["_flow.source.identity == 1u".to_owned(); 10_000];
+    texts.push("_flow.source.identity == 7u".to_owned());
+    let expressions: Vec<_> = texts.iter().map(|text| compile(text).unwrap()).collect();
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    assert!(subject.matches(&expressions, || Cow::Owned(flow())));
+}
+
+#[test]
+fn the_steps_of_a_flow_are_for_all_expressions() {
+    let numbers = format!("[{}]", vec!["1"; 100].join(","));
+    let long = format!("{numbers}.exists(a, {numbers}.exists(b, b == 2))");
+    let expressions = [long.as_str(), "true"].map(|text| compile(text).unwrap());
+    let failures = Failures::default();
+    let subject = Subject::new(&failures);
+    let times = (0..100).take_while(|_| subject.matches(&expressions, || Cow::Owned(flow())));
+    assert!((4..20).contains(&times.count()));
 }

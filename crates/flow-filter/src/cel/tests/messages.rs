@@ -1,11 +1,12 @@
 //! How fields and messages read.
 
+use std::cell::Cell;
+
 use flow_api::flow::{Flow, Workload};
 use prost::Message as _;
 
-use super::{assert_all_hold, assert_failures, flow, value};
-use crate::cel::Expression;
-use crate::cel::evaluate::evaluate;
+use super::{assert_all_hold, assert_failures, compile, flow, value};
+use crate::cel::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 
 #[test]
 fn fields_are_read() {
@@ -105,8 +106,13 @@ fn an_event_that_is_no_flow_reads_as_an_empty_one_and_is_none() {
         ("_flow == flow.Flow{}", false),
         ("has(_flow.source)", false),
     ] {
-        let compiled = Expression::compile(expression).unwrap();
-        let value = evaluate(&compiled.program, &compiled.flow, None);
+        let compiled = compile(expression).unwrap();
+        let value = evaluate(
+            &compiled.program,
+            &compiled.flow,
+            None,
+            &Cell::new(MOST_STEPS_OF_FLOW),
+        );
         assert_eq!(value, Ok(expected), "{expression}");
     }
 }

@@ -102,10 +102,11 @@ impl Node {
     }
 
     fn event(&mut self, record: Vec<u8>) -> Option<Event> {
-        let collected = self
-            .assembler
-            .collect(&mut OneRecord(record), Duration::ZERO, 1);
-        collected.unwrap().0.pop()
+        let mut events = Vec::new();
+        self.assembler
+            .collect(&mut OneRecord(record), Duration::ZERO, 1, &mut events)
+            .unwrap();
+        events.pop()
     }
 
     /// The flow of a record, as a client sees it.

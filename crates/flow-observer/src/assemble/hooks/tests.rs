@@ -55,8 +55,11 @@ fn assembler(counters: &Arc<Counters>) -> Assembler {
 
 fn assembled(record: Vec<u8>, counters: &Arc<Counters>) -> Vec<Event> {
     let mut records = Records(vec![record]);
-    let collected = assembler(counters).collect(&mut records, Duration::ZERO, 1);
-    collected.unwrap().0
+    let mut events = Vec::new();
+    assembler(counters)
+        .collect(&mut records, Duration::ZERO, 1, &mut events)
+        .unwrap();
+    events
 }
 
 /// A TCP connection to 10.96.0.10:80 of process 77 in cgroup 12.

@@ -7,7 +7,7 @@ use crate::{
     encode::{NodeFacts, flow_message},
     enrich::{
         Directory, Inventory,
-        facts::{Change, EndpointFact, Fact, Provider, ServiceFact},
+        facts::{Change, EndpointFact, Fact, NodeFact, Provider, ServiceFact},
     },
     record::{Ip, PacketHeaders, Transport},
     ring::Event,
@@ -20,6 +20,8 @@ const BACKEND: [u8; 4] = [10, 0, 0, 2];
 const SERVICE: [u8; 4] = [10, 96, 0, 1];
 const OTHER_SERVICE: [u8; 4] = [10, 96, 0, 2];
 const NODE: [u8; 4] = [192, 0, 2, 1];
+/// The port of the service at all nodes.
+const NODE_PORT: u16 = 30_080;
 /// The socket of the client.
 const COOKIE: u64 = 99;
 
@@ -80,6 +82,10 @@ fn assembler(translation: Option<Translation>, shared: bool) -> Assembler {
             name: name.to_owned(),
             frontends: vec![port(ip, 80)],
             backends: vec![port(BACKEND, 8080)],
+            node_ports: vec![NodePort {
+                protocol: TCP,
+                port: NODE_PORT,
+            }],
         };
         let change = Change::Put(name.into(), Fact::Service(fact));
         directory.apply(Provider::Services, [change]);
@@ -92,6 +98,15 @@ fn assembler(translation: Option<Translation>, shared: bool) -> Assembler {
     };
     let change = Change::Put("client".into(), Fact::Endpoint(pod));
     directory.apply(Provider::Pods, [change]);
+    let node = NodeFact {
+        name: "node".to_owned(),
+        ips: vec![NODE.into()],
+        ..NodeFact::default()
+    };
+    directory.apply(
+        Provider::Nodes,
+        [Change::Put("node".into(), Fact::Node(node))],
+    );
     Assembler::new(
         Box::new(Facts(translation)),
         Arc::new(directory),
@@ -167,6 +182,27 @@ fn the_address_that_clients_use_names_its_service() {
     });
     let flow = assembler.seen(TRACE, udp, 0);
     assert_eq!(names(&flow), named("", "shop/web"));
+}
+
+#[test]
+fn a_port_at_all_nodes_names_its_service_at_nodes_only() {
+    let mut assembler = assembler(None, false);
+    let there = between(client(), end(NODE, NODE_PORT));
+    assert_eq!(assembler.services(there), named("", "shop/web"));
+    assert_eq!(assembler.services(there.reversed()), named("shop/web", ""));
+    for elsewhere in [end(NODE, NODE_PORT + 1), end(OTHER_SERVICE, NODE_PORT)] {
+        let there = between(client(), elsewhere);
+        assert_eq!(assembler.services(there), named("", ""), "{elsewhere:?}");
+    }
+}
+
+#[test]
+fn a_mask_whose_port_looks_like_a_service_is_none() {
+    let translation = translation(end(NODE, NODE_PORT));
+    let mut assembler = assembler(Some(translation), false);
+    let there = translation.translated;
+    assert_eq!(assembler.services(there), named("", "shop/web"));
+    assert_eq!(assembler.services(there.reversed()), named("shop/web", ""));
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn service(service: Service) -> (Key, Fact) {
         name: service.name,
         frontends: service.frontends,
         backends: service.backends,
+        ..ServiceFact::default()
     };
     (key, Fact::Service(fact))
 }

@@ -25,6 +25,8 @@ struct Rows {
     rows: [Row; Resource::ALL.len()],
     state: ProviderState,
     since: SystemTime,
+    /// What is wrong although all watches stand.
+    remark: Option<String>,
     /// What the log said last.
     logged: (ProviderState, Vec<Resource>),
 }
@@ -59,6 +61,7 @@ impl Board {
             rows: Mutex::new(Rows {
                 state: row.state,
                 since: row.since,
+                remark: None,
                 logged: (row.state, Vec::new()),
                 rows: std::array::from_fn(|_| row.clone()),
             }),
@@ -96,6 +99,18 @@ impl Board {
         for resource in Resource::ALL {
             rows.rows[resource.index()].objects = count(resource) as u64;
         }
+    }
+
+    /// What is wrong with what the server tells, if anything is. Logged once.
+    pub(super) fn set_remark(&self, remark: Option<String>) {
+        let mut rows = self.lock();
+        if rows.remark == remark {
+            return;
+        }
+        if let Some(remark) = &remark {
+            warn!(server = self.server, "{remark}");
+        }
+        rows.remark = remark;
     }
 
     /// Waits until the server has answered for a resource, whatever it said.
@@ -168,7 +183,10 @@ impl Board {
             last_event: parts.iter().filter_map(|part| part.last_event).max(),
             age_seconds: worst.map_or(0, |part| part.age_seconds),
             objects: parts.iter().map(|part| part.objects).sum(),
-            reason: failing.map(|part| part.reason.clone()).unwrap_or_default(),
+            reason: failing
+                .map(|part| part.reason.clone())
+                .or_else(|| rows.remark.clone())
+                .unwrap_or_default(),
             parts,
         }
     }

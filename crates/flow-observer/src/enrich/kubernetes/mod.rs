@@ -13,7 +13,9 @@
 
 mod access;
 mod board;
+mod identities;
 mod intern;
+mod node_endpoints;
 mod nodes;
 mod objects;
 mod pods;

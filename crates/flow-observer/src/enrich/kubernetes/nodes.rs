@@ -12,8 +12,8 @@ use super::{
 };
 use crate::enrich::facts::{AgentFact, Change, Fact, NodeFact, Provider};
 
-/// The key of those addresses of the API server that no node has. No node is called this: a name
-/// has no slash.
+/// The key of the API server's addresses, be they a node's or not. No node is called this: a name has
+/// no slash.
 const API_SERVER_KEY: &str = "apiserver/";
 /// What they are called.
 const API_SERVER_NAME: &str = "kube-apiserver";
@@ -90,7 +90,6 @@ impl Nodes {
     fn changed(&mut self, key: &ObjectKey, put: Put<Node>) {
         if put != Put::Same {
             self.dirty.insert(key.clone());
-            self.is_api_server_dirty |= !self.api_servers.is_empty();
         }
     }
 
@@ -105,8 +104,6 @@ impl Nodes {
             if !ips.is_empty() {
                 self.api_servers.insert(slice.clone(), ips);
             }
-            let all = self.nodes.iter().chain(self.cilium.iter());
-            self.dirty.extend(all.map(|(key, _)| key.clone()));
             self.is_api_server_dirty = true;
         }
     }
@@ -119,7 +116,6 @@ impl Nodes {
         };
         if gone.is_some() {
             self.dirty.insert(key.into());
-            self.is_api_server_dirty |= !self.api_servers.is_empty();
         }
     }
 
@@ -137,10 +133,7 @@ impl Nodes {
             Resource::CiliumNodes => self.cilium.end(),
             _ => Vec::new(),
         };
-        if !gone.is_empty() {
-            self.dirty.extend(gone.into_iter().map(|(key, _)| key));
-            self.is_api_server_dirty |= !self.api_servers.is_empty();
-        }
+        self.dirty.extend(gone.into_iter().map(|(key, _)| key));
     }
 
     pub(super) fn len(&self, resource: Resource) -> usize {
@@ -185,36 +178,25 @@ impl Nodes {
                 .cloned()
                 .unwrap_or_default(),
         };
-        let is_api_server = ips.iter().any(|ip| self.is_api_server(ip));
         Some(NodeFact {
             name: name.to_owned(),
             ips,
             labels,
             agent: Some(agent),
-            is_api_server,
             ..NodeFact::default()
         })
     }
 
-    fn is_api_server(&self, ip: &IpAddr) -> bool {
-        self.api_servers.values().any(|ips| ips.contains(ip))
-    }
-
-    /// The API server of a hosted cluster runs on none of its nodes.
+    /// As in Cilium, a node that it runs on is the API server at these addresses, and a node at its
+    /// others. That of a hosted cluster runs on no node.
     fn api_server_change(&self) -> Change {
-        let mut elsewhere: BTreeSet<IpAddr> =
-            self.api_servers.values().flatten().copied().collect();
-        for (_, node) in self.nodes.iter().chain(self.cilium.iter()) {
-            for ip in &node.ips {
-                elsewhere.remove(ip);
-            }
-        }
-        if elsewhere.is_empty() {
+        let ips: BTreeSet<IpAddr> = self.api_servers.values().flatten().copied().collect();
+        if ips.is_empty() {
             return Change::Remove(API_SERVER_KEY.into());
         }
         let fact = NodeFact {
             name: API_SERVER_NAME.to_owned(),
-            ips: elsewhere.into_iter().collect(),
+            ips: ips.into_iter().collect(),
             is_api_server: true,
             ..NodeFact::default()
         };
@@ -279,29 +261,20 @@ mod tests {
     }
 
     #[test]
-    fn the_api_server_is_found_on_a_node_or_beside_them() {
+    fn the_api_server_is_where_its_slices_say() {
         let mut nodes = Nodes::default();
         let slice = "default/kubernetes".into();
-        nodes.put_node(&"n1".into(), &node("192.0.2.1"));
         nodes.set_api_servers(&slice, ips(&["192.0.2.1", "203.0.113.5"]));
-        let first = told(&mut nodes);
-        assert!(first["n1"].as_ref().unwrap().is_api_server);
-        let elsewhere = first[API_SERVER_KEY].as_ref().unwrap();
-        assert_eq!(elsewhere.ips, ["203.0.113.5".parse::<IpAddr>().unwrap()]);
-        nodes.set_api_servers(&slice, ips(&["192.0.2.1"]));
-        assert_eq!(told(&mut nodes)[API_SERVER_KEY], None);
-        nodes.set_api_servers(&slice, ips(&[]));
-        assert!(!told(&mut nodes)["n1"].as_ref().unwrap().is_api_server);
-    }
-
-    #[test]
-    fn an_api_server_is_elsewhere_only_until_its_node_is_known() {
-        let mut nodes = Nodes::default();
-        nodes.set_api_servers(&"default/kubernetes".into(), ips(&["192.0.2.1"]));
-        assert!(told(&mut nodes)[API_SERVER_KEY].is_some());
+        let first = told(&mut nodes)[API_SERVER_KEY].clone().unwrap();
+        assert!(first.is_api_server);
+        assert_eq!(first.ips.len(), 2);
         nodes.put_node(&"n1".into(), &node("192.0.2.1"));
-        let now = told(&mut nodes);
-        assert!(now["n1"].as_ref().unwrap().is_api_server);
-        assert_eq!(now[API_SERVER_KEY], None);
+        let node = told(&mut nodes)["n1"].clone().unwrap();
+        assert!(!node.is_api_server, "not at all its addresses");
+        nodes.set_api_servers(&slice, ips(&["192.0.2.1"]));
+        let fewer = told(&mut nodes)[API_SERVER_KEY].clone().unwrap();
+        assert_eq!(fewer.ips, node.ips);
+        nodes.set_api_servers(&slice, ips(&[]));
+        assert_eq!(told(&mut nodes)[API_SERVER_KEY], None);
     }
 }

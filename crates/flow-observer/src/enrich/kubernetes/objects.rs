@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-pub(super) use cilium::{CiliumEndpoint, CiliumIdentity, CiliumNode};
+pub(super) use cilium::{AddressPair, CiliumEndpoint, CiliumIdentity, CiliumNode, CiliumNodeSpec};
 
 use super::resource::Resource;
 
@@ -196,11 +196,14 @@ pub(super) struct ServiceSpec {
 
 /// A port of a service, or of what is behind it.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct ServicePort {
     /// 0 for all ports.
     #[serde(deserialize_with = "null_is_default")]
     pub(super) port: u16,
+    /// The port at all nodes; 0 for none.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) node_port: u16,
     /// TCP if empty.
     #[serde(deserialize_with = "null_is_default")]
     pub(super) protocol: String,

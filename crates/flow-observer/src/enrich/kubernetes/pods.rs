@@ -10,17 +10,17 @@ use std::{
 };
 
 use super::{
+    identities::{CLUSTER_LABEL, Identities, LabelSet},
     objects,
     resource::Resource,
     table::{ObjectKey, Put, Table},
 };
 use crate::enrich::facts::{Change, EndpointFact, Fact, Provider};
 
-use entry::{Cilium, Entry, LabelSet, Pools};
+use entry::{Cilium, Entry, Pools};
 
-/// Labels that everything in a namespace, or in a cluster, has; the directory adds them itself.
+/// Labels that everything in a namespace has; as those of the cluster, the directory adds them itself.
 const NAMESPACE_LABEL: &str = "k8s:io.kubernetes.pod.namespace=";
-const CLUSTER_LABEL: &str = "k8s:io.cilium.k8s.policy.cluster=";
 const NAMESPACE_LABELS: &str = "k8s:io.cilium.k8s.namespace.labels.";
 const SERVICE_ACCOUNT_LABEL: &str = "k8s:io.cilium.k8s.policy.serviceaccount=";
 
@@ -30,8 +30,7 @@ pub(super) struct Pods {
     pods: Table<Entry>,
     namespaces: Table<LabelSet>,
     endpoints: Table<Cilium>,
-    /// By number.
-    identities: Table<LabelSet>,
+    identities: Identities,
     /// Who says to have an address: nearly always one.
     claims: HashMap<IpAddr, Claims, foldhash::fast::RandomState>,
     pools: Pools,
@@ -92,11 +91,13 @@ impl Pods {
     }
 
     pub(super) fn put_identity(&mut self, key: &ObjectKey, identity: &objects::CiliumIdentity) {
-        let labels = identity.security_labels.iter();
-        let labels = labels.map(|(key, value)| format!("{key}={value}").into());
-        let labels = self.pools.labels.share(labels.collect::<Vec<_>>());
-        // Identities do not change, and come before the endpoints that have them.
-        self.identities.put(key, labels);
+        // Their labels do not change, and they come before the endpoints that have them.
+        self.identities.put(key, identity);
+    }
+
+    /// The cluster that Cilium's identities are of, if that is another.
+    pub(super) fn other_cluster(&self, own: &str) -> Option<&str> {
+        self.identities.other_cluster(own)
     }
 
     pub(super) fn remove(&mut self, resource: Resource, key: &str) {
@@ -111,7 +112,7 @@ impl Pods {
                 let gone = self.endpoints.remove(key);
                 self.dirty.extend(gone.map(|_| ObjectKey::from(key)));
             }
-            Resource::CiliumIdentities => drop(self.identities.remove(key)),
+            Resource::CiliumIdentities => self.identities.remove(key),
             _ => {}
         }
     }
@@ -143,7 +144,7 @@ impl Pods {
                 let gone = self.endpoints.end();
                 self.dirty.extend(gone.into_iter().map(|(key, _)| key));
             }
-            Resource::CiliumIdentities => drop(self.identities.end()),
+            Resource::CiliumIdentities => self.identities.end(),
             _ => {}
         }
     }
@@ -159,7 +160,7 @@ impl Pods {
     }
 
     /// What is to be told since the last call.
-    pub(super) fn take_changes(&mut self) -> [(Provider, Vec<Change>); 2] {
+    pub(super) fn take_changes(&mut self) -> [(Provider, Vec<Change>); 3] {
         let mut pods = Vec::with_capacity(self.dirty.len());
         let mut endpoints = Vec::new();
         for key in std::mem::take(&mut self.dirty) {
@@ -183,6 +184,7 @@ impl Pods {
             });
         }
         [
+            self.identities.take_changes(),
             (Provider::Pods, pods),
             (Provider::CiliumEndpoints, endpoints),
         ]
@@ -235,9 +237,8 @@ impl Pods {
     fn add_cilium(&self, fact: &mut EndpointFact, endpoint: &Cilium) {
         fact.id = endpoint.id;
         fact.identity = endpoint.identity;
-        let identity = endpoint.identity.map(|it| it.to_string());
         let labels = if endpoint.labels.is_empty() {
-            identity.and_then(|it| self.identities.get(&it))
+            endpoint.identity.and_then(|it| self.identities.labels(it))
         } else {
             Some(&endpoint.labels)
         };

@@ -11,7 +11,7 @@ use super::{
     resource::Resource,
     table::{ObjectKey, Put, Table},
 };
-use crate::enrich::facts::{Change, Fact, Port, Provider, ServiceFact};
+use crate::enrich::facts::{Change, Fact, NodePort, Port, Provider, ServiceFact};
 
 /// The label of a slice that names its service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -20,11 +20,16 @@ const API_SERVER: &str = "default/kubernetes";
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    /// Their frontends.
-    services: Table<Box<[Port]>>,
+    services: Table<Service>,
     slices: Table<Slice>,
     slices_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     dirty: BTreeSet<ObjectKey>,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Service {
+    frontends: Box<[Port]>,
+    node_ports: Box<[NodePort]>,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -46,8 +51,11 @@ impl Services {
             // A headless service has the word None for an address.
             ips.extend(text.parse().ok().filter(|ip| !ips.contains(ip)));
         }
-        let frontends = ports(&ips, &spec.ports);
-        if self.services.put(key, frontends) != Put::Same {
+        let row = Service {
+            frontends: ports(&ips, &spec.ports),
+            node_ports: node_ports(&spec.ports),
+        };
+        if self.services.put(key, row) != Put::Same {
             self.dirty.insert(Arc::clone(key));
         }
     }
@@ -161,9 +169,9 @@ impl Services {
     }
 
     fn fact(&self, key: &str) -> Option<ServiceFact> {
-        let frontends = self.services.get(key);
+        let service = self.services.get(key);
         let slices = self.slices_of.get(key);
-        if frontends.is_none() && slices.is_none() {
+        if service.is_none() && slices.is_none() {
             return None;
         }
         let slices = slices.into_iter().flatten();
@@ -176,8 +184,9 @@ impl Services {
         Some(ServiceFact {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            frontends: frontends.map(|it| it.to_vec()).unwrap_or_default(),
+            frontends: service.map(|it| it.frontends.to_vec()).unwrap_or_default(),
             backends: backends.into_iter().collect(),
+            node_ports: service.map(|it| it.node_ports.to_vec()).unwrap_or_default(),
         })
     }
 }
@@ -186,17 +195,29 @@ impl Services {
 fn ports(ips: &[IpAddr], ports: &[objects::ServicePort]) -> Box<[Port]> {
     let numbered = ports.iter().filter(|port| port.port != 0);
     numbered
-        .filter_map(|port| {
-            let protocol = match port.protocol.as_str() {
-                "" | "TCP" => 6,
-                "UDP" => 17,
-                "SCTP" => 132,
-                _ => return None,
-            };
-            Some((protocol, port.port))
-        })
+        .filter_map(|port| Some((protocol(port)?, port.port)))
         .flat_map(|(protocol, port)| ips.iter().map(move |&ip| Port { ip, protocol, port }))
         .collect()
+}
+
+fn node_ports(ports: &[objects::ServicePort]) -> Box<[NodePort]> {
+    let numbered = ports.iter().filter(|port| port.node_port != 0);
+    let node_port = |port: &objects::ServicePort| {
+        Some(NodePort {
+            protocol: protocol(port)?,
+            port: port.node_port,
+        })
+    };
+    numbered.filter_map(node_port).collect()
+}
+
+fn protocol(port: &objects::ServicePort) -> Option<u8> {
+    match port.protocol.as_str() {
+        "" | "TCP" => Some(6),
+        "UDP" => Some(17),
+        "SCTP" => Some(132),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -245,7 +266,10 @@ mod tests {
         let web = service(json!({
             "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd96::7"],
             "externalIPs": ["198.51.100.1"],
-            "ports": [{"port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"}],
+            "ports": [
+                {"port": 80, "targetPort": "http", "nodePort": 30080},
+                {"port": 53, "protocol": "UDP"},
+            ],
         }));
         services.put_service(&"shop/web".into(), &web);
         services.put_slice(&"shop/web-abc".into(), &slice(&["10.0.1.1", "10.0.1.2"]));
@@ -258,6 +282,8 @@ mod tests {
         ];
         assert_eq!(texts(&fact.frontends)[..4], tcp);
         assert_eq!(texts(&fact.frontends)[4], "10.96.0.7/17/53");
+        let (protocol, port) = (6, 30080);
+        assert_eq!(fact.node_ports, [NodePort { protocol, port }]);
         assert_eq!(
             texts(&fact.backends),
             ["10.0.1.1/6/8080", "10.0.1.2/6/8080"]

@@ -86,10 +86,6 @@ impl<V: PartialEq> Table<V> {
         self.rows.get_key_value(key).map(|(key, _)| key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &V)> {
-        self.rows.iter().map(|(key, row)| (key, &row.value))
-    }
-
     /// The rows of a namespace.
     pub(super) fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &ObjectKey> {
         let first: Arc<str> = format!("{namespace}/").into();

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
+    node_endpoints::NodeEndpoints,
     nodes::Nodes,
     objects::Object,
     pods::Pods,
@@ -29,6 +30,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 struct Cluster {
     pods: Pods,
     nodes: Nodes,
+    node_endpoints: NodeEndpoints,
     services: Services,
     /// What was listed in full once.
     listed: BTreeSet<Resource>,
@@ -50,6 +52,7 @@ pub(super) fn run(
         }
         cluster.tell(directory, &listed);
         shared.board.set_objects(|resource| cluster.len(resource));
+        shared.board.set_remark(cluster.remark(directory));
         thread::sleep(PAUSE);
     }
 }
@@ -60,12 +63,14 @@ impl Cluster {
             Update::Begin(resource) => {
                 self.pods.begin(resource);
                 self.nodes.begin(resource);
+                self.node_endpoints.begin(resource);
                 self.services.begin(resource);
             }
             Update::Put(key, object) => self.put(&key, &object),
             Update::Gone(resource, key) => {
                 self.pods.remove(resource, &key);
                 self.nodes.remove(resource, &key);
+                self.node_endpoints.remove(resource, &key);
                 self.services.remove(resource, &key);
                 if resource == Resource::EndpointSlices {
                     self.nodes.set_api_servers(&key, Default::default());
@@ -75,6 +80,7 @@ impl Cluster {
                 self.listed.insert(resource);
                 self.pods.end(resource);
                 self.nodes.end(resource);
+                self.node_endpoints.end(resource);
                 for slice in self.services.end(resource) {
                     self.nodes.set_api_servers(&slice, Default::default());
                 }
@@ -93,7 +99,10 @@ impl Cluster {
                 self.nodes
                     .set_api_servers(key, api_servers.unwrap_or_default());
             }
-            Object::CiliumNode(it) => self.nodes.put_cilium_node(key, it),
+            Object::CiliumNode(it) => {
+                self.nodes.put_cilium_node(key, it);
+                self.node_endpoints.put(key, it);
+            }
             Object::CiliumIdentity(it) => self.pods.put_identity(key, it),
             Object::CiliumEndpoint(it) => self.pods.put_endpoint(key, it),
         }
@@ -101,9 +110,12 @@ impl Cluster {
 
     /// What is `listed` is news when it changes. What a first list says was so before.
     fn tell(&mut self, directory: &Directory, listed: &BTreeSet<Resource>) {
-        let [pods, endpoints] = self.pods.take_changes();
-        let told: [(Provider, Vec<_>); 4] = [
+        let [identities, pods, endpoints] = self.pods.take_changes();
+        // Identities first, so that pods have theirs from the start.
+        let told: [(Provider, Vec<_>); 6] = [
+            identities,
             self.nodes.take_changes(),
+            self.node_endpoints.take_changes(),
             pods,
             endpoints,
             self.services.take_changes(),
@@ -112,6 +124,8 @@ impl Cluster {
             if !changes.is_empty() {
                 let resource = match provider {
                     Provider::Nodes => Resource::Nodes,
+                    Provider::CiliumIdentities => Resource::CiliumIdentities,
+                    Provider::CiliumNodes => Resource::CiliumNodes,
                     Provider::Services => Resource::Services,
                     Provider::CiliumEndpoints => Resource::CiliumEndpoints,
                     _ => Resource::Pods,
@@ -123,6 +137,16 @@ impl Cluster {
                 directory.apply_telling(provider, changes, telling);
             }
         }
+    }
+
+    /// What is wrong with what the server tells, although it tells everything.
+    fn remark(&self, directory: &Directory) -> Option<String> {
+        let own = directory.cluster_name();
+        let other = self.pods.other_cluster(own)?;
+        Some(format!(
+            "Cilium's identities are of cluster {other:?}, not {own:?}: \
+             start the agent with --cluster-name {other}"
+        ))
     }
 
     fn len(&self, resource: Resource) -> usize {

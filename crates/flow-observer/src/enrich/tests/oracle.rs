@@ -8,7 +8,7 @@ use std::{
 
 use super::super::{
     DualStack, LabelFilter, Snapshot,
-    facts::{EndpointFact, Fact, Key, Port, Provider},
+    facts::{EndpointFact, Fact, Key, Provider, ServiceFact},
     identity,
 };
 use crate::record::{Endpoint, Service};
@@ -32,6 +32,7 @@ pub(super) struct Told {
     names: Vec<String>,
     frontends: bool,
     backends: bool,
+    is_node: bool,
 }
 
 impl Told {
@@ -48,6 +49,7 @@ impl Told {
             }),
             frontends: known.has_frontends,
             backends: known.has_backends,
+            is_node: known.is_node,
         }
     }
 }
@@ -58,12 +60,13 @@ impl Oracle {
         let mut owner = None;
         let (mut is_own, mut is_api_server) = (self.own_addresses.contains(&ip), false);
         let (mut names, mut prefix) = (Vec::<&[String]>::new(), None);
-        let (mut frontends, mut backends) = (false, false);
+        let (mut frontends, mut backends, mut is_node) = (false, false, is_own);
         for ((_, _), fact) in &self.facts {
             match fact {
                 Fact::Endpoint(fact) if fact.ips.contains(&ip) => owner = Some(Some(fact)),
                 Fact::Node(fact) if fact.ips.contains(&ip) => {
                     owner = Some(None);
+                    is_node = true;
                     is_own |= fact.name == "n1";
                     is_api_server |= fact.is_api_server;
                 }
@@ -126,24 +129,20 @@ impl Oracle {
             endpoint,
             frontends,
             backends,
+            is_node,
         }
     }
 
     /// Services in the order in which they are believed.
-    pub(super) fn services(&self, port: Port, of_clients: bool) -> Vec<Service> {
+    pub(super) fn services(&self, has_port: impl Fn(&ServiceFact) -> bool) -> Vec<Service> {
         let mut services: Vec<Service> = Vec::new();
         for fact in self.facts.values().rev() {
             if let Fact::Service(fact) = fact {
-                let ports = if of_clients {
-                    &fact.frontends
-                } else {
-                    &fact.backends
-                };
                 let service = Service {
                     namespace: fact.namespace.as_str().into(),
                     name: fact.name.as_str().into(),
                 };
-                if ports.contains(&port) && !services.contains(&service) {
+                if has_port(fact) && !services.contains(&service) {
                     services.push(service);
                 }
             }
@@ -206,6 +205,7 @@ impl Oracle {
                 .filter(|_| is_local(fact))
                 .cloned()
                 .collect(),
+            ..Endpoint::default()
         }
     }
 
@@ -216,14 +216,31 @@ impl Oracle {
             Fact::Endpoint(fact) if fact.identity.is_none() => Some(labels(fact)),
             _ => None,
         });
-        let is_numbered = |it: &Vec<String>| identity::of_reserved_label(&it[0]).is_none();
+        let mut told = BTreeMap::<Vec<String>, u32>::new();
+        let mut taken = BTreeSet::new();
+        for fact in self.facts.values() {
+            if let Fact::Identity(fact) = fact {
+                let mut labels = fact.labels.clone();
+                labels.sort();
+                let lowest = told.entry(labels).or_insert(fact.number);
+                *lowest = fact.number.min(*lowest);
+                taken.insert(fact.number);
+            }
+        }
+        let is_numbered = |it: &Vec<String>| {
+            identity::of_reserved_label(&it[0]).is_none() && !told.contains_key(it)
+        };
         let mut salts: BTreeMap<Vec<String>, u8> =
             facts.filter(is_numbered).map(|it| (it, 0)).collect();
         loop {
             let mut first: BTreeMap<u32, (u8, Vec<String>)> = BTreeMap::new();
             for (labels, &salt) in &salts {
                 let here = (salt, labels.clone());
-                let there = first.entry(numbering(labels, salt)).or_insert(here.clone());
+                let number = numbering(labels, salt);
+                if taken.contains(&number) {
+                    continue;
+                }
+                let there = first.entry(number).or_insert(here.clone());
                 *there = there.clone().min(here);
             }
             let staying: BTreeSet<_> = first.values().map(|(_, labels)| labels.clone()).collect();
@@ -239,6 +256,7 @@ impl Oracle {
                 return first
                     .into_iter()
                     .map(|(number, it)| (it.1, number))
+                    .chain(told)
                     .collect();
             }
         }

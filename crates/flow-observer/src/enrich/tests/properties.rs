@@ -9,8 +9,8 @@ use super::{
     super::{
         Directory, Inventory, Snapshot,
         facts::{
-            Change, EndpointFact, Fact, Key, NamesFact, NodeFact, Port, PrefixFact, Provider,
-            ServiceFact,
+            Change, EndpointFact, Fact, IdentityFact, Key, NamesFact, NodeFact, NodePort, Port,
+            PrefixFact, Provider, ServiceFact,
         },
         identity,
     },
@@ -56,6 +56,10 @@ fn ports() -> impl Strategy<Value = Vec<Port>> {
         port,
     });
     prop::collection::vec(port, 0..3)
+}
+
+fn at_nodes(port: u16) -> NodePort {
+    NodePort { protocol: 6, port }
 }
 
 fn endpoint() -> impl Strategy<Value = Fact> {
@@ -115,12 +119,15 @@ fn node() -> impl Strategy<Value = Fact> {
 }
 
 fn service() -> impl Strategy<Value = Fact> {
-    (select(vec!["web", "db"]), ports(), ports()).prop_map(|(name, frontends, backends)| {
+    let name = select(vec!["web", "db"]);
+    let node_ports = prop::collection::vec(select(vec![80, 443]).prop_map(at_nodes), 0..2);
+    (name, ports(), ports(), node_ports).prop_map(|(name, frontends, backends, node_ports)| {
         Fact::Service(ServiceFact {
             namespace: "shop".to_owned(),
             name: name.to_owned(),
             frontends,
             backends,
+            node_ports,
         })
     })
 }
@@ -154,8 +161,33 @@ fn names() -> impl Strategy<Value = Fact> {
     })
 }
 
+/// Numbers that sets come to by themselves as well.
+fn identity() -> impl Strategy<Value = Fact> {
+    const CLUSTER: &str = "k8s:io.cilium.k8s.policy.cluster=default";
+    const SHOP: &str = "k8s:io.kubernetes.pod.namespace=shop";
+    let labels = select(vec![
+        vec!["k8s:app=a", CLUSTER],
+        vec![CLUSTER, "k8s:app=b"],
+        vec!["k8s:app=d", CLUSTER, SHOP],
+        vec!["k8s:app=e", CLUSTER, SHOP],
+    ]);
+    (256_u32..270, labels).prop_map(|(number, labels)| {
+        Fact::Identity(IdentityFact {
+            number,
+            labels: labels.into_iter().map(str::to_owned).collect(),
+        })
+    })
+}
+
 fn fact() -> impl Strategy<Value = Fact> {
-    prop_oneof![5 => endpoint(), 2 => node(), 2 => service(), 1 => prefix(), 1 => names()]
+    prop_oneof![
+        5 => endpoint(),
+        2 => node(),
+        2 => service(),
+        1 => prefix(),
+        1 => names(),
+        2 => identity(),
+    ]
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -223,12 +255,18 @@ fn compare(snapshot: &Snapshot, oracle: &Oracle) -> Result<(), TestCaseError> {
                 protocol: 6,
                 port: number,
             };
-            let services: Vec<Service> = oracle.services(port, true);
+            let services: Vec<Service> = oracle.services(|it| it.frontends.contains(&port));
             let frontend = snapshot.frontend(port).map(|it| Service::clone(it));
             prop_assert_eq!(frontend.as_ref(), services.first());
             let backends = snapshot.backends(port).iter().map(|it| Service::clone(it));
-            prop_assert_eq!(backends.collect::<Vec<_>>(), oracle.services(port, false));
+            let behind = oracle.services(|it| it.backends.contains(&port));
+            prop_assert_eq!(backends.collect::<Vec<_>>(), behind);
         }
+    }
+    for port in [80, 443].map(at_nodes) {
+        let services = oracle.services(|it| it.node_ports.contains(&port));
+        let told = snapshot.node_port(port).map(|it| Service::clone(it));
+        prop_assert_eq!(told.as_ref(), services.first());
     }
     prop_assert_eq!(snapshot.own_labels().to_vec(), oracle.own_labels());
     Ok(())

@@ -118,11 +118,11 @@ impl Node {
     pub(super) fn see(&mut self, packets: &[Seen]) -> Vec<Flow> {
         let mut records = Records(packets.iter().map(record).collect());
         let limit = packets.len();
-        let collected = self
-            .assembler
-            .collect(&mut records, Duration::ZERO, limit)
+        let mut events = Vec::new();
+        self.assembler
+            .collect(&mut records, Duration::ZERO, limit, &mut events)
             .unwrap();
-        let messages = collected.0.into_iter().filter_map(|event| match event {
+        let messages = events.into_iter().filter_map(|event| match event {
             Event::Message(flow) => Some(*flow.message),
             _ => None,
         });

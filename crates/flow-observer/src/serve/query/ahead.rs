@@ -1,7 +1,8 @@
 //! Parts of a large range that worker threads scan while earlier ones are sent.
 //!
 //! The range is cut into units. Some units of a request are with the workers at a time, and what they
-//! find waits in order: that is all that a client who does not read can hold up. The workers are
+//! find waits in order: that is all that a client who does not read can hold up. A unit of giant flows
+//! ends early, and those behind it are begun anew. The workers are
 //! shared by all requests, one for each processor, and whoever waits for one gets its turn: a large
 //! request leaves the runtime and the other requests alone.
 
@@ -26,7 +27,8 @@ const LARGE_RANGE: u64 = 2048;
 /// Events of a unit: enough that the way to another thread costs little beside it.
 const UNIT: u64 = 512;
 
-/// Units of a request that are ahead of its client: about 1.5 MB of ordinary flows.
+/// Units of a request that are ahead of its client: about 1.5 MB of ordinary flows, and 4 MiB of
+/// whatever flows.
 const MAX_UNITS: usize = 4;
 
 /// Who scans. The processors are the whole process's, and so are the workers.
@@ -39,15 +41,18 @@ static WORKERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// begun.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    units: VecDeque<AbortOnDropHandle<Found>>,
+    units: VecDeque<AbortOnDropHandle<(Found, Option<u64>)>>,
 }
 
 impl Ahead {
-    /// What the first unit holds; `None` if nothing is ahead.
-    pub(super) async fn next(&mut self) -> Option<Result<Found, Status>> {
-        let found = self.units.front_mut()?.await;
+    /// What the first unit holds, and where to go on if it ended early; `None` if nothing is ahead.
+    pub(super) async fn next(&mut self) -> Option<Result<(Found, Option<u64>), Status>> {
+        let unit = self.units.front_mut()?.await;
         self.units.pop_front();
-        Some(found.map_err(|error| Status::internal(format!("cannot scan the ring: {error}"))))
+        if let Ok((_, Some(_))) = unit {
+            self.units.clear();
+        }
+        Some(unit.map_err(|error| Status::internal(format!("cannot scan the ring: {error}"))))
     }
 }
 
@@ -62,7 +67,9 @@ impl Query {
                 // A gap is told after what was found before it.
                 return;
             };
-            if self.ahead.units.is_empty() && self.scan.is_ready(&batch, self.position) {
+            if self.ahead.units.is_empty()
+                && (self.is_selective_follow() || self.scan.is_ready(&batch, self.position))
+            {
                 return;
             }
             let workers = Arc::clone(&WORKERS);
@@ -79,18 +86,24 @@ impl Query {
                 let _worker = worker;
                 let mut found = Found::default();
                 for batch in batches {
-                    let left = limit.map(|limit| limit - found.counted());
-                    let (more, _) = scan.run(&batch, begin, usize::MAX, left);
-                    found.append(more);
+                    let position = scan.run(&batch, begin, usize::MAX, limit, &mut found);
                     ring.weigh(&batch);
                     if found.is_over {
                         break;
                     }
+                    if found.is_full() {
+                        return (found, Some(position));
+                    }
                 }
-                found
+                (found, None)
             });
             self.ahead.units.push_back(AbortOnDropHandle::new(unit));
         }
+    }
+
+    /// Whether it skips most of what is behind it faster than a worker would be there.
+    fn is_selective_follow(&self) -> bool {
+        self.follow && self.scan.sought.is_some()
     }
 
     /// The batches of a unit.

@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Server};
 
 use super::*;
 use crate::{
+    encode::timestamp,
     ring::{Lost, Message},
     serve::ObserverService,
 };
@@ -223,7 +224,7 @@ impl History {
         }
         let happened = self.happened[from..].to_vec();
         for batch in happened.chunks(batch) {
-            self.ring.publish(batch.iter().map(event).collect());
+            self.ring.publish(&mut batch.iter().map(event).collect());
         }
         happened
     }

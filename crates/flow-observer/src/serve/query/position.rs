@@ -1,49 +1,74 @@
 //! Where in the ring a request begins.
 
 use flow_api::observer::GetFlowsRequest;
+use tokio::task::yield_now;
 
 use super::Query;
-use crate::ring::Slot;
+use crate::ring::{FlowRing, Slot};
+
+/// What a request says of where to begin, at the time when it came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Begin {
+    /// At this position.
+    At(u64),
+    /// So that as many matching events are left until a position.
+    Last { number: u64, end: u64 },
+    /// Behind the newest matching event before a position that is older than `since`.
+    Since { end: u64 },
+}
+
+impl Begin {
+    /// With `since`, behind the newest matching event that is older; else so that `number` matching
+    /// events are left until the end; all of them for 0, but none in a follow.
+    pub(super) fn of(request: &GetFlowsRequest, ring: &FlowRing) -> Self {
+        let end = ring.end();
+        match request.number {
+            _ if request.since.is_some() => Self::Since { end },
+            0 if request.follow => Self::At(end),
+            0 => Self::At(ring.oldest()),
+            _ if request.first => Self::At(ring.oldest()),
+            number => Self::Last { number, end },
+        }
+    }
+}
 
 impl Query {
-    /// Where to begin. With `since`, behind the newest matching event that is older; else so that
-    /// `number` matching events are left until the end; all of them for 0, but none in a follow.
-    pub(super) fn start(&self, request: &GetFlowsRequest) -> u64 {
-        let end = self.ring.end();
-        if request.since.is_some() {
-            return self.first_since(end);
-        }
-        if request.number == 0 && request.follow {
-            return end;
-        }
-        if request.number == 0 || request.first {
-            return self.ring.oldest();
-        }
-        let mut left = request.number;
-        let last = |slot: &Slot| {
-            if self.matches(slot) {
-                left -= 1;
+    /// Looks for the position. The ring may be large, and others get their turn meanwhile.
+    pub(super) async fn find(&self, begin: Begin) -> u64 {
+        match begin {
+            Begin::At(position) => position,
+            Begin::Last { number, end } => {
+                let mut left = number;
+                let last = |slot: &Slot| {
+                    if self.matches(slot) {
+                        left -= 1;
+                    }
+                    left == 0
+                };
+                let found = self.find_back(end, |_| true, last).await;
+                found.unwrap_or_else(|oldest| oldest)
             }
-            left == 0
-        };
-        self.find_back(end, |_| true, last)
-            .unwrap_or_else(|oldest| oldest)
+            Begin::Since { end } => self.first_since(end).await,
+        }
     }
 
     /// Behind the newest matching event that is older than `since`, as in Hubble: where the clock
     /// was set back, what lies before the step is not looked at. Losses before `since` that no
     /// matching event follows are told, as they are there.
-    fn first_since(&self, end: u64) -> u64 {
-        let is_older =
-            |slot: &Slot| slot.event.time_ns() < self.scan.since_ns && self.matches(slot);
+    async fn first_since(&self, end: u64) -> u64 {
+        let since_ns = self.scan.since_ns;
+        let is_older = |slot: &Slot| slot.event.time_ns() < since_ns && self.matches(slot);
         // Times are compared first, and most batches lie on one side of `since`.
-        self.find_back(end, |oldest_ns| oldest_ns < self.scan.since_ns, is_older)
+        let found = self.find_back(end, |oldest_ns| oldest_ns < since_ns, is_older);
+        found
+            .await
             .map_or_else(|oldest| oldest, |position| position + 1)
     }
 
-    /// The newest event before `end` that `is_it`, among batches of which the time of the oldest
-    /// event is `promising`; else the position of the oldest event that was looked at.
-    fn find_back(
+    /// The newest event before `end` that `is_it`, as only those are that match, among batches of
+    /// which the time of the oldest event is `promising`; else the position of the oldest event
+    /// that was looked at.
+    async fn find_back(
         &self,
         end: u64,
         promising: impl Fn(i64) -> bool,
@@ -55,10 +80,12 @@ impl Query {
             if !promising(batch.oldest_ns()) {
                 continue;
             }
-            let slots = batch.from(begin);
-            if let Some(index) = slots.iter().rposition(&mut is_it) {
-                return Ok(begin + index as u64);
+            let found = self.scan.find_back(&batch, &mut is_it);
+            self.ring.weigh(&batch);
+            if let Some(position) = found {
+                return Ok(position);
             }
+            yield_now().await;
         }
         Err(begin)
     }

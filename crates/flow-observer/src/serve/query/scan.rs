@@ -3,7 +3,7 @@
 //! In: a batch of the ring. Out: responses as frames ([`Found`]). A scan knows nothing of streams
 //! and can run on any thread.
 
-use std::sync::Arc;
+use std::{convert::identity, sync::Arc};
 
 use bytes::Bytes;
 use flow_api::frames::{Frames, PREFIX, put_frame};
@@ -18,6 +18,7 @@ use crate::{
         Everything, GROUP, NodeFacts, Surroundings, Writer, flow_extension, ones, put_message,
         put_record, put_recorded, put_response,
     },
+    outline::Sought,
     ring::{Batch, Event, Slot},
     view::matches,
 };
@@ -27,10 +28,16 @@ pub(super) struct Scan {
     pub(super) kind: Kind,
     pub(super) node: Arc<NodeFacts>,
     pub(super) filter: Filter,
+    /// What groups of events need to have to be looked at; `None` if all are.
+    pub(super) sought: Option<Sought>,
     pub(super) mask: Option<Mask>,
     pub(super) since_ns: i64,
     pub(super) until_ns: i64,
 }
+
+/// A scan stops behind the group with which it has found so much. A flow may take many times what an
+/// ordinary one does, and what was found waits for as long as the client likes.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What a scan found.
 #[derive(Debug, Default)]
@@ -41,14 +48,14 @@ pub(super) struct Found {
     pub(super) times_ns: Vec<i64>,
     /// Nothing that comes later is wanted.
     pub(super) is_over: bool,
+    /// Bytes of the frames.
+    bytes: usize,
 }
 
 impl Found {
-    /// Adds what was found behind this.
-    pub(super) fn append(&mut self, mut later: Self) {
-        self.frames.append(&mut later.frames);
-        self.times_ns.append(&mut later.times_ns);
-        self.is_over |= later.is_over;
+    /// It is as much as one scan may find.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= MAX_BYTES
     }
 
     /// Leaves out what is beyond so many events that count.
@@ -87,7 +94,7 @@ impl Scan {
 
     /// Whether clients are told of losses: those of flows are.
     pub(super) fn tells_losses(&self) -> bool {
-        matches!(self.kind, Kind::Flows | Kind::DetailedFlows)
+        self.kind.is_flows()
     }
 
     /// Whether the responses are those that everybody gets.
@@ -104,35 +111,44 @@ impl Scan {
             && encoded.has(event / GROUP, 1 << (event % GROUP))
     }
 
-    /// Goes through the events from `position` to the end of the batch, or of so many groups.
-    /// Finds `limit` events at most, and tells where it stopped.
+    /// Goes through the events from `position` to the end of the batch, or of so many groups that may
+    /// have something, or until much was found. Adds what it finds, until that is `limit` events, and
+    /// tells where it stopped.
     pub(super) fn run(
         &self,
         batch: &Batch,
         position: u64,
         groups: usize,
         limit: Option<u64>,
-    ) -> (Found, u64) {
-        let mut found = Found::default();
+        found: &mut Found,
+    ) -> u64 {
         let around = Surroundings::now(&self.node);
         let (encoded, origin) = batch.encoded();
         let mut position = position.max(batch.start());
         let mut selected = Vec::new();
-        for _ in 0..groups {
+        let mut groups = groups;
+        while groups > 0 {
             let event = (position - origin) as usize;
             let (group, first) = (event / GROUP, event % GROUP);
             let slots = batch.from(position);
             let slots = &slots[..slots.len().min(GROUP - first)];
-            if slots.is_empty() || found.is_over {
+            if slots.is_empty() || found.is_over || found.bytes + selected.len() >= MAX_BYTES {
                 break;
             }
+            let begin = position;
             position += slots.len() as u64;
-            let wanted = self.wanted(slots, limit, &mut found);
+            // The first event after `until` ends a scan whether or not it matches: none is skipped.
+            if self.until_ns == i64::MAX && !self.may_match(batch, begin) {
+                continue;
+            }
+            groups -= 1;
+            let wanted = self.wanted(slots, limit, found);
             if wanted == 0 {
                 continue;
             }
             if self.is_whole() {
                 let frames = encoded.frames(group, slots, first, wanted << first, &around);
+                found.bytes += frames.len();
                 found.frames.push(frames);
             } else {
                 for slot in ones(wanted).map(|event| &slots[event]) {
@@ -144,9 +160,39 @@ impl Scan {
         }
         if !selected.is_empty() {
             selected.shrink_to_fit();
+            found.bytes += selected.len();
             found.frames.push(selected.into());
         }
-        (found, position)
+        position
+    }
+
+    /// The newest event of the batch that is what is looked for, which only those are that match.
+    pub(super) fn find_back(
+        &self,
+        batch: &Batch,
+        mut is_it: impl FnMut(&Slot) -> bool,
+    ) -> Option<u64> {
+        let (_, origin) = batch.encoded();
+        let mut end = batch.end();
+        while end > batch.start() {
+            let last = end - 1;
+            let begin = (last - (last - origin) % GROUP as u64).max(batch.start());
+            if self.may_match(batch, begin) {
+                let slots = batch.from(begin);
+                let slots = &slots[..slots.len().min((end - begin) as usize)];
+                if let Some(index) = slots.iter().rposition(&mut is_it) {
+                    return Some(begin + index as u64);
+                }
+            }
+            end = begin;
+        }
+        None
+    }
+
+    /// Whether an event from this position to the end of its group may match.
+    fn may_match(&self, batch: &Batch, position: u64) -> bool {
+        let may_have = |sought: &Sought| batch.may_have(position, sought, &self.node);
+        self.sought.as_ref().is_none_or(may_have)
     }
 
     /// Which of the events of a group are wanted: bit N is for the event at index N.
@@ -197,20 +243,20 @@ impl Scan {
             (Event::Message(flow), mask) => {
                 let with_detail = self.kind == Kind::DetailedFlows;
                 match mask {
-                    None => put_message(flow, Everything, with_detail, <[u8]>::to_vec, writer),
+                    None => put_message(flow, Everything, with_detail, identity, writer),
                     Some(mask) => {
                         let choice = Choice::Parts(mask);
-                        put_message(flow, choice, with_detail, |it| mask.apply(it), writer);
+                        put_message(flow, choice, with_detail, |it| mask.apply(&it), writer);
                     }
                 }
             }
             (Event::Recorded(response), mask) => {
                 let with_detail = self.kind == Kind::DetailedFlows;
                 match mask {
-                    None => put_recorded(response, Everything, with_detail, <[u8]>::to_vec, writer),
+                    None => put_recorded(response, Everything, with_detail, identity, writer),
                     Some(mask) => {
                         let choice = Choice::Parts(mask);
-                        put_recorded(response, choice, with_detail, |it| mask.apply(it), writer);
+                        put_recorded(response, choice, with_detail, |it| mask.apply(&it), writer);
                     }
                 }
             }

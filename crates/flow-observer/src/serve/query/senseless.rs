@@ -16,7 +16,7 @@ const FLOWS: i64 = 20;
 fn server(directory: &tempfile::TempDir) -> (ObserverClient<Channel>, Arc<FlowRing>) {
     let ring = Arc::new(FlowRing::new(100));
     for second in 0..FLOWS {
-        ring.publish(vec![Event::Message(Message {
+        ring.publish(&mut vec![Event::Message(Message {
             time_ns: second * 1_000_000_000,
             message: Box::default(),
         })]);
@@ -189,4 +189,24 @@ async fn a_field_that_nobody_knows_is_refused() {
             "{path:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn filters_that_are_too_many_are_refused_with_a_code_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut client, _ring) = server(&directory);
+    let names = |patterns: Vec<String>| GetFlowsRequest {
+        whitelist: vec![FlowFilter {
+            dns_query: patterns,
+            ..FlowFilter::default()
+        }],
+        ..GetFlowsRequest::default()
+    };
+    let many = (0..1000).map(|number| format!("^name-{number}\\.$"));
+    assert_eq!(ask(&mut client, names(many.collect())).await, Ok(0));
+    let large = vec!["[^/]{1,1000}".to_owned(); 100];
+    let (code, text) = ask(&mut client, names(large)).await.unwrap_err();
+    assert_eq!(code, Code::ResourceExhausted);
+    assert!(text.starts_with("invalid DNS query filter"), "{text}");
+    assert!(text.contains("use fewer or smaller ones"), "{text}");
 }

@@ -3,11 +3,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use flow_api::{
-    flow::{FlowFilter, Verdict, flow_filter::Experimental},
+    flow::{FlowFilter, LostEventSource, Verdict, flow_filter::Experimental},
     frames::Frames,
     observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
 use probe_events::{TracePoint, TraceReason};
+use prost::Message as _;
 use prost_types::FieldMask;
 
 use super::*;
@@ -23,7 +24,7 @@ use crate::{
 const SECOND: i64 = 1_000_000_000;
 
 /// A flow at a second, from 10.0.0.SECOND; every third is a drop.
-fn flow(second: i64) -> Event {
+pub(super) fn flow(second: i64) -> Event {
     let observation = if second % 3 == 0 {
         Observation::KernelDrop(Arc::new(KernelDrop {
             code: 133,
@@ -72,12 +73,12 @@ fn flow(second: i64) -> Event {
 fn ring(capacity: usize, seconds: impl IntoIterator<Item = i64>) -> Arc<FlowRing> {
     let ring = FlowRing::new(capacity);
     for second in seconds {
-        ring.publish(vec![flow(second)]);
+        ring.publish(&mut vec![flow(second)]);
     }
     Arc::new(ring)
 }
 
-fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
+pub(super) fn start(ring: &Arc<FlowRing>, request: &GetFlowsRequest) -> Result<Query, Status> {
     let node = Arc::new(NodeFacts {
         name: "node-1".to_owned(),
         directory: None,
@@ -105,7 +106,7 @@ async fn next(query: &mut Query) -> Option<Result<Bytes, Status>> {
     Some(Ok(response))
 }
 
-async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
+pub(super) async fn response(query: &mut Query) -> Option<GetFlowsResponse> {
     let bytes = next(query).await?.unwrap();
     Some(GetFlowsResponse::decode(bytes).unwrap())
 }
@@ -168,7 +169,7 @@ async fn a_large_range_is_scanned_ahead_and_comes_in_order() {
     let seconds = |keep: fn(&i64) -> bool| Vec::from_iter((1..=10_000).filter(keep));
     let ring = Arc::new(FlowRing::new(16_383));
     for chunk in Vec::from_iter(1..=10_000).chunks(700) {
-        ring.publish(chunk.iter().copied().map(flow).collect());
+        ring.publish(&mut chunk.iter().copied().map(flow).collect());
     }
     let all = GetFlowsRequest::default();
     let drops = GetFlowsRequest {
@@ -202,12 +203,12 @@ async fn a_large_range_is_scanned_ahead_and_comes_in_order() {
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_up_a_bounded_part_of_the_ring() {
     let ring = Arc::new(FlowRing::new(16_383));
-    ring.publish((1..=10_000).map(flow).collect());
+    ring.publish(&mut (1..=10_000).map(flow).collect());
     let mut query = start(&ring, &GetFlowsRequest::default()).unwrap();
     assert_eq!(response(&mut query).await.unwrap().time, at(1));
     assert!(query.position <= 8 * MAX_BATCH as u64, "{}", query.position);
     // What was overtaken meanwhile is told as lost, and what was ahead is not.
-    ring.publish((10_001..=40_000).map(flow).collect());
+    ring.publish(&mut (10_001..=40_000).map(flow).collect());
     let (mut flows, mut lost) = (1, 0);
     while let Some(response) = response(&mut query).await {
         match response.response_types {
@@ -259,7 +260,7 @@ async fn losses_pass_filters_and_count_for_nothing() {
         count: 17,
         cpu: 1,
     });
-    ring.publish(vec![flow(3), lost, flow(5), flow(6)]);
+    ring.publish(&mut vec![flow(3), lost, flow(5), flow(6)]);
     let request = GetFlowsRequest {
         number: 2,
         whitelist: dropped(),
@@ -293,11 +294,11 @@ async fn a_follow_begins_now_and_shows_each_flow_at_once() {
         ..GetFlowsRequest::default()
     };
     let mut query = start(&ring, &request).unwrap();
-    ring.publish(vec![flow(4)]);
+    ring.publish(&mut vec![flow(4)]);
     assert_eq!(response(&mut query).await.unwrap().time, at(4));
     let waiting = tokio::time::timeout(Duration::from_secs(60), next(&mut query)).await;
     assert!(waiting.is_err(), "a follow does not end by itself");
-    ring.publish(vec![flow(5)]);
+    ring.publish(&mut vec![flow(5)]);
     assert_eq!(response(&mut query).await.unwrap().time, at(5));
 }
 
@@ -310,7 +311,7 @@ async fn a_follow_with_a_number_begins_with_the_last_ones_and_goes_on() {
         ..GetFlowsRequest::default()
     };
     let mut query = start(&ring, &request).unwrap();
-    ring.publish(vec![flow(4)]);
+    ring.publish(&mut vec![flow(4)]);
     for second in 2..=4 {
         assert_eq!(response(&mut query).await.unwrap().time, at(second));
     }
@@ -325,7 +326,7 @@ async fn a_follow_that_was_overtaken_is_told_how_many_it_missed() {
     };
     let mut query = start(&ring, &request).unwrap();
     for second in 2..=12 {
-        ring.publish(vec![flow(second)]);
+        ring.publish(&mut vec![flow(second)]);
     }
     let mut seen = Vec::new();
     let mut missed = 0;
@@ -448,7 +449,7 @@ async fn the_detail_of_a_request_goes_to_those_who_ask_for_it() {
         ..Default::default()
     };
     let ring = Arc::new(FlowRing::new(15));
-    ring.publish(vec![Event::Message(crate::ring::Message {
+    ring.publish(&mut vec![Event::Message(crate::ring::Message {
         time_ns: SECOND,
         message: Box::new(message.clone()),
     })]);
@@ -483,7 +484,7 @@ async fn agent_events_are_counted_and_sent_apart_from_flows() {
             message: Box::default(),
         })
     };
-    ring.publish(vec![flow(1), agent_event(2), agent_event(3), flow(4)]);
+    ring.publish(&mut vec![flow(1), agent_event(2), agent_event(3), flow(4)]);
     let last = GetFlowsRequest {
         number: 1,
         ..GetFlowsRequest::default()
@@ -541,5 +542,35 @@ async fn flows_carry_the_labels_of_their_node_and_are_found_by_them() {
                 other => panic!("{other:?}"),
             });
         assert_eq!(labels, expected.map(|it| vec![it.to_owned()]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_how_far_a_follow_is_while_there_is_nothing_to_send() {
+    let ring = ring(100, 1..=3);
+    let interval = Duration::from_millis(20);
+    let follow = GetFlowsRequest {
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let query = start(&ring, &follow).unwrap();
+    let mut query = query.telling_progress(Some(interval));
+    let begun = Instant::now();
+    let told = response(&mut query).await.unwrap();
+    assert_eq!(begun.elapsed(), interval);
+    assert_eq!((told.response_types, &*told.node_name), (None, "node-1"));
+    // Not quite until now: what has just happened may not be in the ring.
+    let time = |time: Timestamp| (time.seconds, time.nanos);
+    assert!(time(told.time.unwrap()) < time(crate::encode::timestamp(now_ns())));
+    ring.publish(&mut vec![flow(4)]);
+    assert_eq!(response(&mut query).await.unwrap().time, at(4));
+    assert_eq!(begun.elapsed(), interval, "a flow waits for nothing");
+    assert_eq!(response(&mut query).await.unwrap().response_types, None);
+    assert_eq!(begun.elapsed(), interval * 2);
+
+    let all = GetFlowsRequest::default();
+    let mut finite = start(&ring, &all).unwrap().telling_progress(Some(interval));
+    while let Some(response) = response(&mut finite).await {
+        assert!(response.response_types.is_some());
     }
 }

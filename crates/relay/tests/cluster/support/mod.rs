@@ -1,6 +1,8 @@
 //! A cluster to test a relay against: fake peers on Unix sockets, a relay, and a client.
 
+mod certificates;
 mod client;
+mod names;
 mod peer;
 mod peer_list;
 
@@ -12,7 +14,9 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use certificates::{Authority, tls_server};
 pub(crate) use client::{Client, Flows, Item, flow_times};
+pub(crate) use names::NameServer;
 pub(crate) use peer::{FakePeer, time};
 pub(crate) use peer_list::PeerList;
 
@@ -49,9 +53,9 @@ impl Cluster {
     /// A relay with this configuration, at a socket of its own.
     pub(crate) async fn start(mut config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        config.listen = Listen::Unix(dir.path().join("relay.sock"));
+        config.listen = vec![Listen::Unix(dir.path().join("relay.sock"))];
         let relay = Relay::bind(config).await.unwrap();
-        let address = relay.address().clone();
+        let address = relay.addresses()[0].clone();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(relay.serve(shutdown.clone()));
         Self {

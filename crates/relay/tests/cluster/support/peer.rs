@@ -1,18 +1,20 @@
 //! A peer that behaves like a small agent: it keeps flows, answers `GetFlows` from them and follows,
 //! and does as it is told otherwise. It runs in a runtime of its own, so that it can be killed.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use flow_api::flow::Flow;
+use flow_api::flow::{AgentEvent, Flow};
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
-    GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetFlowsResponse,
-    GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace,
-    ServerStatusRequest, ServerStatusResponse,
+    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetFlowsRequest,
+    GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
+    GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
 };
+use flow_api::server::{Limits, Listener, Server as TcpServer, TlsServer};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use futures::stream::{BoxStream, StreamExt as _};
 use prost::Message as _;
@@ -22,7 +24,9 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -63,6 +67,7 @@ struct Behaviour {
     hang: bool,
     status: ServerStatusResponse,
     namespaces: Vec<Namespace>,
+    agent_events: Vec<Bytes>,
     requests: Vec<(GetFlowsRequest, MetadataMap)>,
 }
 
@@ -82,6 +87,8 @@ pub(crate) struct FakePeer {
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
     with_health: bool,
+    /// Instead of the socket.
+    tcp: Option<(SocketAddr, Option<TlsServer>)>,
 }
 
 impl FakePeer {
@@ -109,7 +116,16 @@ impl FakePeer {
             shared: Arc::default(),
             runtime: None,
             with_health: true,
+            tcp: None,
         }
+    }
+
+    /// A peer that is up, by TCP; port 0 is any one.
+    pub(crate) fn tcp(name: &str, address: &str, tls: Option<TlsServer>) -> Self {
+        let mut peer = Self::down(name);
+        peer.tcp = Some((address.parse().unwrap(), tls));
+        peer.start();
+        peer
     }
 
     pub(crate) fn without_health(name: &str) -> Self {
@@ -126,6 +142,20 @@ impl FakePeer {
             .enable_all()
             .build()
             .unwrap();
+        if let Some((address, tls)) = &mut self.tcp {
+            let listener = {
+                let _in_runtime = runtime.enter();
+                Listener::tcp(*address, tls.clone()).unwrap()
+            };
+            *address = listener.address().unwrap();
+            let routes = Routes::new(ObserverServer::new(Service(Arc::clone(&self.shared))))
+                .add_service(tonic_health::server::health_reporter().1)
+                .prepare();
+            let server = TcpServer::new(Limits::default(), Arc::default());
+            runtime.spawn(server.serve(vec![listener], routes, CancellationToken::new()));
+            self.runtime = Some(runtime);
+            return;
+        }
         if self.path.exists() {
             std::fs::remove_file(&self.path).unwrap();
         }
@@ -150,12 +180,27 @@ impl FakePeer {
         }
     }
 
+    /// Does nothing any more, as a process that was stopped: connections stand, and nobody answers.
+    /// Dropping what is returned wakes it.
+    pub(crate) fn freeze(&self) -> std::sync::mpsc::SyncSender<()> {
+        let (waker, woken) = std::sync::mpsc::sync_channel(1);
+        // The one thread that does everything.
+        self.runtime.as_ref().unwrap().spawn(async move {
+            // An error means the same: it is to wake.
+            woken.recv().unwrap_or(());
+        });
+        waker
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("unix://{}", self.path.display())
+        match &self.tcp {
+            Some((address, _)) => address.to_string(),
+            None => format!("unix://{}", self.path.display()),
+        }
     }
 
     pub(crate) fn listed(&self) -> StaticPeer {
@@ -208,6 +253,17 @@ impl FakePeer {
     }
 
     /// The `GetFlows` requests so far.
+    /// Something happens to the agent at this time.
+    pub(crate) fn agent_event(&self, millis: i64) {
+        let event = GetAgentEventsResponse {
+            agent_event: Some(AgentEvent::default()),
+            node_name: self.name.clone(),
+            time: Some(time(millis)),
+        };
+        let mut behaviour = self.shared.behaviour.lock().unwrap();
+        behaviour.agent_events.push(event.encode_to_vec().into());
+    }
+
     pub(crate) fn requests(&self) -> Vec<(GetFlowsRequest, MetadataMap)> {
         self.shared.behaviour.lock().unwrap().requests.clone()
     }
@@ -332,9 +388,19 @@ impl Observer for Service {
 
     async fn get_agent_events(
         &self,
-        _request: Request<GetAgentEventsRequest>,
+        request: Request<GetAgentEventsRequest>,
     ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        Err(Status::unimplemented("not asked for"))
+        let behaviour = self.0.behaviour.lock().unwrap();
+        if let Some(status) = &behaviour.refuse {
+            return Err(status.clone());
+        }
+        let events = behaviour.agent_events.clone().into_iter().map(Ok);
+        let events = futures::stream::iter(events);
+        Ok(Response::new(if request.get_ref().follow {
+            events.chain(futures::stream::pending()).boxed()
+        } else {
+            events.boxed()
+        }))
     }
 
     async fn get_debug_events(
@@ -366,12 +432,14 @@ impl Observer for Service {
 
     async fn server_status(
         &self,
-        _request: Request<ServerStatusRequest>,
+        request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let behaviour = self.0.behaviour.lock().unwrap();
         if let Some(status) = &behaviour.refuse {
             return Err(status.clone());
         }
-        Ok(Response::new(behaviour.status.clone()))
+        let mut response = Response::new(behaviour.status.clone());
+        flow_api::clock::answer(request.metadata(), response.metadata_mut());
+        Ok(response)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use flow_api::peer::peer_server::{Peer, PeerServer};
-use flow_api::peer::{ChangeNotification, ChangeNotificationType, NotifyRequest};
+use flow_api::peer::{ChangeNotification, ChangeNotificationType, NotifyRequest, Tls};
 use futures::stream::StreamExt as _;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -16,15 +16,18 @@ use tonic::{Request, Response, Status};
 
 use super::FakePeer;
 
+/// Name, address, and the name in the certificate.
+type Entry = (String, String, String);
+
 /// See the [module](self).
 pub(crate) struct PeerList {
     path: PathBuf,
     _dir: TempDir,
-    listed: watch::Sender<Vec<(String, String)>>,
+    listed: watch::Sender<Vec<Entry>>,
     runtime: Option<Runtime>,
 }
 
-struct Notifier(watch::Sender<Vec<(String, String)>>);
+struct Notifier(watch::Sender<Vec<Entry>>);
 
 impl PeerList {
     pub(crate) fn of(peers: &[&FakePeer]) -> Self {
@@ -44,8 +47,12 @@ impl PeerList {
     pub(crate) fn set(&self, peers: &[&FakePeer]) {
         let entries = peers
             .iter()
-            .map(|peer| (peer.name.clone(), peer.address()))
+            .map(|peer| (peer.name.clone(), peer.address(), String::new()))
             .collect();
+        self.announce(entries);
+    }
+
+    pub(crate) fn announce(&self, entries: Vec<Entry>) {
         self.listed.send_replace(entries);
     }
 
@@ -96,18 +103,18 @@ impl Peer for Notifier {
     ) -> Result<Response<Self::NotifyStream>, Status> {
         let mut listed = self.0.subscribe();
         listed.mark_changed();
-        let state = (listed, Vec::<(String, String)>::new());
+        let state = (listed, Vec::<Entry>::new());
         let stream = futures::stream::unfold(state, |(mut listed, old)| async move {
             listed.changed().await.ok()?;
             let new = listed.borrow_and_update().clone();
             let added = new
                 .iter()
                 .filter(|entry| !old.contains(entry))
-                .map(|(name, address)| change(ChangeNotificationType::PeerAdded, name, address));
+                .map(|entry| change(ChangeNotificationType::PeerAdded, entry));
             let deleted = old
                 .iter()
-                .filter(|(name, _)| !new.iter().any(|(other, _)| other == name))
-                .map(|(name, address)| change(ChangeNotificationType::PeerDeleted, name, address));
+                .filter(|(name, ..)| !new.iter().any(|(other, ..)| other == name))
+                .map(|entry| change(ChangeNotificationType::PeerDeleted, entry));
             let changes: Vec<_> = added.chain(deleted).map(Ok).collect();
             Some((futures::stream::iter(changes), (listed, new)))
         });
@@ -115,11 +122,17 @@ impl Peer for Notifier {
     }
 }
 
-fn change(kind: ChangeNotificationType, name: &str, address: &str) -> ChangeNotification {
+fn change(
+    kind: ChangeNotificationType,
+    (name, address, server_name): &Entry,
+) -> ChangeNotification {
+    let tls = (!server_name.is_empty()).then(|| Tls {
+        server_name: server_name.clone(),
+    });
     ChangeNotification {
-        name: name.into(),
-        address: address.into(),
+        name: name.clone(),
+        address: address.clone(),
         r#type: kind.into(),
-        tls: None,
+        tls,
     }
 }

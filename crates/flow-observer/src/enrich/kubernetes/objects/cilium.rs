@@ -51,15 +51,16 @@ pub(in super::super) struct EndpointIdentity {
 #[serde(default)]
 pub(in super::super) struct Networking {
     #[serde(deserialize_with = "null_is_default")]
-    pub(in super::super) addressing: Vec<Addressing>,
+    pub(in super::super) addressing: Vec<AddressPair>,
     /// The node's own address.
     #[serde(deserialize_with = "null_is_default")]
     pub(in super::super) node: String,
 }
 
+/// An address of each family; empty for none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(in super::super) struct Addressing {
+pub(in super::super) struct AddressPair {
     #[serde(deserialize_with = "null_is_default")]
     pub(in super::super) ipv4: String,
     #[serde(deserialize_with = "null_is_default")]
@@ -80,4 +81,10 @@ pub(in super::super) struct CiliumNode {
 pub(in super::super) struct CiliumNodeSpec {
     #[serde(deserialize_with = "null_is_default")]
     pub(in super::super) addresses: Vec<Address>,
+    /// Of the endpoint by which the nodes try each other.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(in super::super) health: AddressPair,
+    /// Of the proxy that takes what comes from outside.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(in super::super) ingress: AddressPair,
 }

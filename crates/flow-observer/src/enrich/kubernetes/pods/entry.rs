@@ -3,12 +3,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    enrich::kubernetes::{intern::Shared, objects, workload},
+    enrich::kubernetes::{identities::LabelSet, intern::Shared, objects, workload},
     record::Workload,
 };
-
-/// Labels as they are told.
-pub(super) type LabelSet = Arc<[Box<str>]>;
 
 /// Values that pods share.
 #[derive(Debug, Default)]

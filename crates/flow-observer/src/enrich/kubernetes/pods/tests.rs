@@ -35,7 +35,7 @@ struct Told(std::collections::BTreeMap<Box<str>, EndpointFact>);
 
 impl Told {
     fn hear(&mut self, pods: &mut Pods) -> usize {
-        let [(_, changes), _] = pods.take_changes();
+        let [_, (_, changes), _] = pods.take_changes();
         let told = changes.len();
         for change in changes {
             match change {
@@ -217,7 +217,7 @@ fn nothing_is_left_of_what_is_gone() {
     }
     pods.begin(Resource::Pods);
     pods.end(Resource::Pods);
-    let [(_, changes), _] = pods.take_changes();
+    let [_, (_, changes), _] = pods.take_changes();
     assert_eq!(changes.len(), 100);
     assert_eq!(pods.pods.len(), 0);
     assert!(pods.claims.is_empty());

@@ -1,11 +1,12 @@
 //! `palomar relay`: merges the streams of many nodes.
 
+mod peers;
+mod serving;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flow_api::connect::Target;
-use flow_observer::agent::DEFAULT_SOCKET;
-use relay::{Config, Listen, StaticPeer};
+use relay::{Config, Pace};
 use tokio_util::sync::CancellationToken;
 
 use super::{agent::host_name, duration};
@@ -21,21 +22,13 @@ Examples:
     palomar relay --listen unix:///run/palomar/relay.sock \\
       --peer node-1=unix:///run/palomar/node-1.sock --peer node-2=192.0.2.7:4244
 
+  Serve the nodes of a Kubernetes service, both ways with certificates:
+    palomar relay --peer-endpoints kube-system/hubble-peer \\
+      --peer-tls-dir /etc/relay/client --tls-dir /etc/relay/server
+
   Look at what it serves:
     palomar observe -f --server localhost:4245")]
 pub(crate) struct Args {
-    /// Where to serve: `:PORT` on all addresses, `ADDRESS:PORT`, or `unix://PATH`
-    #[arg(long, value_name = "ADDR", default_value = ":4245")]
-    listen: Listen,
-
-    /// Agent that announces the nodes [default: the one on this host, unless --peer is given]
-    #[arg(long, value_name = "TARGET")]
-    peer_service: Option<Target>,
-
-    /// A node to serve, whatever the peer service says; may be given more than once
-    #[arg(long = "peer", value_name = "NAME=ADDR")]
-    peers: Vec<StaticPeer>,
-
     /// How long following clients wait for nodes that are quiet, as in 1s or 500ms: flows of
     /// different nodes that come closer together than this are in order
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
@@ -44,11 +37,21 @@ pub(crate) struct Args {
     /// Name of this relay in what it says about nodes [default: the host name]
     #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
     node_name: Option<String>,
+
+    #[command(flatten)]
+    peers: peers::Args,
+
+    #[command(flatten)]
+    serving: serving::Args,
 }
 
 /// Runs until `shutdown`.
-pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    Ok(relay::run(config(args)?, shutdown).await?)
+pub(crate) async fn run(args: Args, pace: Pace, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let config = Config {
+        pace,
+        ..config(args)?
+    };
+    Ok(relay::run(config, shutdown).await?)
 }
 
 fn config(args: Args) -> anyhow::Result<Config> {
@@ -58,23 +61,22 @@ fn config(args: Args) -> anyhow::Result<Config> {
             host_name().context("cannot tell the host name: name the relay with --node-name")?
         }
     };
-    let peer_service = match args.peer_service {
-        None if args.peers.is_empty() => Some(Target::Unix(DEFAULT_SOCKET.into())),
-        given => given,
-    };
-    Ok(Config {
-        listen: args.listen,
-        peer_service,
-        peers: args.peers,
+    let mut config = Config {
         max_hold: args.max_hold,
         node_name,
         ..Config::default()
-    })
+    };
+    args.peers.apply(&mut config);
+    args.serving.apply(&mut config);
+    Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, FromArgMatches as _};
+    use flow_api::server::{TlsClientFiles, TlsFiles, TlsVersion};
+    use flow_observer::agent::DEFAULT_SOCKET;
+    use relay::Listen;
 
     use super::*;
 
@@ -94,7 +96,14 @@ mod tests {
     fn the_agent_on_this_host_is_asked_unless_peers_are_named() {
         let default = config_of(&[]).peer_service.unwrap();
         assert_eq!(default.to_string(), format!("unix://{DEFAULT_SOCKET}"));
-        assert_eq!(config_of(&["--peer", "a=192.0.2.1"]).peer_service, None);
+        for line in [
+            ["--peer", "a=192.0.2.1"],
+            ["--peers-file", "/etc/palomar/peers"],
+            ["--peer-endpoints", "kube-system/hubble-peer"],
+            ["--peer-dns", "agents.example"],
+        ] {
+            assert_eq!(config_of(&line).peer_service, None, "{line:?}");
+        }
         let both = config_of(&["--peer", "a=192.0.2.1", "--peer-service", "192.0.2.9:4244"]);
         assert_eq!(both.peer_service.unwrap().to_string(), "192.0.2.9:4244");
         assert_eq!(both.peers[0].address.to_string(), "192.0.2.1:4244");
@@ -102,10 +111,13 @@ mod tests {
 
     #[test]
     fn listen_and_hold_are_read() {
-        let config = config_of(&["--listen", "unix:///run/x.sock", "--max-hold", "1m0.5s"]);
-        assert_eq!(config.listen.to_string(), "unix:///run/x.sock");
+        let line = ["--listen", "unix:///run/x.sock", "--max-hold", "1m0.5s"];
+        let config = config_of(&line);
+        assert_eq!(config.listen, ["unix:///run/x.sock".parse().unwrap()]);
         assert_eq!(config.max_hold, Duration::from_millis(60_500));
-        assert_eq!(config_of(&[]).listen, Listen::default());
+        assert_eq!(config_of(&[]).listen, [Listen::default()]);
+        let both = config_of(&["--listen=:1", "--listen=unix:///run/x.sock"]);
+        assert_eq!(both.listen.len(), 2);
     }
 
     #[test]
@@ -126,5 +138,50 @@ mod tests {
             let error = parsed(line).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn certificates_are_named_by_folder_or_one_by_one_also_by_hubbles_flags() {
+        assert!(config_of(&[]).tls.is_none());
+        let tls = config_of(&["--tls-dir=/etc/certs"]).tls.unwrap();
+        assert_eq!(tls.files, TlsFiles::Folder("/etc/certs".into()));
+        assert_eq!(tls.oldest, TlsVersion::Tls13);
+        let files = TlsFiles::Each {
+            cert: "a".into(),
+            key: "b".into(),
+            client_cas: vec!["c".into(), "d".into()],
+        };
+        let ours = [
+            "--tls-cert-file=a",
+            "--tls-key-file=b",
+            "--tls-client-ca-files=c,d",
+        ];
+        let hubbles = [
+            "--tls-relay-server-cert-file=a",
+            "--tls-relay-server-key-file=b",
+            "--tls-relay-client-ca-files=c,d",
+        ];
+        for line in [ours, hubbles] {
+            assert_eq!(config_of(&line).tls.unwrap().files, files);
+        }
+        assert!(parsed(&["--tls-cert-file=a"]).is_err());
+    }
+
+    #[test]
+    fn certificates_for_nodes_are_named_by_folder_or_one_by_one() {
+        assert_eq!(config_of(&[]).peer_tls, None);
+        let folder = config_of(&["--peer-tls-dir=/etc/certs"]).peer_tls;
+        assert_eq!(folder, Some(TlsClientFiles::Folder("/etc/certs".into())));
+        let hubbles = [
+            "--tls-hubble-client-cert-file=a",
+            "--tls-hubble-client-key-file=b",
+            "--tls-hubble-server-ca-files=c,d",
+        ];
+        let files = TlsClientFiles::Each {
+            identity: Some(("a".into(), "b".into())),
+            server_cas: vec!["c".into(), "d".into()],
+        };
+        assert_eq!(config_of(&hubbles).peer_tls, Some(files));
+        assert!(parsed(&["--peer-tls-cert-file=a", "--peer-tls-key-file=b"]).is_err());
     }
 }

@@ -1,0 +1,246 @@
+//! One peer's answer to a call: pieces of a stream in, encoded messages out.
+//!
+//! tonic's own stream copies each message into a buffer and hands them out one by one. Here they are
+//! views into the pieces that came, and as many come out at a time as a piece holds.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use flow_api::frames::{PREFIX, put_frame};
+use flow_api::observer::GetFlowsRequest;
+use http::header::{CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tower::{Service as _, ServiceExt as _};
+
+use crate::call::Method;
+
+/// The largest message that is taken, as in gRPC where nobody says otherwise. Flows have 700 bytes.
+const MAX_MESSAGE: usize = 4 << 20;
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    body: Body,
+    cutter: Cutter,
+    trailers: Option<MetadataMap>,
+}
+
+impl Answer {
+    /// Asks, and waits until the peer begins to answer.
+    ///
+    /// # Errors
+    /// When the peer refuses, or the connection fails; the latter with a source.
+    pub(crate) async fn to(
+        mut channel: Channel,
+        method: Method,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Self, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let mut frame = Vec::new();
+        put_frame(&mut frame, |out| out.extend(method.encode(&message)));
+        let mut request = http::Request::new(Body::new(Full::new(Bytes::from(frame))));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = http::Uri::from_static(method.path());
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = metadata.into_headers();
+        let own = [(TE, "trailers"), (CONTENT_TYPE, "application/grpc")];
+        for (name, value) in own {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let broken = |error: tonic::transport::Error| Status::from_error(error.into());
+        let service = channel.ready().await.map_err(broken)?;
+        let (head, body) = service.call(request).await.map_err(broken)?.into_parts();
+        let mut answer = Self {
+            body,
+            cutter: Cutter::default(),
+            trailers: None,
+        };
+        if Status::from_header_map(&head.headers).is_some() {
+            // All it has to say came at once.
+            answer.end(head.headers)?;
+        } else if head.status != StatusCode::OK {
+            return Err(no_grpc(head.status));
+        }
+        Ok(answer)
+    }
+
+    /// Waits for the next piece and appends its messages, which may be none. `false` at the end.
+    ///
+    /// Nothing is lost when this is dropped before it comes back.
+    ///
+    /// # Errors
+    /// With the status that the stream ended with, or when it broke; the latter with a source.
+    pub(crate) async fn next(&mut self, messages: &mut Vec<Bytes>) -> Result<bool, Status> {
+        if self.trailers.is_some() {
+            return Ok(false);
+        }
+        let Some(frame) = self.body.frame().await else {
+            return Err(Status::unknown(
+                "the peer ended its answer without a status",
+            ));
+        };
+        match frame?.into_data() {
+            Ok(piece) => self.cutter.cut(piece, messages)?,
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    self.end(trailers)?;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What came with the end of the stream.
+    pub(crate) fn trailers(&self) -> Option<&MetadataMap> {
+        self.trailers.as_ref()
+    }
+
+    fn end(&mut self, trailers: HeaderMap) -> Result<(), Status> {
+        match Status::from_header_map(&trailers) {
+            Some(status) if status.code() != Code::Ok => Err(status),
+            Some(_) if !self.cutter.begun.is_empty() => Err(Status::internal(
+                "the peer ended its answer within a message",
+            )),
+            Some(_) => {
+                self.trailers = Some(MetadataMap::from_headers(trailers));
+                Ok(())
+            }
+            None => Err(Status::unknown(
+                "the peer ended its answer without a status",
+            )),
+        }
+    }
+}
+
+/// What an answer that is none of gRPC means to gRPC.
+fn no_grpc(status: StatusCode) -> Status {
+    let code = match status {
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Status::new(code, format!("no gRPC server: HTTP status {status}"))
+}
+
+/// Cuts a stream into messages, wherever it came in pieces.
+#[derive(Debug, Default)]
+struct Cutter {
+    /// The beginning of a message, prefix included.
+    begun: BytesMut,
+}
+
+impl Cutter {
+    fn cut(&mut self, mut piece: Bytes, messages: &mut Vec<Bytes>) -> Result<(), Status> {
+        while !self.begun.is_empty() && !piece.is_empty() {
+            let wanted = match self.begun.first_chunk() {
+                Some(prefix) => PREFIX + length(*prefix)?,
+                None => PREFIX,
+            };
+            let part = piece.split_to((wanted - self.begun.len()).min(piece.len()));
+            self.begun.extend_from_slice(&part);
+            if let Some(prefix) = self.begun.first_chunk()
+                && self.begun.len() == PREFIX + length(*prefix)?
+            {
+                let mut message = std::mem::take(&mut self.begun);
+                message.advance(PREFIX);
+                messages.push(message.freeze());
+            }
+        }
+        while let Some(prefix) = piece.first_chunk() {
+            let length = length(*prefix)?;
+            if piece.len() < PREFIX + length {
+                break;
+            }
+            piece.advance(PREFIX);
+            messages.push(piece.split_to(length));
+        }
+        self.begun.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+/// The length of the message behind a prefix.
+fn length([compressed, length @ ..]: [u8; PREFIX]) -> Result<usize, Status> {
+    if compressed != 0 {
+        return Err(Status::internal(
+            "the peer sent a compressed message, and was not asked for such",
+        ));
+    }
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_MESSAGE {
+        return Err(Status::out_of_range(format!(
+            "the peer sent a message of {length} bytes, and at most {MAX_MESSAGE} are taken"
+        )));
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(pieces: &[&[u8]]) -> Result<Vec<Bytes>, Status> {
+        let mut cutter = Cutter::default();
+        let mut messages = Vec::new();
+        for piece in pieces {
+            cutter.cut(Bytes::copy_from_slice(piece), &mut messages)?;
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_or_compressed_is_refused_at_its_prefix() {
+        let cases = [
+            ([0, 0, 0x40, 0, 1], Code::OutOfRange),
+            ([1, 0, 0, 0, 1], Code::Internal),
+        ];
+        for (prefix, code) in cases {
+            assert_eq!(cut(&[&prefix]).unwrap_err().code(), code);
+            let (a, b) = prefix.split_at(2);
+            assert_eq!(cut(&[a, b]).unwrap_err().code(), code);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_out_as_they_went_in_however_they_are_cut(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..20),
+            cuts in proptest::collection::vec(0..40usize, 0..60),
+        ) {
+            let mut stream = Vec::new();
+            for message in &messages {
+                put_frame(&mut stream, |out| out.extend_from_slice(message));
+            }
+            let mut pieces = Vec::new();
+            let mut rest = &stream[..];
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            pieces.push(rest);
+            let out = cut(&pieces).unwrap();
+            prop_assert_eq!(out, messages);
+        }
+
+        #[test]
+        fn any_bytes_are_cut_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(messages) = cut(&[&bytes]) {
+                prop_assert!(messages.iter().map(Bytes::len).sum::<usize>() <= bytes.len());
+            }
+        }
+    }
+}
