@@ -37,7 +37,6 @@ mod reader;
 mod retry;
 mod serve;
 mod sources;
-mod stamp;
 mod status;
 mod total;
 mod unary;

@@ -11,6 +11,8 @@ mod observe;
 pub(crate) mod output;
 #[cfg(feature = "node")]
 mod relay;
+#[cfg(feature = "node")]
+mod serving;
 mod status;
 mod uptime;
 mod version;

@@ -24,6 +24,7 @@ mod lots;
 mod open_files;
 mod quiet;
 mod tls;
+mod watched;
 
 use std::{
     convert::Infallible,
@@ -56,6 +57,7 @@ pub use self::{
     listen::{ListenError, Listener, SocketAccess, SocketFile},
     open_files::raise_open_files,
     tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
+    watched::{Stamp, Watched},
 };
 use self::{
     admission::{Admission, Admitted, Peer},

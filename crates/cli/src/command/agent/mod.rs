@@ -8,7 +8,6 @@ mod ring;
 mod serving;
 
 pub(crate) use probes::aggregation;
-pub(crate) use serving::{mode as octal_mode, version as tls_version};
 
 use std::{net::SocketAddr, path::PathBuf};
 
