@@ -269,8 +269,9 @@ impl Acceptor {
             }
             Self::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written in large pieces; the rest of one should not wait for the next.
-                stream.set_nodelay(true)?;
+                // Answers are written in large pieces; the rest of one should not wait for the next. A
+                // client that has gone meanwhile is noticed by whoever serves it.
+                drop(stream.set_nodelay(true));
                 Ok((Socket::Tcp(stream), Peer::of_address(address.ip())))
             }
         }

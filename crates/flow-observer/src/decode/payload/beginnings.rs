@@ -377,7 +377,9 @@ fn goes_on(
         Err(PayloadError::Cut { protocol }) if is_tcp => *protocol,
         _ => return None,
     };
-    (protocol != Protocol::Http || piece.is_whole && piece.is_followed).then_some(protocol)
+    // More of a head than can be kept does not wait for its rest.
+    let may_go_on = piece.is_whole && piece.is_followed && piece.bytes.len() <= message::MAX_LEN;
+    (protocol != Protocol::Http || may_go_on).then_some(protocol)
 }
 
 #[cfg(test)]

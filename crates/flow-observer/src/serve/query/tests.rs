@@ -357,7 +357,15 @@ async fn a_follow_ends_when_until_has_passed_although_nothing_happens() {
         number: 0,
         ..request
     };
-    assert_eq!(answer(&ring, quiet).await, Vec::<i64>::new());
+    assert_eq!(answer(&ring, quiet.clone()).await, Vec::<i64>::new());
+
+    // Nor does it go on for telling how far it is.
+    let often = Some(Duration::from_millis(10));
+    let mut telling = start(&ring, &quiet).unwrap().telling_progress(often);
+    let all = async { while telling.next_frames().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), all)
+        .await
+        .expect("it ends");
 }
 
 #[tokio::test]
