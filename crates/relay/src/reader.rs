@@ -13,7 +13,8 @@ use bytes::Bytes;
 use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::CoverageReport;
-use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status};
@@ -21,7 +22,7 @@ use tonic::{Code, Request, Status};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::credit::Credit;
-use crate::defaults::{ACCEPT_GRACE, BATCH_BYTES, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
+use crate::defaults::{ACCEPT_GRACE, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
 use crate::pool::{Lease, Member, State};
 use crate::retry::Backoff;
@@ -184,10 +185,18 @@ impl Reader {
             None => return End::Broken("no address is known".to_owned()),
         };
         let mut link = member.link();
-        let follow = self.call.request.follow;
+        // In a set of its own, so that it is looked at only when it was woken, and not with each flow.
+        let mut moved = FuturesUnordered::new();
+        if self.call.request.follow {
+            moved.push(async {
+                let moved = link.wait_for(|link| link.generation != generation);
+                moved.await.is_ok()
+            });
+        }
         tokio::select! {
+            biased;
             end = self.read(lease) => end,
-            Ok(_) = link.wait_for(|link| link.generation != generation), if follow => End::Moved,
+            Some(true) = moved.next() => End::Moved,
         }
     }
 
@@ -208,9 +217,10 @@ impl Reader {
             Ok(answer) => answer,
             Err(end) => return end,
         };
+        let mut messages = Vec::new();
         loop {
-            let (batch, end) = self.batch(&mut answer).await;
-            if !batch.is_empty() && !self.hand_over(batch).await {
+            let end = self.next(&mut answer, &mut messages).await;
+            if !messages.is_empty() && !self.hand_over(&mut messages).await {
                 return End::Unheard;
             }
             if let Some(end) = end {
@@ -279,41 +289,33 @@ impl Reader {
         request
     }
 
-    /// What comes next, waited for, and what is there already; and the end, if it came.
-    async fn batch(&self, answer: &mut Answer) -> (Vec<Bytes>, Option<End>) {
-        let mut batch = Vec::new();
+    /// Waits for the next messages, all of one piece; tells the end, if it came.
+    async fn next(&self, answer: &mut Answer, messages: &mut Vec<Bytes>) -> Option<End> {
+        let next = answer.next(messages);
         let next = if self.call.request.follow {
-            answer.next(&mut batch).await
+            next.await
         } else {
-            match timeout(PEER_TIMEOUT, answer.next(&mut batch)).await {
+            match timeout(PEER_TIMEOUT, next).await {
                 Ok(next) => next,
-                Err(_elapsed) => return (batch, Some(silent())),
+                Err(_elapsed) => return Some(silent()),
             }
         };
-        let mut next = Some(next);
-        while let Some(came) = next {
-            match came {
-                Ok(true) => {}
-                Ok(false) => return (batch, Some(End::Clean)),
-                Err(status) => return (batch, Some(status.into())),
-            }
-            if batch.iter().map(Bytes::len).sum::<usize>() >= BATCH_BYTES {
-                break;
-            }
-            next = answer.next(&mut batch).now_or_never();
+        match next {
+            Ok(true) => None,
+            Ok(false) => Some(End::Clean),
+            Err(status) => Some(status.into()),
         }
-        (batch, None)
     }
 
-    /// Hands a batch to the merge, when there is room for it. `false` when nobody listens any more.
-    async fn hand_over(&mut self, batch: Vec<Bytes>) -> bool {
-        let mut events = Vec::with_capacity(batch.len());
+    /// Hands messages to the merge, when there is room for them. `false` when nobody listens any more.
+    async fn hand_over(&mut self, messages: &mut Vec<Bytes>) -> bool {
+        let mut events = Vec::with_capacity(messages.len());
         let mut total = 0;
         let mut newest = self.newest;
         let mut malformed = None;
         let mut malformed_count = 0;
         let mut passed = None;
-        for bytes in batch {
+        for bytes in messages.drain(..) {
             match scan(&bytes) {
                 // Only what was asked for: to any other call it is a message like others.
                 Ok(envelope) if envelope.is_bare && self.call.request.follow => {
@@ -341,6 +343,8 @@ impl Reader {
                 }
             }
         }
+        // A piece of very many tiny messages is no reason to keep room for as many.
+        messages.shrink_to(USUAL_MESSAGES);
         if let Some(reason) = malformed {
             self.member.count_malformed(malformed_count);
             if !self.report(Report::Skipped(reason)).await {
@@ -379,6 +383,9 @@ impl Reader {
         self.reports.send((self.lane, report)).await.is_ok()
     }
 }
+
+/// Messages for which there is room without asking for memory each time: those of a frame of flows.
+const USUAL_MESSAGES: usize = 32;
 
 /// A finite query's peer that says nothing: to the client it looks like a call that timed out.
 fn silent() -> End {
