@@ -106,7 +106,7 @@ struct Flows {
     has_answer: bool,
     has_told_coverage: bool,
     _permit: OwnedSemaphorePermit,
-    _open: Open,
+    open: Open,
 }
 
 impl Flows {
@@ -138,7 +138,7 @@ impl Flows {
             has_answer: false,
             has_told_coverage: false,
             _permit: permit,
-            _open: open,
+            open,
         };
         // Asked once, so that what is told and what is done are the same.
         let at_start: Vec<_> = at_start

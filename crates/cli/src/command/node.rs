@@ -88,13 +88,7 @@ impl Node {
         }
         let pace = ::relay::Pace::default();
         let runtime = if self == Self::Relay {
-            // Passing bytes on keeps no two processors busy, and what threads say to each other costs
-            // more than they win.
-            let rest = pace.clone();
-            tokio::runtime::Builder::new_current_thread()
-                .on_thread_park(move || rest.rest())
-                .enable_all()
-                .build()?
+            pace.runtime()?
         } else {
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()

@@ -32,24 +32,12 @@ pub(crate) struct ChildOptions {
     port: u16,
     #[arg(long)]
     max_hold_ms: u64,
-    /// Without rests between turns
-    #[arg(long, env = "RESTLESS")]
-    restless: bool,
 }
 
 /// The child: a relay as `palomar relay` runs it, on one thread, until it is killed.
 pub(crate) fn run(options: &ChildOptions) -> Result<()> {
     let pace = Pace::default();
-    let rest = pace.clone();
-    let restless = options.restless;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .on_thread_park(move || {
-            if !restless {
-                rest.rest();
-            }
-        })
-        .enable_all()
-        .build()?;
+    let runtime = pace.runtime()?;
     runtime.block_on(async {
         let config = Config {
             listen: vec!["127.0.0.1:0".parse::<Listen>()?],

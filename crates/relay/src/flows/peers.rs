@@ -164,6 +164,7 @@ impl Flows {
                 peer.late += late;
             }
         }
+        self.open.came(events.len());
         self.merge.push(lane, events, arrived);
     }
 }
