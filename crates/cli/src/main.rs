@@ -7,15 +7,19 @@
 mod civil;
 mod cli;
 mod command;
+mod complete;
 mod config;
 mod doctor;
 #[cfg(feature = "node")]
 mod embedded;
 mod filters;
 mod flags;
+mod hint;
 mod logging;
+mod manual;
 mod observe;
 mod print;
+mod program;
 mod settings;
 mod signals;
 mod since;
@@ -25,11 +29,11 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let line = std::env::args_os()
+    let line: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    match command::run(line) {
+    match command::run(line.clone()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if print::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<doctor::Exit>() {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
             Some(exit @ doctor::Exit::Failed) => exit.code().into(),
             exit => {
                 eprintln!("{error:#}");
+                hint::print(&error, &line);
                 exit.map_or(ExitCode::FAILURE, |exit| exit.code().into())
             }
         },

@@ -8,7 +8,7 @@ use std::{
 
 use flow_api::connect::{ClientIdentity, ConnectOptions, Target, TargetError, TlsOptions};
 
-use crate::config::Config;
+use crate::config::{Config, Value};
 use crate::flags::{Accept, Flag, Section, ValueError, value};
 
 /// Where an agent on this machine listens.
@@ -26,6 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SERVER: &str = "server";
 const TLS: &str = "tls";
+const TLS_ALLOW_INSECURE: &str = "tls-allow-insecure";
 const TLS_CA_CERT_FILES: &str = "tls-ca-cert-files";
 const TLS_CLIENT_CERT_FILE: &str = "tls-client-cert-file";
 const TLS_CLIENT_KEY_FILE: &str = "tls-client-key-file";
@@ -46,6 +47,11 @@ pub(crate) const SECTION: Section = Section {
             unix:///run/palomar/observer.sock if an agent runs here, else localhost:4245]",
         ),
         Flag::switch(TLS, "Use TLS, as tls:// before the address does"),
+        Flag::switch(
+            TLS_ALLOW_INSECURE,
+            "Take any certificate of the server, whoever made it and whatever its name: anybody on \
+            the way can then read along and answer for it",
+        ),
         Flag::value(
             TLS_CA_CERT_FILES,
             "FILES",
@@ -90,6 +96,12 @@ pub(crate) const SECTION: Section = Section {
     ],
 };
 
+/// The same flags where they are taken, but change nothing.
+pub(crate) const UNTOLD: Section = Section {
+    heading: "",
+    flags: SECTION.flags,
+};
+
 /// Flags of [`SECTION`] as they were typed, checked one by one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerArgs {
@@ -107,7 +119,7 @@ impl Accept for ServerArgs {
         let typed = match flag.long {
             SERVER | TLS_CLIENT_CERT_FILE | TLS_CLIENT_KEY_FILE | TLS_SERVER_NAME
             | BASIC_AUTH_USERNAME | BASIC_AUTH_PASSWORD => Typed::Text(text.to_owned()),
-            TLS => {
+            TLS | TLS_ALLOW_INSECURE => {
                 value::switch(text)?;
                 Typed::Text(text.to_owned())
             }
@@ -134,6 +146,14 @@ impl ServerArgs {
             .iter()
             .find(|(typed, _)| *typed == name)
             .map(|(_, typed)| typed)
+    }
+
+    /// What was typed for a setting: the last value, or all of a list.
+    pub(crate) fn typed(&self, name: &str) -> Option<Value> {
+        Some(match self.find(name)? {
+            Typed::List(list) => Value::List(list.iter().cloned().map(Value::Text).collect()),
+            Typed::Text(text) => Value::Text(text.clone()),
+        })
     }
 
     fn list(&self, name: &str) -> Option<Vec<String>> {

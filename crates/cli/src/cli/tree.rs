@@ -1,6 +1,7 @@
 //! All commands, with their help.
 
 use super::{Action, Command, GLOBAL};
+use crate::command::{completion, config::Verb};
 use crate::flags::{Section, help::Page};
 use crate::{command, doctor, observe, settings};
 
@@ -29,10 +30,14 @@ pub(super) static ROOT: Command = Command {
         details: "Speaks Hubble's API: asks Hubble's servers, and Hubble's clients can ask palomar.",
         examples: ROOT_EXAMPLES,
     },
-    sections: &[GLOBAL],
+    sections: &[GLOBAL, settings::UNTOLD, command::version::SECTION],
     children: CHILDREN,
     action: None,
 };
+
+/// Flags of commands that ask nobody. Those about the server are taken, since Hubble's client takes
+/// them everywhere, and `config` shows what they would mean.
+const ASKING_NOBODY: &[Section] = &[GLOBAL, settings::UNTOLD];
 
 /// Flags of the commands that ask a server and print its answer.
 const ASKING: &[Section] = &[command::output::SECTION, settings::SECTION, GLOBAL];
@@ -42,6 +47,19 @@ static CHILDREN: &[Command] = &[
     command::Node::Agent.command(),
     #[cfg(feature = "node")]
     command::Node::Demo.command(),
+    completion::COMMAND,
+    Command {
+        names: &["config"],
+        page: Page {
+            path: "palomar config",
+            about: "Show or change what is configured",
+            details: CONFIG_DETAILS,
+            examples: CONFIG_EXAMPLES,
+        },
+        sections: ASKING_NOBODY,
+        children: CONFIG,
+        action: None,
+    },
     Command {
         names: &["doctor"],
         page: Page {
@@ -62,7 +80,7 @@ static CHILDREN: &[Command] = &[
             details: "",
             examples: "Examples:\n  palomar help list nodes",
         },
-        sections: &[GLOBAL],
+        sections: ASKING_NOBODY,
         children: &[],
         action: Some(Action::Help),
     },
@@ -79,6 +97,20 @@ static CHILDREN: &[Command] = &[
         action: None,
     },
     Command {
+        names: &["man"],
+        page: Page {
+            path: "palomar man",
+            about: "Print the manual page of a command",
+            details: "Pages are in the form that man reads. With --output-dir it writes those of all \
+                commands.",
+            examples: "Examples:\n  palomar man observe | man -l -\n  \
+                palomar man --output-dir /usr/local/share/man/man1",
+        },
+        sections: &[crate::manual::SECTION, GLOBAL],
+        children: &[],
+        action: Some(Action::Manual),
+    },
+    Command {
         names: &["observe"],
         page: Page {
             path: "palomar observe",
@@ -92,6 +124,18 @@ static CHILDREN: &[Command] = &[
     },
     #[cfg(feature = "node")]
     command::Node::Relay.command(),
+    Command {
+        names: &["reflect"],
+        page: Page {
+            path: "palomar reflect",
+            about: "List the services and calls that a server tells of",
+            details: "Asks by gRPC's reflection, which shows what a server speaks, whatever it is.",
+            examples: "Examples:\n  palomar reflect --server unix:///run/palomar/observer.sock",
+        },
+        sections: &[settings::SECTION, GLOBAL],
+        children: &[],
+        action: Some(Action::Reflect),
+    },
     Command {
         names: &["status"],
         page: Page {
@@ -111,9 +155,9 @@ static CHILDREN: &[Command] = &[
             path: "palomar version",
             about: "Print the version of this program and of the API that it speaks",
             details: "",
-            examples: "",
+            examples: "Examples:\n  palomar version",
         },
-        sections: &[GLOBAL],
+        sections: ASKING_NOBODY,
         children: &[],
         action: Some(Action::Version),
     },
@@ -131,6 +175,61 @@ static CHILDREN: &[Command] = &[
     },
 ];
 
+static CONFIG: &[Command] = &[
+    Command {
+        names: &["get"],
+        page: Page {
+            path: "palomar config get",
+            about: "Print a setting, or all of them",
+            details: "",
+            examples: "Examples:\n  palomar config get server",
+        },
+        sections: ASKING_NOBODY,
+        children: &[],
+        action: Some(Action::Config(Verb::Get)),
+    },
+    Command {
+        names: &["reset"],
+        page: Page {
+            path: "palomar config reset",
+            about: "Go back to what holds by itself, for a setting or for all",
+            details: "With a KEY it is the same as set KEY without a value. Without, it takes all \n\
+                settings out of the file, and leaves what else is in there.",
+            examples: "Examples:\n  palomar config reset tls-server-name",
+        },
+        sections: ASKING_NOBODY,
+        children: &[],
+        action: Some(Action::Config(Verb::Reset)),
+    },
+    Command {
+        names: &["set"],
+        page: Page {
+            path: "palomar config set",
+            about: "Change a setting in the file",
+            details: "The file is made if there is none. Without a VALUE the setting goes back to \
+                what holds\nby itself. Lists have commas between their elements.",
+            examples: "Examples:\n  palomar config set server tls://relay.example:443\n  \
+                palomar config set tls-ca-cert-files ca.pem,other-ca.pem\n  \
+                palomar config set timeout 2s",
+        },
+        sections: ASKING_NOBODY,
+        children: &[],
+        action: Some(Action::Config(Verb::Set)),
+    },
+    Command {
+        names: &["view"],
+        page: Page {
+            path: "palomar config view",
+            about: "Print all settings that hold: of flags, the environment and the file",
+            details: "",
+            examples: "Examples:\n  PALOMAR_SERVER=relay:4245 palomar config view",
+        },
+        sections: ASKING_NOBODY,
+        children: &[],
+        action: Some(Action::Config(Verb::View)),
+    },
+];
+
 static LIST: &[Command] = &[
     Command {
         names: &["namespaces"],
@@ -138,7 +237,7 @@ static LIST: &[Command] = &[
             path: "palomar list namespaces",
             about: "Namespaces that had flows during the last hour",
             details: "Formats: table (default), wide, json.",
-            examples: "",
+            examples: "Examples:\n  palomar list namespaces -o wide",
         },
         sections: ASKING,
         children: &[],
@@ -150,7 +249,8 @@ static LIST: &[Command] = &[
             path: "palomar list nodes",
             about: "Nodes behind a relay, with their state and rates",
             details: "Formats: table (default), wide, json.",
-            examples: "",
+            examples: "Examples:\n  palomar list nodes --server relay:4245\n  \
+                palomar list nodes -o json",
         },
         sections: ASKING,
         children: &[],
@@ -165,7 +265,8 @@ static OBSERVE: &[Command] = &[
             path: "palomar observe agent-events",
             about: "Show what agents did: starts, policies, endpoints",
             details: "",
-            examples: "",
+            examples: "Examples:\n  palomar observe agent-events --since 1h\n  \
+                palomar observe agent-events -f -o json",
         },
         sections: observe::args::EVENTS,
         children: &[],
@@ -177,7 +278,7 @@ static OBSERVE: &[Command] = &[
             path: "palomar observe debug-events",
             about: "Show debug records of the data path",
             details: "",
-            examples: "",
+            examples: "Examples:\n  palomar observe debug-events -f",
         },
         sections: observe::args::EVENTS,
         children: &[],
@@ -203,12 +304,24 @@ static WATCH: &[Command] = &[Command {
         path: "palomar watch peers",
         about: "Nodes that an agent announces to relays, as they come and go",
         details: "",
-        examples: "",
+        examples: "Examples:\n  palomar watch peers --server unix:///run/palomar/observer.sock",
     },
     sections: &[settings::SECTION, GLOBAL],
     children: &[],
     action: Some(Action::Peers),
 }];
+
+const CONFIG_DETAILS: &str = "\
+A setting is looked for on the command line, then in the environment, then in the file; where none
+of them has it, its default holds. In the environment the setting tls-server-name is called
+PALOMAR_TLS_SERVER_NAME, else HUBBLE_TLS_SERVER_NAME. The file is ~/.config/palomar/config.yaml, or,
+without one, ~/.config/hubble/config.yaml.";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  palomar config set server relay.example:4245
+  palomar config set tls true
+  palomar config view";
 
 const DOCTOR_DETAILS: &str = "\
 palomar doctor [FLAGS] [TARGET...] looks at each TARGET, spelled as behind --server; without one at

@@ -2,5 +2,5 @@
 
 pub(crate) mod args;
 pub(crate) mod closing;
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod request;

@@ -16,9 +16,11 @@ use tonic::{
     transport::Channel,
 };
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tracing::{debug, warn};
 
 use super::{Responses, reason};
+use crate::program;
 use crate::settings::Settings;
 
 /// A connection whose calls carry what the user has to say of himself.
@@ -64,8 +66,9 @@ impl Server {
                 return Err(RpcError {
                     code: Code::Unavailable,
                     message: format!(
-                        "{error}; is an agent or relay running? start one with 'palomar agent' or \
-                         name it with --server"
+                        "{error}; is an agent or relay running? start one with '{} agent' or \
+                         name it with --server",
+                        program::name()
                     ),
                 }
                 .into());
@@ -103,6 +106,11 @@ impl Server {
     /// A client for the Peer service.
     pub(crate) fn peer(&self) -> flow_api::peer::peer_client::PeerClient<Caller> {
         flow_api::peer::peer_client::PeerClient::new(self.caller.clone())
+    }
+
+    /// A client for what a server tells of its services.
+    pub(crate) fn reflection(&self) -> ServerReflectionClient<Caller> {
+        ServerReflectionClient::new(self.caller.clone())
     }
 
     /// A client for what an agent says about itself.
