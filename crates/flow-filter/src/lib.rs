@@ -33,6 +33,7 @@ mod merge;
 mod message;
 mod name_set;
 mod one_of;
+pub mod outline;
 mod pattern;
 mod pod;
 mod port;
@@ -50,6 +51,7 @@ mod view;
 
 use flow_api::flow::FlowFilter;
 
+pub use cel::{Where, WhereError};
 pub use error::{
     AddressError, ExpressionError, FilterError, NameError, PatternError, PortError, PrefixError,
     RegexpError, Report, SelectorError,
