@@ -14,6 +14,7 @@ mod doctor;
 mod embedded;
 mod filters;
 mod flags;
+mod forward;
 mod hint;
 mod logging;
 mod manual;

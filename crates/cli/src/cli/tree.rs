@@ -357,6 +357,9 @@ Examples:
   DNS answers to pods of either of two namespaces:
     palomar observe --protocol dns --to-namespace shop --to-namespace billing
 
+  From a laptop, through the API server of the cluster that kubectl uses:
+    palomar observe -P -f
+
   Keep flows, and look at them later:
     palomar observe --all -o json > flows.json
     palomar observe --input-file flows.json --port 443";

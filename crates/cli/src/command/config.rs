@@ -139,7 +139,7 @@ impl Configured {
                     .map(|path| path.display().to_string())
                     .unwrap_or_default(),
                 "server" => Settings::new(ServerArgs::default(), Config::default())
-                    .map(|settings| settings.server())
+                    .map(|settings| settings.address())
                     .unwrap_or_default(),
                 _ => key.default.to_owned(),
             }),

@@ -21,7 +21,7 @@ use crate::observe::{
 use crate::print::{self, NoEvent, Page, Printer, Screen};
 use crate::settings::Settings;
 use crate::source::{
-    Flows, Responses, file,
+    Flows, Responses, file, follow,
     server::{RpcError, Server},
 };
 
@@ -50,36 +50,43 @@ pub(crate) async fn flows(
     let is_asked = tells_coverage && args.input_file.is_empty();
     let closing = is_asked.then(|| Closing::new(args.coverage == Some(true), request.follow));
     let responses: Flows = if args.input_file.is_empty() {
-        asked(&shutdown, async {
-            let server = Server::connect(&settings).await?;
+        let (told, shows_names) = (closing.as_ref().map(Closing::told), display.shows_names());
+        let ask = move |server: Server, request| {
             debug!(
                 request = json::to_string(&request),
                 "Sending GetFlows request"
             );
-            let mut observer = server.observer();
-            let call = async |mut request: tonic::Request<_>| {
-                if closing.is_some() {
-                    coverage::ask(request.metadata_mut());
-                }
-                if wants_total {
-                    extension::ask_for_total(request.metadata_mut());
-                }
-                if display.shows_names() {
-                    extension::ask_for_names(&mut request);
-                }
-                observer.get_flows(request).await
-            };
-            let told = closing.as_ref().map(Closing::told);
-            let ended = move |trailers: &tonic::metadata::MetadataMap| {
-                if let (Some(told), Some(report)) = (told, coverage::told(trailers)) {
-                    // Said once: a stream ends once.
-                    drop(told.set(report));
-                }
-            };
-            Ok(server.streaming_to_end(request, call, ended).await?)
-        })
-        .await
+            let told = told.clone();
+            async move {
+                let mut observer = server.observer();
+                let call = async |mut request: tonic::Request<_>| {
+                    if told.is_some() {
+                        coverage::ask(request.metadata_mut());
+                    }
+                    if wants_total {
+                        extension::ask_for_total(request.metadata_mut());
+                    }
+                    if shows_names {
+                        extension::ask_for_names(&mut request);
+                    }
+                    observer.get_flows(request).await
+                };
+                let told = told.clone();
+                let ended = move |trailers: &tonic::metadata::MetadataMap| {
+                    if let (Some(told), Some(report)) = (told, coverage::told(trailers)) {
+                        // Said once: a stream ends once.
+                        drop(told.set(report));
+                    }
+                };
+                Ok(server.streaming_to_end(request, call, ended).await?)
+            }
+            .boxed()
+        };
+        asked(&shutdown, follow::responses(&settings, request, ask)).await
     } else {
+        if settings.forward().is_some() {
+            anyhow::bail!("cannot use --input-file and --auto-port-forward together");
+        }
         debug!(
             request = json::to_string(&request),
             "Sending GetFlows request"
@@ -108,17 +115,19 @@ pub(crate) async fn agent_events(
     let args = globals.command;
     let settings = Settings::new(args.server.clone(), globals.config.clone())?;
     let (request, display) = request::agent_events(&args, globals.debug)?;
-    let responses = asked(&shutdown, async {
-        let server = Server::connect(&settings).await?;
+    let ask = |server: Server, request| {
         debug!(
             request = json::to_string(&request),
             "Sending GetAgentEvents request"
         );
-        let mut observer = server.observer();
-        let call = async |request| observer.get_agent_events(request).await;
-        Ok(server.streaming(request, call).await?)
-    })
-    .await;
+        async move {
+            let mut observer = server.observer();
+            let call = async |request| observer.get_agent_events(request).await;
+            Ok(server.streaming(request, call).await?)
+        }
+        .boxed()
+    };
+    let responses = asked(&shutdown, follow::responses(&settings, request, ask)).await;
     show(responses, display, shutdown, |printer, response, page| {
         printer.agent_event(response, page)
     })
@@ -132,17 +141,19 @@ pub(crate) async fn debug_events(
     let args = globals.command;
     let settings = Settings::new(args.server.clone(), globals.config.clone())?;
     let (request, display) = request::debug_events(&args, globals.debug)?;
-    let responses = asked(&shutdown, async {
-        let server = Server::connect(&settings).await?;
+    let ask = |server: Server, request| {
         debug!(
             request = json::to_string(&request),
             "Sending GetDebugEvents request"
         );
-        let mut observer = server.observer();
-        let call = async |request| observer.get_debug_events(request).await;
-        Ok(server.streaming(request, call).await?)
-    })
-    .await;
+        async move {
+            let mut observer = server.observer();
+            let call = async |request| observer.get_debug_events(request).await;
+            Ok(server.streaming(request, call).await?)
+        }
+        .boxed()
+    };
+    let responses = asked(&shutdown, follow::responses(&settings, request, ask)).await;
     show(responses, display, shutdown, |printer, response, page| {
         printer.debug_event(response, page)
     })

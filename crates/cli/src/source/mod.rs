@@ -2,6 +2,7 @@
 
 mod batches;
 pub(crate) mod file;
+pub(crate) mod follow;
 #[cfg(feature = "node")]
 pub(crate) mod offline;
 mod selection;

@@ -1,13 +1,11 @@
 //! Calls to a server, and what went wrong with them in words.
 
+mod reach;
+
 use std::{error::Error, future::Future, time::Duration};
 
 use base64::Engine as _;
-use flow_api::{
-    HUBBLE_VERSION, code_name,
-    connect::{self, Target, TlsOptions},
-    observer::observer_client::ObserverClient,
-};
+use flow_api::{HUBBLE_VERSION, code_name, observer::observer_client::ObserverClient};
 use futures::{StreamExt as _, stream};
 use tonic::{
     Code, Request, Response, Status, Streaming, TimeoutExpired,
@@ -17,10 +15,12 @@ use tonic::{
 };
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tracing::{debug, warn};
 
-use super::{Responses, reason};
-use crate::program;
+use tracing::warn;
+
+pub(crate) use self::reach::check_files;
+use super::Responses;
+use crate::forward::Forward;
 use crate::settings::Settings;
 
 /// A connection whose calls carry what the user has to say of himself.
@@ -31,58 +31,15 @@ type Caller = InterceptedService<Channel, Credentials>;
 pub(crate) struct Server {
     caller: Caller,
     request_timeout_ns: i64,
+    name: String,
+    /// The way to it, if it is in a cluster.
+    forward: Option<Forward>,
 }
 
 impl Server {
-    /// Connects to the server that the settings name.
-    ///
-    /// # Errors
-    /// Settings that contradict each other, or nobody there.
-    pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Self> {
-        let address = settings.server();
-        let target: Target = settings.target().map_err(|error| RpcError {
-            code: Code::Unavailable,
-            message: error.to_string(),
-        })?;
-        let options = settings.connect_options();
-        let is_encrypted = match target {
-            Target::Tls { .. } => true,
-            Target::Tcp { .. } => options.tls.is_some(),
-            Target::Unix(_) => false,
-        };
-        let credentials = Credentials::new(settings)?;
-        if credentials.0.is_some() && !is_encrypted {
-            anyhow::bail!(
-                "failed to create gRPC client to '{address}': a password is sent to servers with \
-                 TLS only: add --tls or write tls:// before the address"
-            );
-        }
-        if let Some(tls) = &options.tls {
-            check_files(tls)?;
-        }
-        let channel = match connect::connect(&target, &options).await {
-            Ok(channel) => channel,
-            Err(error) => {
-                return Err(RpcError {
-                    code: Code::Unavailable,
-                    message: format!(
-                        "{error}; is an agent or relay running? start one with '{} agent' or \
-                         name it with --server",
-                        program::name()
-                    ),
-                }
-                .into());
-            }
-        };
-        debug!(server = %target, "connected to Hubble API");
-        Ok(Self {
-            caller: InterceptedService::new(channel, credentials),
-            request_timeout_ns: settings.request_timeout_ns(),
-        })
-    }
-
     /// The server at the other end of a connection.
     pub(crate) fn on(
+        name: String,
         channel: Channel,
         credentials: Credentials,
         request_timeout: Duration,
@@ -90,7 +47,14 @@ impl Server {
         Self {
             caller: InterceptedService::new(channel, credentials),
             request_timeout_ns: i64::try_from(request_timeout.as_nanos()).unwrap_or(i64::MAX),
+            name,
+            forward: None,
         }
+    }
+
+    /// Who answers: the address as it was given, without the mark for TLS, or a pod.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// A client for the Observer service.
@@ -195,26 +159,6 @@ impl Server {
         })
         .boxed())
     }
-}
-
-/// Looks into TLS files before anybody is asked, so that a wrong path is told apart from a server
-/// that does not answer.
-pub(crate) fn check_files(tls: &TlsOptions) -> anyhow::Result<()> {
-    for file in &tls.ca_files {
-        let path = file.display();
-        let pem = std::fs::read_to_string(file)
-            .map_err(|error| anyhow::anyhow!("cannot load cert '{path}': {}", reason(&error)))?;
-        if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            anyhow::bail!("cannot process cert '{path}': must be a PEM encoded certificate");
-        }
-    }
-    if let Some(client) = &tls.client {
-        for file in [&client.cert_file, &client.key_file] {
-            std::fs::metadata(file)
-                .map_err(|error| anyhow::anyhow!("open {}: {}", file.display(), reason(&error)))?;
-        }
-    }
-    Ok(())
 }
 
 /// Puts user name and password on every call.

@@ -10,6 +10,7 @@ mod doctor;
 mod errors;
 mod filters;
 mod formats;
+mod forward;
 mod harness;
 mod help;
 mod input;
