@@ -124,7 +124,7 @@ pub(crate) fn alike<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec
 }
 
 /// How many letters must be added, dropped or changed to make one word the other.
-fn distance(from: &str, to: &str) -> usize {
+pub(crate) fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, letter) in from.chars().enumerate() {

@@ -15,6 +15,7 @@ mod embedded;
 mod filters;
 mod flags;
 mod forward;
+mod group;
 mod hint;
 mod logging;
 mod manual;

@@ -357,6 +357,9 @@ Examples:
   DNS answers to pods of either of two namespaces:
     palomar observe --protocol dns --to-namespace shop --to-namespace billing
 
+  Which requests failed, and how often each:
+    palomar observe --since 1h --http-status 5+ --group-by server,http.method,http.path
+
   From a laptop, through the API server of the cluster that kubectl uses:
     palomar observe -P -f
 

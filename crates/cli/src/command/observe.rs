@@ -3,10 +3,12 @@
 use std::{
     io::{IsTerminal as _, Write as _},
     pin::pin,
+    time::Duration,
 };
 
 use flow_api::{coverage, extension, json};
 use futures::{FutureExt as _, StreamExt as _, future, stream};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::debug;
@@ -18,7 +20,7 @@ use crate::observe::{
     closing::Closing,
     request::{self, Display},
 };
-use crate::print::{self, NoEvent, Page, Printer, Screen};
+use crate::print::{NoEvent, Page, Printer, Screen};
 use crate::settings::Settings;
 use crate::source::{
     Flows, Responses, file, follow,
@@ -181,18 +183,29 @@ pub(crate) async fn show<T>(
     shutdown: CancellationToken,
     print: impl Fn(&mut dyn Printer, &T, &mut Page) -> Result<(), NoEvent>,
 ) -> anyhow::Result<()> {
-    let mut printer = print::printer(display.format, display.style);
+    let mut printer = display.printer();
     let mut screen = Screen::new(display.silent);
     let mut responses = pin!(responses);
+    let mut ticks = printer.interval().map(Ticks::new);
     let outcome = loop {
+        if ticks.as_mut().is_some_and(Ticks::is_due) {
+            printer.tick(&mut screen.page);
+            screen.flush()?;
+        }
         // What is ready is printed together; before waiting for more, it is written.
         let next = match responses.next().now_or_never() {
             Some(next) => next,
             None => {
                 screen.flush()?;
-                match shutdown.run_until_cancelled(responses.next()).await {
-                    Some(next) => next,
-                    None => break Ok(()),
+                let next = shutdown.run_until_cancelled(responses.next());
+                let next = match &ticks {
+                    Some(ticks) => timeout_at(ticks.due, next).await,
+                    None => Ok(next.await),
+                };
+                match next {
+                    Ok(Some(next)) => next,
+                    Ok(None) => break Ok(()),
+                    Err(_elapsed) => continue,
                 }
             }
         };
@@ -212,6 +225,31 @@ pub(crate) async fn show<T>(
     printer.finish(&mut screen.page);
     screen.flush()?;
     outcome
+}
+
+/// When a printer is to be called next.
+struct Ticks {
+    every: Duration,
+    due: Instant,
+}
+
+impl Ticks {
+    fn new(every: Duration) -> Self {
+        Self {
+            every,
+            due: Instant::now() + every,
+        }
+    }
+
+    /// Whether it is time; then the next time is an interval from now.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now + self.every;
+        }
+        is_due
+    }
 }
 
 /// What an error at the end of a stream means: one that says that the call was cancelled is no

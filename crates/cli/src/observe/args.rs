@@ -5,6 +5,7 @@ use crate::flags::{
     Accept, Flag, Section, ValueError,
     value::{self, Base},
 };
+use crate::group::{self, GroupArgs};
 use crate::settings::{self, ServerArgs};
 
 /// Which events, from when, how many.
@@ -193,6 +194,7 @@ pub(crate) const FLOWS: &[Section] = &[
     RAW_FILTERS,
     FORMATTING,
     FLOW_FORMAT,
+    group::SECTION,
     DETAIL,
     #[cfg(feature = "node")]
     EMBEDDED,
@@ -238,6 +240,7 @@ pub(crate) struct Args {
     pub(crate) coverage: Option<bool>,
     pub(crate) detail: bool,
     pub(crate) total: bool,
+    pub(crate) groups: GroupArgs,
     #[cfg(feature = "node")]
     pub(crate) aggregation: String,
     #[cfg(feature = "node")]
@@ -280,6 +283,7 @@ impl Default for Args {
             coverage: None,
             detail: false,
             total: false,
+            groups: GroupArgs::default(),
             #[cfg(feature = "node")]
             aggregation: String::new(),
             #[cfg(feature = "node")]
@@ -347,7 +351,11 @@ impl Accept for Args {
             "source" => text.clone_into(&mut self.source),
             #[cfg(feature = "node")]
             "take-over" => self.take_over = value::switch(text)?,
-            _ => return Ok(self.server.accept(flag, text)? || self.filters.accept(flag, text)?),
+            _ => {
+                return Ok(self.server.accept(flag, text)?
+                    || self.filters.accept(flag, text)?
+                    || self.groups.accept(flag, text)?);
+            }
         }
         Ok(true)
     }

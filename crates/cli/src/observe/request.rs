@@ -11,7 +11,8 @@ use prost_types::Timestamp;
 use super::{args::Args, mask};
 use crate::config::Config;
 use crate::filters::raw;
-use crate::print::{Color, Escape, Format, Style, time::TimeFormat};
+use crate::group::Grouping;
+use crate::print::{self, Color, Escape, Format, Printer, Style, time::TimeFormat};
 use crate::since;
 
 /// How many events are shown where nothing is said.
@@ -32,9 +33,19 @@ pub(crate) struct Display {
     pub(crate) style: Style,
     /// Say nothing about nodes.
     pub(crate) silent: bool,
+    /// Count flows instead; then the format is that of the groups.
+    pub(crate) grouping: Option<Grouping>,
 }
 
 impl Display {
+    /// What prints events so.
+    pub(crate) fn printer(&self) -> Box<dyn Printer> {
+        match &self.grouping {
+            Some(grouping) => print::group_printer(grouping, self.style.clone()),
+            None => print::printer(self.format, self.style.clone()),
+        }
+    }
+
     /// Whether addresses are shown by the names that they are known by.
     pub(crate) fn shows_names(&self) -> bool {
         self.format != Format::Json
@@ -53,6 +64,9 @@ pub(crate) fn flows(
     let (mut whitelist, mut blacklist) = std::mem::take(&mut args.filters).finish()?;
     let display = display(args, debug)?;
     let is_json = display.format == Format::Json;
+    if display.grouping.is_some() && !args.field_mask.is_empty() {
+        bail!("cannot set both --group-by and --field-mask");
+    }
     if !is_json && !args.field_mask.is_empty() {
         bail!(
             "{} output format is not compatible with custom field mask",
@@ -70,6 +84,10 @@ pub(crate) fn flows(
     )?);
     let paths = if !args.field_mask.is_empty() {
         std::mem::take(&mut args.field_mask)
+    } else if let Some(grouping) = &display.grouping
+        && args.use_default_field_masks
+    {
+        grouping.fields.mask()
     } else if !is_json && args.use_default_field_masks {
         mask::SHOWN.map(str::to_owned).to_vec()
     } else {
@@ -88,7 +106,7 @@ pub(crate) fn flows(
         since: window.since,
         until: window.until,
         field_mask,
-        extensions: args.detail.then(ask_for_flow_detail),
+        extensions: (args.detail || display.grouping.is_some()).then(ask_for_flow_detail),
         ..GetFlowsRequest::default()
     };
     Ok((request, display))
@@ -135,7 +153,9 @@ pub(crate) fn debug_events(
 }
 
 fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
+    let grouping = args.groups.grouping(&args.output, args.follow)?;
     let format = match args.output.as_str() {
+        _ if grouping.is_some() => Format::Compact,
         "compact" => Format::Compact,
         "dict" => Format::Dict,
         "json" | "JSON" if wants_legacy_json() => Format::LegacyJson,
@@ -159,6 +179,7 @@ fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
         format,
         style,
         silent: args.silent_errors,
+        grouping,
     })
 }
 
@@ -205,6 +226,8 @@ impl Window {
         let number = match number {
             0 if since.is_some() || until.is_some() => 0,
             0 if args.all => u64::MAX,
+            // Of the latest few nobody wants groups.
+            0 if args.groups.is_given() && !args.follow => u64::MAX,
             0 if !args.follow && !args.is_read_here() => USUAL_COUNT,
             number => number,
         };

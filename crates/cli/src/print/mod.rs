@@ -11,6 +11,8 @@ mod debug_event;
 mod dict;
 mod escape;
 mod flow;
+mod grid;
+mod groups;
 mod json;
 mod lost;
 mod node_status;
@@ -20,13 +22,19 @@ mod table;
 pub(crate) mod tabs;
 pub(crate) mod time;
 
+use std::time::Duration;
+
 use flow_api::observer::{GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse};
 
 pub(crate) use color::Color;
 pub(crate) use escape::Escape;
+pub(crate) use flow::{name as end_name, point, port};
+pub(crate) use grid::{Align, Grid};
 pub(crate) use number::grouped;
 pub(crate) use screen::{Screen, is_closed_pipe};
 use time::TimeFormat;
+
+use crate::group::Grouping;
 
 /// Text that is ready to be written.
 #[derive(Debug, Default)]
@@ -64,6 +72,14 @@ pub(crate) trait Printer {
 
     /// What could only be printed once all events were known.
     fn finish(&mut self, _page: &mut Page) {}
+
+    /// How often [`tick`](Self::tick) is to be called, whatever comes.
+    fn interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// An interval is over.
+    fn tick(&mut self, _page: &mut Page) {}
 }
 
 /// A response of the right type without the event that it is for.
@@ -119,6 +135,19 @@ pub(crate) struct Style {
     pub(crate) all_node_states: bool,
 }
 
+impl Style {
+    /// Text alone, without colours.
+    pub(crate) const PLAIN: Self = Self {
+        time: TimeFormat::StampMilli,
+        color: Color::OFF,
+        escape: Escape::Nothing,
+        names: true,
+        node_name: false,
+        policy_names: false,
+        all_node_states: false,
+    };
+}
+
 /// The printer of a format.
 pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer> {
     match format {
@@ -128,6 +157,11 @@ pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer> {
         Format::LegacyJson => Box::new(json::LegacyJson),
         Format::Table => Box::new(table::Table::new(style)),
     }
+}
+
+/// The printer of groups of flows.
+pub(crate) fn group_printer(grouping: &Grouping, style: Style) -> Box<dyn Printer> {
+    Box::new(groups::GroupPrinter::new(grouping, style))
 }
 
 /// The name of a wire enum's value; the number where this build knows no name.

@@ -11,6 +11,7 @@ mod errors;
 mod filters;
 mod formats;
 mod forward;
+mod groups;
 mod harness;
 mod help;
 mod input;

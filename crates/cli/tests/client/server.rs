@@ -392,3 +392,36 @@ fn doctor_counts_flows_and_looks_at_the_nodes_that_a_server_names() {
     let follows: Vec<bool> = asked.iter().map(|request| request.follow).collect();
     assert_eq!((lines.len(), follows), (3, vec![false, true]));
 }
+
+#[test]
+fn groups_ask_for_their_fields_only_and_are_told_again_and_again_in_a_follow() {
+    let server = serve(End::StayOpen);
+    let mut child = palomar(&["observe", "-f", "--group-by", "verdict", "-o", "json"])
+        .args(["--interval", "100ms"])
+        .env("PALOMAR_SERVER", &server.address)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let totals = stdout
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| line.starts_with(r#"{"total":{"groups":1,"flows":2,"#));
+    assert_eq!(totals.take(3).count(), 3);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let finite = serve(End::Close);
+    finite.ask(&["observe", "--group-by", "client.pod"]);
+    let asked = [server, finite].map(|server| server.asked.lock().unwrap()[0].clone());
+    let paths = |index: usize| asked[index].field_mask.clone().unwrap().paths.join(" ");
+    assert_eq!((asked[0].number, asked[1].number), (0, u64::MAX));
+    assert_eq!(paths(0), "extensions time verdict");
+    assert_eq!(
+        paths(1),
+        "destination.namespace destination.pod_name extensions is_reply source.namespace \
+         source.pod_name time"
+    );
+    assert!(flow_api::extension::asks_for_flow_detail(
+        asked[0].extensions.as_ref()
+    ));
+}
