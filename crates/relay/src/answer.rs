@@ -6,6 +6,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use flow_api::frames::{PREFIX, put_frame};
 use flow_api::observer::GetFlowsRequest;
+use flow_api::resume;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -25,6 +26,7 @@ const MAX_MESSAGE: usize = 4 << 20;
 pub(crate) struct Answer {
     body: Body,
     cutter: Cutter,
+    goes_on: bool,
     trailers: Option<MetadataMap>,
 }
 
@@ -54,14 +56,16 @@ impl Answer {
         let broken = |error: tonic::transport::Error| Status::from_error(error.into());
         let service = channel.ready().await.map_err(broken)?;
         let (head, body) = service.call(request).await.map_err(broken)?.into_parts();
+        let headers = MetadataMap::from_headers(head.headers);
         let mut answer = Self {
             body,
             cutter: Cutter::default(),
+            goes_on: resume::is_accepted(&headers),
             trailers: None,
         };
-        if Status::from_header_map(&head.headers).is_some() {
+        if Status::from_header_map(headers.as_ref()).is_some() {
             // All it has to say came at once.
-            answer.end(head.headers)?;
+            answer.end(headers.into_headers())?;
         } else if head.status != StatusCode::OK {
             return Err(no_grpc(head.status));
         }
@@ -93,6 +97,11 @@ impl Answer {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the peer goes on after the flow that was named (see [`resume`]).
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// What came with the end of the stream.

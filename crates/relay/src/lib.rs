@@ -34,6 +34,7 @@ mod peers;
 mod pool;
 mod process;
 mod reader;
+mod rejoin;
 mod retry;
 mod serve;
 mod sources;

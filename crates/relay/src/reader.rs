@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::CoverageReport;
+use flow_api::{coverage, resume};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -25,9 +25,10 @@ use crate::credit::Credit;
 use crate::defaults::{ACCEPT_GRACE, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
 use crate::pool::{Lease, Member, State};
+use crate::rejoin::{Again, Reached, as_seen_by};
 use crate::retry::Backoff;
 use crate::status::error_text;
-use crate::wire::{MalformedResponse, Time, scan};
+use crate::wire::{Time, scan};
 
 /// One message on its way through the merge.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub(crate) enum Report {
     Events(Vec<(Time, Event)>),
     /// Whatever else comes is later than this.
     Passed(Time),
-    /// Some messages of the peer were no messages; they are counted and left out.
-    Skipped(MalformedResponse),
+    /// Something is missing of what the peer sent, for this reason. The stream goes on.
+    Trouble(String),
     /// The stream broke with an error. A following call's reader goes on trying.
     Failed(String),
     /// What the peer's answer covers, said at its end.
@@ -76,8 +77,10 @@ pub(crate) struct Reader {
     credit: Credit,
     /// Whether the request goes out unchanged: nobody has asked this peer in this call yet.
     is_first: bool,
-    /// The newest flow that was handed over.
-    newest: Option<Time>,
+    /// What was handed over.
+    reached: Reached,
+    /// Flows that come again after a break.
+    again: Option<Again>,
 }
 
 /// Why a stream is over.
@@ -126,7 +129,8 @@ impl Reader {
             reports,
             credit,
             is_first: !from_now_on,
-            newest: None,
+            reached: Reached::default(),
+            again: None,
         }
     }
 
@@ -217,6 +221,14 @@ impl Reader {
             Ok(answer) => answer,
             Err(end) => return end,
         };
+        if answer.goes_on() {
+            self.again = None;
+        } else if self.again.is_some()
+            && self.reached.is_ahead(Time::now())
+            && !self.report(Report::Trouble(CLOCK_TROUBLE.to_owned())).await
+        {
+            return End::Unheard;
+        }
         let mut messages = Vec::new();
         loop {
             let end = self.next(&mut answer, &mut messages).await;
@@ -272,21 +284,37 @@ impl Reader {
 
     /// The request for the next attempt: the client's own, and after that one for what has not been
     /// handed over yet, so that nothing comes twice.
-    fn request(&self) -> Request<GetFlowsRequest> {
+    fn request(&mut self) -> Request<GetFlowsRequest> {
         let mut message = self.call.request.clone();
+        let mut metadata = self.call.metadata.clone();
         if !self.is_first {
             message.number = 0;
             message.first = false;
-            let since = match (self.newest, message.since) {
-                (Some(newest), _) => newest.next_nanosecond(),
-                (None, Some(since)) => since.into(),
-                (None, None) => self.call.began,
+            let since = match (self.reached.since(), self.reached.came(), message.since) {
+                (Some((since, again)), ..) => {
+                    self.again = Some(again);
+                    since
+                }
+                (None, Some(came), _) => self.by_its_clock(came),
+                (None, None, Some(since)) => since.into(),
+                (None, None, None) => self.by_its_clock(self.call.began),
             };
             message.since = Some(since.into());
+            if let Some(after) = self.reached.after() {
+                resume::ask(&mut metadata, after);
+            }
         }
         let mut request = Request::new(message);
-        *request.metadata_mut() = self.call.metadata.clone();
+        *request.metadata_mut() = metadata;
         request
+    }
+
+    /// What the peer's clock shows at a time of ours, as far as it is known.
+    fn by_its_clock(&self, time: Time) -> Time {
+        match self.member.about().clock.filter(|clock| clock.is_off()) {
+            Some(clock) => as_seen_by(time, clock.ahead_seconds),
+            None => time,
+        }
     }
 
     /// Waits for the next messages, all of one piece; tells the end, if it came.
@@ -311,7 +339,7 @@ impl Reader {
     async fn hand_over(&mut self, messages: &mut Vec<Bytes>) -> bool {
         let mut events = Vec::with_capacity(messages.len());
         let mut total = 0;
-        let mut newest = self.newest;
+        let mut reached = self.reached;
         let mut malformed = None;
         let mut malformed_count = 0;
         let mut passed = None;
@@ -322,14 +350,21 @@ impl Reader {
                     passed = passed.max(envelope.time);
                 }
                 Ok(envelope) => {
-                    total += bytes.len();
-                    if envelope.is_flow {
-                        newest = newest.max(envelope.time);
+                    let (is_flow, mut time) = (envelope.is_flow, envelope.time);
+                    if is_flow {
+                        if self.again.as_mut().is_some_and(|again| again.is_one(time)) {
+                            continue;
+                        }
+                        match time {
+                            Some(time) => reached.flow(time),
+                            None => reached.timeless_flow(Time::now()),
+                        }
+                    } else {
+                        // A gap or a status has the time at which it was told, and flows that are
+                        // older may follow it: its place is where it came.
+                        time = reached.newest();
                     }
-                    // A gap or a status has the time at which it was told, and flows that are older
-                    // may follow it: its place is where it came.
-                    let is_flow = envelope.is_flow;
-                    let time = if is_flow { envelope.time } else { newest };
+                    total += bytes.len();
                     let event = Event {
                         bytes,
                         is_flow,
@@ -347,11 +382,12 @@ impl Reader {
         messages.shrink_to(USUAL_MESSAGES);
         if let Some(reason) = malformed {
             self.member.count_malformed(malformed_count);
-            if !self.report(Report::Skipped(reason)).await {
+            let trouble = format!("skipped a malformed response: {reason}");
+            if !self.report(Report::Trouble(trouble)).await {
                 return false;
             }
         }
-        if !events.is_empty() && !self.hand_over_events(events, total, newest).await {
+        if !events.is_empty() && !self.hand_over_events(events, total, reached).await {
             return false;
         }
         match passed {
@@ -364,7 +400,7 @@ impl Reader {
         &mut self,
         mut events: Vec<(Time, Event)>,
         bytes: usize,
-        newest: Option<Time>,
+        reached: Reached,
     ) -> bool {
         let Ok(credit) = self.credit.take(bytes).await else {
             return false;
@@ -374,7 +410,7 @@ impl Reader {
         }
         let heard = self.report(Report::Events(events)).await;
         if heard {
-            self.newest = newest;
+            self.reached = reached;
         }
         heard
     }
@@ -386,6 +422,10 @@ impl Reader {
 
 /// Messages for which there is room without asking for memory each time: those of a frame of flows.
 const USUAL_MESSAGES: usize = 32;
+
+/// What a client is told of a peer that is asked again by time.
+const CLOCK_TROUBLE: &str = "its clock was ahead: should it be set back by now, flows are missing until \
+                             it has come as far again";
 
 /// A finite query's peer that says nothing: to the client it looks like a call that timed out.
 fn silent() -> End {

@@ -11,7 +11,7 @@ use flow_api::observer::{
 };
 use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
-use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock};
+use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock, resume};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -263,6 +263,8 @@ fn forwarded(metadata: &MetadataMap) -> MetadataMap {
             forwarded.remove(name);
         }
     }
+    // What a relay above has of this one.
+    resume::remove(&mut forwarded);
     forwarded
 }
 

@@ -13,7 +13,7 @@ mod scan;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest};
+use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest, resume::After};
 use prost_types::Timestamp;
 use tokio::{
     sync::{SemaphorePermit, watch},
@@ -196,6 +196,18 @@ impl Query {
             lost_event_interval,
             ..self
         }
+    }
+
+    /// Goes on after a flow that the client has, whatever times are asked for, if it follows.
+    pub(super) fn going_on_after(mut self, flow: Option<After>) -> Self {
+        if let Some(flow) = flow.filter(|_| self.follow) {
+            let end = self.ring.end();
+            self.begin = Some(Begin::After { flow, end });
+            if let Some(scan) = Arc::get_mut(&mut self.scan) {
+                scan.since_ns = i64::MIN;
+            }
+        }
+        self
     }
 
     /// Says how far it is when it has nothing to send, if it follows.

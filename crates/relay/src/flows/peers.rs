@@ -101,9 +101,9 @@ impl Flows {
                     self.changes.push((NodeState::NodeConnected, name));
                 }
             }
-            Report::Skipped(reason) => {
+            Report::Trouble(message) => {
                 let name = Arc::clone(&peer.name);
-                self.add_error(name, format!("skipped a malformed response: {reason}"));
+                self.add_error(name, message);
             }
             Report::Covered(told) => {
                 self.covered.insert(Arc::clone(&peer.name), told);
