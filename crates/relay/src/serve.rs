@@ -38,9 +38,9 @@ use crate::unary::{self, Asked};
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
 const VERSION_HEADER: &str = "hubble-relay-version";
 
-/// Headers of a call that belong to its connection, so they are not passed on. So are those that
-/// begin with [`RESERVED_PREFIX`].
-const OWN_HEADERS: [&str; 4] = ["content-type", "host", "te", "user-agent"];
+/// Headers of a call that belong to its connection or to its message, which is not always passed on as it
+/// came, so they are not passed on. So are those that begin with [`RESERVED_PREFIX`].
+const OWN_HEADERS: [&str; 5] = ["content-length", "content-type", "host", "te", "user-agent"];
 
 /// gRPC's own headers, such as the deadline. A client that gives up ends its call, and with it ours.
 const RESERVED_PREFIX: &str = "grpc-";
