@@ -29,6 +29,7 @@ mod listen;
 mod merge;
 mod metrics;
 mod monitor;
+mod names;
 mod pace;
 mod peers;
 mod pool;

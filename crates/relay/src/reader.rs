@@ -24,6 +24,7 @@ use crate::call::Call;
 use crate::credit::Credit;
 use crate::defaults::{ACCEPT_GRACE, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
+use crate::names::Names;
 use crate::pool::{Lease, Member, State};
 use crate::rejoin::{Again, Reached, as_seen_by};
 use crate::retry::Backoff;
@@ -81,6 +82,7 @@ pub(crate) struct Reader {
     reached: Reached,
     /// Flows that come again after a break.
     again: Option<Again>,
+    names: Names,
 }
 
 /// Why a stream is over.
@@ -122,6 +124,7 @@ impl Reader {
         from_now_on: bool,
     ) -> Self {
         let credit = Credit::new(READ_AHEAD_BYTES, call.shared_credit.clone());
+        let names = Names::in_answer(Arc::clone(&member.name), &call.request);
         Self {
             call,
             member,
@@ -131,6 +134,7 @@ impl Reader {
             is_first: !from_now_on,
             reached: Reached::default(),
             again: None,
+            names,
         }
     }
 
@@ -237,10 +241,13 @@ impl Reader {
             }
             if let Some(end) = end {
                 let told = answer.trailers().and_then(coverage::told);
-                if let Some(told) = told.filter(|_| self.call.asks_for_coverage())
-                    && !self.report(Report::Covered(told)).await
-                {
-                    return End::Unheard;
+                if let Some(mut told) = told.filter(|_| self.call.asks_for_coverage()) {
+                    for node in &mut told.nodes {
+                        self.names.complete(&mut node.node_name);
+                    }
+                    if !self.report(Report::Covered(told)).await {
+                        return End::Unheard;
+                    }
                 }
                 return end;
             }
@@ -287,6 +294,7 @@ impl Reader {
     fn request(&mut self) -> Request<GetFlowsRequest> {
         let mut message = self.call.request.clone();
         let mut metadata = self.call.metadata.clone();
+        self.names.widen(&mut message);
         if !self.is_first {
             message.number = 0;
             message.first = false;
@@ -364,6 +372,8 @@ impl Reader {
                         // older may follow it: its place is where it came.
                         time = reached.newest();
                     }
+                    let completed = self.names.completed(&bytes, &envelope);
+                    let bytes = completed.unwrap_or(bytes);
                     total += bytes.len();
                     let event = Event {
                         bytes,
