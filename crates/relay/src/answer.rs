@@ -144,13 +144,21 @@ fn no_grpc(status: StatusCode) -> Status {
 
 /// Cuts a stream into messages, wherever it came in pieces.
 #[derive(Debug, Default)]
-struct Cutter {
+pub(crate) struct Cutter {
     /// The beginning of a message, prefix included.
     begun: BytesMut,
 }
 
 impl Cutter {
-    fn cut(&mut self, mut piece: Bytes, messages: &mut Vec<Bytes>) -> Result<(), Status> {
+    /// Appends the messages that end in this piece.
+    ///
+    /// # Errors
+    /// When one is compressed, or longer than any may be. Nothing after it can be read.
+    pub(crate) fn cut(
+        &mut self,
+        mut piece: Bytes,
+        messages: &mut Vec<Bytes>,
+    ) -> Result<(), Status> {
         while !self.begun.is_empty() && !piece.is_empty() {
             let wanted = match self.begun.first_chunk() {
                 Some(prefix) => PREFIX + length(*prefix)?,

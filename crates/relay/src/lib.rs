@@ -23,6 +23,8 @@ mod defaults;
 mod dial;
 mod discovery;
 mod flows;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gather;
 mod health;
 mod listen;
