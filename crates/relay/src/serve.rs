@@ -124,7 +124,7 @@ impl RelayService {
         let call = Call::new(method, request, metadata, peers);
         let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
         Ok(match grant {
-            Some(grant) => until_revoked(stream, grant).boxed(),
+            Some(grant) => granted(stream, grant).boxed(),
             None => stream.boxed(),
         })
     }
@@ -236,12 +236,14 @@ fn grant_of<T>(request: &Request<T>) -> Option<Arc<Grant>> {
     request.extensions().get::<Arc<Grant>>().map(Arc::clone)
 }
 
-/// A stream that ends when its client may not see it any longer.
-fn until_revoked(
+/// A stream as its client may see it, and for as long as it may.
+fn granted(
     stream: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
     grant: Arc<Grant>,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let revoked = grant.revoked.clone().cancelled_owned();
+    let redacting = Arc::clone(&grant);
+    let stream = stream.map(move |item| item.map(|bytes| redacting.redact(bytes)));
     let end = futures::stream::once(async move {
         let is_revoked = grant.revoked.is_cancelled();
         is_revoked.then(|| Err(Status::unauthenticated("the token was taken away")))

@@ -80,6 +80,36 @@ pub(crate) fn observe(flags: &[&str], lines: &[&str]) -> Ran {
     run_with(&args, &lines.join("\n"))
 }
 
+/// A part of Palomar that runs until the test ends.
+#[cfg(feature = "node")]
+pub(crate) struct Running(pub(crate) std::process::Child);
+
+#[cfg(feature = "node")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Asks again until the answer is as it should be, which takes as long as things need to start.
+#[cfg(feature = "node")]
+#[track_caller]
+pub(crate) fn eventually(args: &[&str], is_right: impl Fn(&Ran) -> bool) -> Ran {
+    let begun = std::time::Instant::now();
+    loop {
+        let ran = run(args);
+        if is_right(&ran) {
+            return ran;
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(60),
+            "{ran:?}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// A web server asks a database.
 pub(crate) const ASKS: &str = r#"{"flow":{"time":"2026-03-01T09:30:05.250Z","uuid":"asks","verdict":"FORWARDED","IP":{"source":"10.1.0.4","destination":"10.1.0.9","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":40812,"destination_port":5432,"flags":{"SYN":true}}},"source":{"identity":4711,"namespace":"shop","pod_name":"web-0"},"destination":{"identity":4712,"namespace":"shop","pod_name":"db-0"},"Type":"L3_L4","node_name":"node-1","event_type":{"type":4},"is_reply":false,"Summary":"TCP Flags: SYN"},"node_name":"node-1","time":"2026-03-01T09:30:05.250Z"}"#;
 

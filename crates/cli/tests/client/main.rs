@@ -16,3 +16,5 @@ mod harness;
 mod help;
 mod input;
 mod server;
+#[cfg(feature = "node")]
+mod tokens;
