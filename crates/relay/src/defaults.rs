@@ -69,6 +69,9 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// is taken as complete, and peers that it did not name are gone.
 pub(crate) const SNAPSHOT_SETTLE: Duration = Duration::from_secs(1);
 
+/// It is taken as complete after this long in any case: a cluster may change all the time.
+pub(crate) const SNAPSHOT_LONGEST: Duration = Duration::from_secs(10);
+
 /// How often a file of peers is looked at: a look costs some microseconds, and sees files that are
 /// renamed into place, or behind a symbolic link that is turned. A change is read at the second look
 /// that finds it the same.
