@@ -17,6 +17,7 @@ use tonic::{Code, Request, Status};
 use tower::{Service as _, ServiceExt as _};
 
 use crate::call::Method;
+use crate::via;
 
 /// The largest message that is taken, as in gRPC where nobody says otherwise. Flows have 700 bytes.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -27,6 +28,7 @@ pub(crate) struct Answer {
     body: Body,
     cutter: Cutter,
     goes_on: bool,
+    is_end: bool,
     trailers: Option<MetadataMap>,
 }
 
@@ -61,6 +63,7 @@ impl Answer {
             body,
             cutter: Cutter::default(),
             goes_on: resume::is_accepted(&headers),
+            is_end: via::is_end(&headers),
             trailers: None,
         };
         if Status::from_header_map(headers.as_ref()).is_some() {
@@ -102,6 +105,11 @@ impl Answer {
     /// Whether the peer goes on after the flow that was named (see [`resume`]).
     pub(crate) fn goes_on(&self) -> bool {
         self.goes_on
+    }
+
+    /// Whether there is nothing in it, nor will be when it is asked for again (see [`via`]).
+    pub(crate) fn is_end(&self) -> bool {
+        self.is_end
     }
 
     /// What came with the end of the stream.

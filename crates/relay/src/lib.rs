@@ -44,6 +44,7 @@ mod sources;
 mod status;
 mod total;
 mod unary;
+mod via;
 mod wire;
 
 use std::fmt;

@@ -89,6 +89,8 @@ pub(crate) struct Reader {
 enum End {
     /// By the peer, without an error.
     Clean,
+    /// There never is anything in it.
+    Finished,
     /// Stream or connection broke; the peer may take the request later.
     Broken(String),
     /// The peer does not take this request.
@@ -149,6 +151,7 @@ impl Reader {
             let asked = Instant::now();
             let end = self.read_once().await;
             let report = match end {
+                End::Finished => Report::Ended,
                 End::Clean if !follow || self.call.is_over() => Report::Ended,
                 End::Clean => Report::Left,
                 End::Broken(message) => Report::Failed(message),
@@ -225,6 +228,9 @@ impl Reader {
             Ok(answer) => answer,
             Err(end) => return end,
         };
+        if answer.is_end() {
+            return End::Finished;
+        }
         if answer.goes_on() {
             self.again = None;
         } else if self.again.is_some()

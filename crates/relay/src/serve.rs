@@ -34,6 +34,7 @@ use crate::flows::{self, Settings};
 use crate::health::HealthService;
 use crate::pool::Pool;
 use crate::unary::{self, Asked};
+use crate::via::{self, Waypoint};
 
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
 const VERSION_HEADER: &str = "hubble-relay-version";
@@ -53,6 +54,7 @@ type EventStream = BoxStream<'static, Result<Bytes, Status>>;
 pub(crate) struct RelayService {
     pool: Pool,
     settings: Settings,
+    waypoint: Waypoint,
     flow_calls: Arc<Semaphore>,
     audit: Option<Arc<Audit>>,
     /// Questions that go to all peers, at the same time.
@@ -65,6 +67,7 @@ impl RelayService {
         Self {
             pool,
             settings,
+            waypoint: Waypoint::new(),
             flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
             audit,
             unary_calls: Semaphore::new(MAX_UNARY_CALLS),
@@ -86,8 +89,10 @@ impl RelayService {
     ) -> Result<Response<EventStream>, Status> {
         let record = self.record(method.name(), &request);
         match (self.merged(method, request), record) {
-            (Ok(inner), Some(record)) => Ok(Response::new(Audited { inner, record }.boxed())),
-            (Ok(inner), None) => Ok(Response::new(inner)),
+            (Ok(response), Some(record)) => {
+                Ok(response.map(|inner| Audited { inner, record }.boxed()))
+            }
+            (Ok(response), None) => Ok(response),
             (Err(status), record) => {
                 let refused = Err(status);
                 if let Some(record) = record {
@@ -103,14 +108,18 @@ impl RelayService {
         &self,
         method: Method,
         request: Request<GetFlowsRequest>,
-    ) -> Result<EventStream, Status> {
+    ) -> Result<Response<EventStream>, Status> {
+        let Some(metadata) = self.forwarded(request.metadata()) else {
+            let mut nothing = Response::new(futures::stream::empty().boxed());
+            via::end(nothing.metadata_mut());
+            return Ok(nothing);
+        };
         let permit = Arc::clone(&self.flow_calls)
             .try_acquire_owned()
             .map_err(|_| {
                 let message = format!("{MAX_FLOW_CALLS} streams are open, which is the limit");
                 Status::resource_exhausted(message)
             })?;
-        let metadata = forwarded(request.metadata());
         let grant = grant_of(&request);
         let mut request = request.into_inner();
         if let Some(grant) = &grant {
@@ -123,20 +132,44 @@ impl RelayService {
         let peers = self.pool.members().len();
         let call = Call::new(method, request, metadata, peers);
         let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
-        Ok(match grant {
+        Ok(Response::new(match grant {
             Some(grant) => granted(stream, grant).boxed(),
             None => stream.boxed(),
-        })
+        }))
     }
 
-    /// A call with one answer, when it is its turn.
-    async fn asked(&self, metadata: &MetadataMap) -> Result<(Asked, SemaphorePermit<'_>), Status> {
+    /// A call with one answer, when it is its turn; `None` for one that has come by here.
+    async fn asked(
+        &self,
+        metadata: &MetadataMap,
+    ) -> Result<Option<(Asked, SemaphorePermit<'_>)>, Status> {
+        let Some(forwarded) = self.forwarded(metadata) else {
+            return Ok(None);
+        };
         match timeout(UNARY_TIMEOUT, self.unary_calls.acquire()).await {
-            Ok(Ok(turn)) => Ok((Asked::new(forwarded(metadata), metadata), turn)),
+            Ok(Ok(turn)) => Ok(Some((Asked::new(forwarded, metadata), turn))),
             _ => Err(Status::resource_exhausted(format!(
                 "{MAX_UNARY_CALLS} questions to all nodes are open, which is the limit"
             ))),
         }
+    }
+
+    /// The client's metadata as the peers get it; `None` for a call that has come by here, and that they
+    /// have had already.
+    fn forwarded(&self, metadata: &MetadataMap) -> Option<MetadataMap> {
+        let mut forwarded = metadata.clone();
+        for key in metadata.keys() {
+            let name = match key {
+                KeyRef::Ascii(key) => key.as_str(),
+                KeyRef::Binary(key) => key.as_str(),
+            };
+            if OWN_HEADERS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
+                forwarded.remove(name);
+            }
+        }
+        // What a relay above has of this one.
+        resume::remove(&mut forwarded);
+        self.waypoint.join(&mut forwarded).then_some(forwarded)
     }
 }
 
@@ -188,7 +221,9 @@ impl Observer for RelayService {
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
         let record = self.record("GetNodes", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, GetNodesResponse::default());
+        };
         let mut nodes = unary::nodes(&self.pool, &asked).await;
         if let Some(grant) = grant_of(&request) {
             grant.redact_nodes(&mut nodes);
@@ -201,7 +236,9 @@ impl Observer for RelayService {
         request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
         let record = self.record("GetNamespaces", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, GetNamespacesResponse::default());
+        };
         let mut namespaces = unary::namespaces(&self.pool, &asked).await;
         if let Some(grant) = grant_of(&request) {
             grant.redact_namespaces(&mut namespaces);
@@ -214,7 +251,9 @@ impl Observer for RelayService {
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let record = self.record("ServerStatus", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, unary::status_of_nothing());
+        };
         let status = unary::server_status(&self.pool, &asked).await;
         let mut response = answered(record, status)?;
         clock::answer(request.metadata(), response.metadata_mut());
@@ -251,23 +290,6 @@ fn granted(
     stream
         .take_until(revoked)
         .chain(end.filter_map(futures::future::ready))
-}
-
-/// The client's metadata as the peers get it.
-fn forwarded(metadata: &MetadataMap) -> MetadataMap {
-    let mut forwarded = metadata.clone();
-    for key in metadata.keys() {
-        let name = match key {
-            KeyRef::Ascii(key) => key.as_str(),
-            KeyRef::Binary(key) => key.as_str(),
-        };
-        if OWN_HEADERS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
-            forwarded.remove(name);
-        }
-    }
-    // What a relay above has of this one.
-    resume::remove(&mut forwarded);
-    forwarded
 }
 
 /// Serves until `shutdown`, then ends what is open and closes.

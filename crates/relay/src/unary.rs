@@ -229,6 +229,16 @@ pub(crate) async fn namespaces(pool: &Pool, asked: &Asked) -> GetNamespacesRespo
     GetNamespacesResponse { namespaces }
 }
 
+/// Of a relay that has nothing to add.
+pub(crate) fn status_of_nothing() -> ServerStatusResponse {
+    ServerStatusResponse {
+        version: version(),
+        num_connected_nodes: Some(0),
+        num_unavailable_nodes: Some(0),
+        ..ServerStatusResponse::default()
+    }
+}
+
 /// Sums over the peers that answer. The uptime is the longest one. Of a peer that is a relay, the
 /// nodes behind it count.
 pub(crate) async fn server_status(pool: &Pool, asked: &Asked) -> ServerStatusResponse {

@@ -1,5 +1,7 @@
 //! A relay that is a node of another relay.
 
+use std::fs;
+
 use flow_api::flow::FlowFilter;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
@@ -130,6 +132,73 @@ async fn what_happens_to_nodes_behind_a_relay_is_told_in_their_full_names() {
         (&*flow.node_name, flow.time),
         ("east/node-1", Some(time(20)))
     );
+}
+
+#[tokio::test]
+async fn relays_that_are_nodes_of_each_other_tell_of_each_node_once() {
+    let (east, west) = (FakePeer::new("node-1"), FakePeer::new("node-2"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("peers");
+    let list = |relay: &str| {
+        let new = file.with_extension("new");
+        fs::write(&new, format!("node-1={}\n{relay}", east.address())).unwrap();
+        fs::rename(&new, &file).unwrap();
+    };
+    list("");
+    let mut config = config();
+    config.peer_files = vec![file.clone()];
+    let of_east = Cluster::start(config).await;
+    let mut config = crate::support::config();
+    let relay = |name: &str, cluster: &Cluster| format!("{name}={}\n", cluster.address);
+    config.peers = vec![
+        west.listed(),
+        relay("east/relay", &of_east).trim().parse().unwrap(),
+    ];
+    let of_west = Cluster::start(config).await;
+    list(&relay("west/relay", &of_west));
+
+    let mut follows = Vec::new();
+    for (cluster, other) in [(&of_east, "west/node-2"), (&of_west, "east/node-1")] {
+        let mut client = cluster.client().await;
+        client.connected_nodes(2).await;
+        let nodes = client.grpc.get_nodes(GetNodesRequest {}).await.unwrap();
+        let names: Vec<_> = nodes.get_ref().nodes.iter().map(|it| &*it.name).collect();
+        assert!(names.len() == 2 && names.contains(&other), "{names:?}");
+        let request = GetFlowsRequest {
+            follow: true,
+            ..GetFlowsRequest::default()
+        };
+        follows.push(client.grpc.get_flows(request).await.unwrap().into_inner());
+    }
+    let all_are_asked = async {
+        while east.open_streams() < 2 || west.open_streams() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, all_are_asked).await.unwrap();
+    for node in [&east, &west] {
+        node.flow_now();
+    }
+    for stream in &mut follows {
+        let mut nodes = Vec::new();
+        while nodes.len() < 2 {
+            let response = timeout(LONG, stream.message())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
+            match response.response_types {
+                Some(ResponseTypes::Flow(_)) => nodes.push(response.node_name),
+                Some(ResponseTypes::NodeStatus(event)) => {
+                    assert_eq!(event.state_change(), NodeState::NodeConnected);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        nodes.sort_unstable();
+        assert!(nodes[0] != nodes[1], "{nodes:?}");
+    }
+    assert_eq!((east.open_streams(), west.open_streams()), (2, 2));
 }
 
 #[tokio::test]
