@@ -132,10 +132,15 @@ fn self_signed(is_ca: IsCa) -> (SocketAddr, TempDir) {
 fn a_certificate_that_signs_itself_until_it_is_trusted() {
     let (server, folder) = self_signed(IsCa::NoCa);
     let server = format!("tls://{server}");
-    let other = Authority::new().file();
+    let other = Authority::new();
     fails(
         &server,
-        &["--tls-ca-cert-files", &other, "--tls-server-name", "relay"],
+        &[
+            "--tls-ca-cert-files",
+            &other.file(),
+            "--tls-server-name",
+            "relay",
+        ],
         "TLS failed: certificate is self-signed (CN=relay); add it with --tls-ca-cert-files if you \
          trust it",
     );
