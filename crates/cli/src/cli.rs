@@ -7,7 +7,9 @@ use crate::command::{completion::Shell, config::Verb};
 use crate::config::Config;
 use crate::flags::{self, Accept, Flag, Section, UsageError, ValueError, help::Page, value};
 use crate::{hint, observe};
-pub(crate) use topic::{Entry, Group, Listed, Topic};
+#[cfg(feature = "node")]
+pub(crate) use topic::Group;
+pub(crate) use topic::{Entry, Listed, Topic};
 use tree::ROOT;
 
 /// Flags of every command.
