@@ -29,6 +29,8 @@ const LONGEST_STATUS: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Names {
     peer: Arc<str>,
+    /// The cluster of those that do not say theirs.
+    cluster: Option<Box<str>>,
     /// Whether messages without a name get one.
     adds: bool,
 }
@@ -36,20 +38,28 @@ pub(crate) struct Names {
 impl Names {
     /// Of a peer of this name.
     pub(crate) fn of(peer: Arc<str>) -> Self {
-        Self { peer, adds: true }
+        let cluster = peer.split_once('/').map(|(cluster, _)| cluster);
+        let cluster = cluster.filter(|it| !it.is_empty() && *it != DEFAULT_CLUSTER);
+        Self {
+            cluster: cluster.map(Into::into),
+            peer,
+            adds: true,
+        }
     }
 
     /// The same for the answers to a request, which may have asked for messages without names.
     pub(crate) fn in_answer(peer: Arc<str>, request: &GetFlowsRequest) -> Self {
         let mask = request.field_mask.as_ref().map_or(&[][..], |it| &it.paths);
         let adds = mask.is_empty() || mask.iter().any(|path| path == "node_name");
-        Self { peer, adds }
+        Self {
+            adds,
+            ..Self::of(peer)
+        }
     }
 
     /// The cluster that names belong to if they do not say it.
     pub(crate) fn cluster(&self) -> Option<&str> {
-        let (cluster, _) = self.peer.split_once('/')?;
-        (!cluster.is_empty() && cluster != DEFAULT_CLUSTER).then_some(cluster)
+        self.cluster.as_deref()
     }
 
     /// The full name of a node; `None` where it is that already.
