@@ -1,10 +1,11 @@
 //! Words that a server knows.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, env, path::PathBuf, time::Duration};
 
 use flow_api::observer::{GetNamespacesRequest, GetNodesRequest, Namespace, Node};
 
 use super::values::Offer;
+use crate::config::{Value, file};
 use crate::settings::Settings;
 use crate::source::server::Server;
 
@@ -21,6 +22,8 @@ pub(crate) enum Live {
     Addresses,
     /// Names of clusters.
     Clusters,
+    /// Contexts of the file that says how to reach Kubernetes; asks nobody.
+    Contexts,
     /// Namespaces with a slash behind them, for what is in them.
     NamespacePrefixes,
     /// Namespaces.
@@ -37,8 +40,10 @@ impl Live {
         let Some(settings) = settings else {
             return Vec::new();
         };
-        if self == Self::Servers {
-            return servers();
+        match self {
+            Self::Contexts => return contexts(settings),
+            Self::Servers => return servers(),
+            _ => {}
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -91,7 +96,7 @@ impl Live {
                 .into_iter()
                 .map(|node| node.name)
                 .collect(),
-            Self::Servers => BTreeSet::new(),
+            Self::Contexts | Self::Servers => BTreeSet::new(),
         })
     }
 }
@@ -109,6 +114,31 @@ async fn nodes(server: &Server) -> anyhow::Result<Vec<Node>> {
     let mut observer = server.observer();
     let call = async |request| observer.get_nodes(request).await;
     Ok(server.unary(GetNodesRequest {}, call).await?.nodes)
+}
+
+/// The contexts of the file that the settings name, else the environment, else of the usual one.
+fn contexts(settings: &Settings) -> Vec<Offer> {
+    let file = settings
+        .text("kubeconfig")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| env::split_paths(&env::var_os("KUBECONFIG")?).next())
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".kube/config")));
+    let values = file.and_then(|file| file::read(&file).ok());
+    let Some(Value::List(contexts)) = values.as_ref().and_then(|values| values.get("contexts"))
+    else {
+        return Vec::new();
+    };
+    contexts
+        .iter()
+        .filter_map(|context| match context {
+            Value::Map(context) => context.get("name")?.text(),
+            _ => None,
+        })
+        .filter(|name| is_harmless(name))
+        .take(MAX_OFFERS)
+        .map(|name| Offer::new(name, ""))
+        .collect()
 }
 
 /// The places where servers usually are.
@@ -134,7 +164,7 @@ fn servers() -> Vec<Offer> {
 /// What a shell may put on the command line as it is: a server could say anything.
 fn is_harmless(word: &str) -> bool {
     !word.is_empty()
-        && word
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '[' | ']'))
+        && word.chars().all(|c| {
+            c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '@' | '[' | ']')
+        })
 }

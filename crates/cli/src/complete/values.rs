@@ -118,6 +118,7 @@ fn by_name(path: &str, flag: &str) -> Values {
                 .collect(),
         ),
         "ip-version" => named(&["v4", "v6", "none"]),
+        "kube-context" => Values::Live(Live::Contexts),
         "kube-namespace" => named(&["kube-system", "cilium"]),
         "label" => Values::Words(
             words::RESERVED_IDENTITIES

@@ -122,7 +122,11 @@ pub(crate) fn read(path: &Path) -> Result<Values, FileError> {
             "expected names and values, as in server: relay:4245",
         )),
         // Its other lines show the text around the place.
-        Err(error) => Err(broken(error.to_string().lines().next().unwrap_or_default())),
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            Err(broken(line.strip_prefix("error: ").unwrap_or(line)))
+        }
     }
 }
 

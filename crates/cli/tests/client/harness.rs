@@ -65,7 +65,8 @@ pub(crate) fn run_with(args: &[&str], input: &str) -> Ran {
     finished(output)
 }
 
-fn finished(output: Output) -> Ran {
+/// What a process left behind.
+pub(crate) fn finished(output: Output) -> Ran {
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

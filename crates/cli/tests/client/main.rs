@@ -6,6 +6,8 @@
     reason = "helpers of tests fail like tests do, but are not marked as such"
 )]
 
+mod completion;
+mod config;
 mod doctor;
 mod errors;
 mod filters;
@@ -15,6 +17,8 @@ mod groups;
 mod harness;
 mod help;
 mod input;
+mod names;
+mod prompt;
 mod server;
 #[cfg(feature = "node")]
 mod tokens;

@@ -32,7 +32,7 @@ use crate::harness::{ANSWERS, ASKS, palomar};
 
 /// What the server does once it has sent its flows.
 #[derive(Clone, Debug)]
-enum End {
+pub(crate) enum End {
     Close,
     Fail(Status),
     StayOpen,
@@ -133,14 +133,14 @@ impl Observer for Server {
 }
 
 /// A running server. Ends with the test.
-struct Running {
-    address: String,
+pub(crate) struct Running {
+    pub(crate) address: String,
     asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
     _directory: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn serve(end: End) -> Running {
+pub(crate) fn serve(end: End) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("observer.sock");
     let asked = Arc::default();

@@ -23,8 +23,12 @@ __palomar_complete() {
         words[index]=${part//[\"\'\\]/}
     done
 
-    local answer directive word
-    answer=$("${words[0]/#\~/$HOME}" __complete "${words[@]:1}" 2>/dev/null) || return 0
+    # An alias is no program: the one that it most likely stands for is asked then.
+    local program=${words[0]/#\~/$HOME} answer directive word
+    if [[ $(type -t "$program") == alias ]]; then
+        program=palomar
+    fi
+    answer=$("$program" __complete "${words[@]:1}" 2>/dev/null) || return 0
     directive=${answer##*:}
 
     # Only the part behind the last = or : is replaced.

@@ -22,7 +22,7 @@ __palomar_complete() {
         if (( directive & 2 )); then
             options=(-S '')
         fi
-        _describe -V 'word' described $options
+        _describe -V 'word' described "${options[@]}"
     elif (( ! (directive & 4) )); then
         # Files also behind the = of a flag.
         [[ $PREFIX == --*=* ]] && compset -P '*='
