@@ -51,7 +51,7 @@ mod view;
 
 use flow_api::flow::FlowFilter;
 
-pub use cel::{Where, WhereError};
+pub use cel::{FieldPath, Where, WhereError};
 pub use error::{
     AddressError, ExpressionError, FilterError, NameError, PatternError, PortError, PrefixError,
     RegexpError, Report, SelectorError,

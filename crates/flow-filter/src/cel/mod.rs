@@ -47,7 +47,7 @@ mod words;
 use prost_reflect::MessageDescriptor;
 
 pub use error::{ExpressionError, Report};
-pub use plain::{Where, WhereError};
+pub use plain::{FieldPath, Where, WhereError};
 pub(crate) use subject::{Failures, Subject};
 
 use crate::regexp_set::Budget;

@@ -12,6 +12,7 @@
 mod glob;
 mod names;
 mod outline;
+mod path;
 mod range;
 mod reads;
 mod rewrite;
@@ -27,6 +28,7 @@ use super::types::Type;
 use super::{Expression, MOST_CHARACTERS, check, parse};
 use crate::outline::Outline;
 use crate::regexp_set::Budget;
+pub use path::FieldPath;
 use rewrite::Notes;
 
 /// A condition on flows, read from text.

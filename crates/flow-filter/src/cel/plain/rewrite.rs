@@ -24,7 +24,7 @@ use crate::cel::syntax::{Comprehension, ComprehensionKind, Expr, ExprKind, Field
 use crate::view::Side;
 
 /// Protocols with ports. A flow has one of them at most, and the ports of the others read as 0.
-const WITH_PORTS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+pub(super) const WITH_PORTS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
 /// What was said in a way that the new expression does not show, by its place.
 pub(super) type Notes = BTreeMap<usize, String>;
