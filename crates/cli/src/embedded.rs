@@ -103,6 +103,7 @@ pub(crate) async fn observe(
         let flows = offline::flows(&source, inventory.as_deref(), &request)?;
         return show(flows, display, shutdown, |printer, response, page| {
             printer.flows(response, page);
+            page.save(response);
             Ok(())
         })
         .await;
@@ -138,6 +139,7 @@ pub(crate) async fn observe(
         let print = shutdown.clone();
         show(flows?, display, print, |printer, response, page| {
             printer.flows(response, page);
+            page.save(response);
             Ok(())
         })
         .await

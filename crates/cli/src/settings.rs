@@ -359,7 +359,8 @@ impl Settings {
         self.servers().swap_remove(0)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    /// A setting as text.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self.args.find(name) {
             Some(Typed::Text(text)) => Some(text.clone()),
             Some(Typed::List(list)) => Some(list.join(" ")),

@@ -344,7 +344,8 @@ Examples:
 const OBSERVE_DETAILS: &str = "\
 Without flags it shows the latest 20 flows. Each filter flag narrows that down: a flow is shown if
 it matches all flags, and of a flag that is given more than once any value. --not before a flag
-hides what the flag matches; all flags with --not together describe what to hide.";
+hides what the flag matches; all flags with --not together describe what to hide. --where says what
+flags cannot: OR, NOT and parentheses over any field.";
 
 const OBSERVE_EXAMPLES: &str = "\
 Examples:
@@ -363,6 +364,16 @@ Examples:
   From a laptop, through the API server of the cluster that kubectl uses:
     palomar observe -P -f
 
-  Keep flows, and look at them later:
-    palomar observe --all -o json > flows.json
-    palomar observe --input-file flows.json --port 443";
+  Server errors, or refused connections that come from outside:
+    palomar observe --where 'http.code >= 500 || tcp.flags.RST && !(source.ip in \"10.0.0.0/8\")'
+
+  What would that show, and can it match at all?
+    palomar observe --verdict FORWARDED --where 'verdict == DROPPED || tcp' --explain
+
+  Watch what is dropped, keep it, and look at it later:
+    palomar observe -f --verdict DROPPED --record drops.json.gz
+    palomar observe --input-file drops.json.gz --port 443
+
+  A table for a spreadsheet:
+    palomar observe --all -o csv > flows.csv
+    palomar observe --all -o csv --columns time,source.pod,destination.port,verdict > flows.csv";

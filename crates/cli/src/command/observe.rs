@@ -17,7 +17,9 @@ use crate::cli::Globals;
 use crate::filters::raw;
 use crate::observe::{
     args::Args,
+    checked::Checked,
     closing::Closing,
+    explain::{Decides, explain},
     request::{self, Display},
 };
 use crate::print::{NoEvent, Page, Printer, Screen};
@@ -33,10 +35,19 @@ pub(crate) async fn flows(
 ) -> anyhow::Result<()> {
     let mut args = globals.command;
     let settings = Settings::new(args.server.clone(), globals.config.clone())?;
-    let (request, display) = request::flows(&mut args, &globals.config, globals.debug)?;
+    let (request, mut display) = request::flows(&mut args, &globals.config, globals.debug)?;
+    let checked = Checked::new(&args.conditions, &request)?;
+    if args.conditions.explain {
+        let decides = match args.is_read_here() {
+            true => Decides::Here,
+            false => Decides::Server,
+        };
+        return super::print(&explain(&request, &args.conditions, decides));
+    }
     if args.print_raw_filters {
         return super::print(&raw::print(&request.whitelist, &request.blacklist));
     }
+    display.recorder = args.record.open()?;
     #[cfg(feature = "node")]
     {
         let source = crate::embedded::source(&args)?;
@@ -53,12 +64,13 @@ pub(crate) async fn flows(
     let closing = is_asked.then(|| Closing::new(args.coverage == Some(true), request.follow));
     let responses: Flows = if args.input_file.is_empty() {
         let (told, shows_names) = (closing.as_ref().map(Closing::told), display.shows_names());
+        let asking = checked.clone();
         let ask = move |server: Server, request| {
             debug!(
                 request = json::to_string(&request),
                 "Sending GetFlows request"
             );
-            let told = told.clone();
+            let (told, checked) = (told.clone(), asking.clone());
             async move {
                 let mut observer = server.observer();
                 let call = async |mut request: tonic::Request<_>| {
@@ -71,7 +83,7 @@ pub(crate) async fn flows(
                     if shows_names {
                         extension::ask_for_names(&mut request);
                     }
-                    observer.get_flows(request).await
+                    checked.ask(&mut observer, request).await
                 };
                 let told = told.clone();
                 let ended = move |trailers: &tonic::metadata::MetadataMap| {
@@ -95,11 +107,13 @@ pub(crate) async fn flows(
         );
         file::flows(&args.input_file, &request)?
     };
+    let responses = checked.only(responses);
     show(responses, display, shutdown, |printer, response, page| {
         if let Some(closing) = &closing {
             closing.count(response);
         }
         printer.flows(response, page);
+        page.save(response);
         Ok(())
     })
     .await?;
@@ -185,6 +199,7 @@ pub(crate) async fn show<T>(
 ) -> anyhow::Result<()> {
     let mut printer = display.printer();
     let mut screen = Screen::new(display.silent);
+    screen.record(display.recorder);
     let mut responses = pin!(responses);
     let mut ticks = printer.interval().map(Ticks::new);
     let outcome = loop {
@@ -223,7 +238,7 @@ pub(crate) async fn show<T>(
         }
     };
     printer.finish(&mut screen.page);
-    screen.flush()?;
+    screen.finish()?;
     outcome
 }
 

@@ -1,5 +1,7 @@
 //! What was typed after `observe` and its sub-commands. No I/O.
 
+use super::conditions::{self, Conditions};
+use super::record::{self, RecordArgs};
 use crate::filters::{self, Filters};
 use crate::flags::{
     Accept, Flag, Section, ValueError,
@@ -63,10 +65,16 @@ const FORMATTING: Section = Section {
             "output",
             "FORMAT",
             "compact: a line each; dict: a line for each field; \
-            table: aligned columns; json or jsonpb: all that is known, a line each [default: \
-            compact]",
+            table: aligned columns; json or jsonpb: all that is known, a line each; csv: rows for \
+            spreadsheets and data frames [default: compact]",
         )
         .short('o'),
+        Flag::value(
+            "columns",
+            "NAMES",
+            "For csv: these columns, with commas between: usual ones, or fields as --where names them, \
+            as in time,source.pod,l4.TCP.flags.SYN",
+        ),
         Flag::switch("print-node-name", "Show which node saw it"),
         Flag::switch(
             "print-policy-names",
@@ -191,10 +199,12 @@ const DETAIL: Section = Section {
 pub(crate) const FLOWS: &[Section] = &[
     SELECTORS,
     filters::table::SECTION,
+    conditions::SECTION,
     RAW_FILTERS,
     FORMATTING,
     FLOW_FORMAT,
     group::SECTION,
+    record::SECTION,
     DETAIL,
     #[cfg(feature = "node")]
     EMBEDDED,
@@ -222,9 +232,12 @@ pub(crate) struct Args {
     pub(crate) since: String,
     pub(crate) until: String,
     pub(crate) filters: Filters,
+    pub(crate) conditions: Conditions,
     pub(crate) allowlist: Vec<String>,
     pub(crate) denylist: Vec<String>,
     pub(crate) output: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) record: RecordArgs,
     pub(crate) print_node_name: bool,
     pub(crate) print_policy_names: bool,
     pub(crate) time_format: String,
@@ -266,9 +279,12 @@ impl Default for Args {
             since: String::new(),
             until: String::new(),
             filters: Filters::default(),
+            conditions: Conditions::default(),
             allowlist: Vec::new(),
             denylist: Vec::new(),
             output: "compact".to_owned(),
+            columns: Vec::new(),
+            record: RecordArgs::default(),
             print_node_name: false,
             print_policy_names: false,
             time_format: String::new(),
@@ -325,6 +341,13 @@ impl Accept for Args {
             "allowlist" => self.allowlist.push(text.to_owned()),
             "denylist" => self.denylist.push(text.to_owned()),
             "output" => text.clone_into(&mut self.output),
+            "columns" => self.columns.extend(value::list(text)?),
+            // Whatever `--not` turns around comes next, and a condition can say "not" itself.
+            "where" if self.filters.is_negating() => {
+                return Err(ValueError::new(
+                    "--not is for filter flags: write !(...) in the condition",
+                ));
+            }
             "print-node-name" => self.print_node_name = value::switch(text)?,
             "print-policy-names" => self.print_policy_names = value::switch(text)?,
             "time-format" => text.clone_into(&mut self.time_format),
@@ -354,7 +377,9 @@ impl Accept for Args {
             _ => {
                 return Ok(self.server.accept(flag, text)?
                     || self.filters.accept(flag, text)?
-                    || self.groups.accept(flag, text)?);
+                    || self.groups.accept(flag, text)?
+                    || self.conditions.accept(flag, text)?
+                    || self.record.accept(flag, text)?);
             }
         }
         Ok(true)

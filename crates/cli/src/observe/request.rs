@@ -8,11 +8,11 @@ use flow_api::{
 };
 use prost_types::Timestamp;
 
-use super::{args::Args, mask};
+use super::{args::Args, mask, record::Recorder};
 use crate::config::Config;
 use crate::filters::raw;
 use crate::group::Grouping;
-use crate::print::{self, Color, Escape, Format, Printer, Style, time::TimeFormat};
+use crate::print::{self, Color, Column, Escape, Format, Printer, Style, time::TimeFormat};
 use crate::since;
 
 /// How many events are shown where nothing is said.
@@ -25,7 +25,7 @@ const COMPAT_VARIABLE: &str = "HUBBLE_COMPAT";
 const LEGACY_JSON: &str = "legacy-json-output";
 
 /// How to show events.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Display {
     /// In which format.
     pub(crate) format: Format,
@@ -35,6 +35,8 @@ pub(crate) struct Display {
     pub(crate) silent: bool,
     /// Count flows instead; then the format is that of the groups.
     pub(crate) grouping: Option<Grouping>,
+    /// Save what is shown as well.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Display {
@@ -62,7 +64,8 @@ pub(crate) fn flows(
     debug: bool,
 ) -> anyhow::Result<(GetFlowsRequest, Display)> {
     let (mut whitelist, mut blacklist) = std::mem::take(&mut args.filters).finish()?;
-    let display = display(args, debug)?;
+    let mut display = display(args, debug)?;
+    display.style.columns = columns(args, display.format)?;
     let is_json = display.format == Format::Json;
     if display.grouping.is_some() && !args.field_mask.is_empty() {
         bail!("cannot set both --group-by and --field-mask");
@@ -82,17 +85,27 @@ pub(crate) fn flows(
         "denylist",
         &lists("denylist", &args.denylist, config),
     )?);
-    let paths = if !args.field_mask.is_empty() {
+    args.conditions.narrow(&mut whitelist)?;
+    let is_custom = !args.field_mask.is_empty();
+    let mut paths = if is_custom {
         std::mem::take(&mut args.field_mask)
+    } else if args.record.is_given() {
+        // What is saved is to be whole.
+        Vec::new()
     } else if let Some(grouping) = &display.grouping
         && args.use_default_field_masks
     {
         grouping.fields.mask()
+    } else if display.format == Format::Csv && args.use_default_field_masks {
+        Column::paths(&display.style.columns)
     } else if !is_json && args.use_default_field_masks {
         mask::SHOWN.map(str::to_owned).to_vec()
     } else {
         Vec::new()
     };
+    if !is_custom {
+        args.conditions.add_fields(&mut paths);
+    }
     let field_mask = match paths.is_empty() {
         true => None,
         false => Some(mask::mask(paths)?),
@@ -157,6 +170,7 @@ fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
     let format = match args.output.as_str() {
         _ if grouping.is_some() => Format::Compact,
         "compact" => Format::Compact,
+        "csv" => Format::Csv,
         "dict" => Format::Dict,
         "json" | "JSON" if wants_legacy_json() => Format::LegacyJson,
         "json" | "JSON" | "jsonpb" => Format::Json,
@@ -174,13 +188,25 @@ fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
         node_name: args.print_node_name,
         policy_names: args.print_policy_names,
         all_node_states: debug,
+        columns: Vec::new(),
     };
     Ok(Display {
         format,
         style,
         silent: args.silent_errors,
         grouping,
+        recorder: None,
     })
+}
+
+/// The columns of a table that has a choice of them.
+fn columns(args: &Args, format: Format) -> anyhow::Result<Vec<Column>> {
+    match (format, args.columns.is_empty()) {
+        (Format::Csv, true) => Ok(Column::usual()),
+        (Format::Csv, false) => Column::named(&args.columns),
+        (_, true) => Ok(Vec::new()),
+        (_, false) => bail!("--columns says what -o csv shows: add -o csv"),
+    }
 }
 
 fn wants_legacy_json() -> bool {

@@ -93,7 +93,8 @@ impl Printer for LegacyJson {
     }
 }
 
-fn line(message: &impl json::Json, out: &mut Vec<u8>) {
+/// Appends a message as a line.
+pub(super) fn line(message: &impl json::Json, out: &mut Vec<u8>) {
     json::write(message, out);
     out.push(b'\n');
 }

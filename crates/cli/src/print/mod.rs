@@ -7,6 +7,7 @@
 mod agent_event;
 mod color;
 mod compact;
+mod csv;
 mod debug_event;
 mod dict;
 mod escape;
@@ -24,9 +25,13 @@ pub(crate) mod time;
 
 use std::time::Duration;
 
-use flow_api::observer::{GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse};
+use flow_api::observer::{
+    GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
+    get_flows_response::ResponseTypes,
+};
 
 pub(crate) use color::Color;
+pub(crate) use csv::Column;
 pub(crate) use escape::Escape;
 pub(crate) use flow::{name as end_name, point, port};
 pub(crate) use grid::{Align, Grid};
@@ -43,6 +48,23 @@ pub(crate) struct Page {
     pub(crate) out: Vec<u8>,
     /// What is said about the stream itself: the state of nodes.
     pub(crate) err: Vec<u8>,
+    /// Lines of JSON to be saved, where that is wanted.
+    pub(crate) saved: Option<Vec<u8>>,
+}
+
+impl Page {
+    /// Takes a response that is shown for what is saved: flows and gaps, as an exporter does.
+    pub(crate) fn save(&mut self, response: &GetFlowsResponse) {
+        let is_event = matches!(
+            response.response_types,
+            Some(ResponseTypes::Flow(_) | ResponseTypes::LostEvents(_))
+        );
+        if let Some(saved) = &mut self.saved
+            && is_event
+        {
+            json::line(response, saved);
+        }
+    }
 }
 
 /// How events are shown.
@@ -106,6 +128,8 @@ impl NoEvent {
 pub(crate) enum Format {
     /// One line for each flow.
     Compact,
+    /// Rows for spreadsheets and data frames.
+    Csv,
     /// A line for each field.
     Dict,
     /// The whole response as one line of JSON.
@@ -133,6 +157,8 @@ pub(crate) struct Style {
     pub(crate) policy_names: bool,
     /// Show also that nodes came and went, not only trouble.
     pub(crate) all_node_states: bool,
+    /// The columns of flows, for [`Format::Csv`].
+    pub(crate) columns: Vec<Column>,
 }
 
 impl Style {
@@ -145,6 +171,7 @@ impl Style {
         node_name: false,
         policy_names: false,
         all_node_states: false,
+        columns: Vec::new(),
     };
 }
 
@@ -152,6 +179,7 @@ impl Style {
 pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer> {
     match format {
         Format::Compact => Box::new(compact::Compact::new(style)),
+        Format::Csv => Box::new(csv::Csv::new(style)),
         Format::Dict => Box::new(dict::Dict::new(style)),
         Format::Json => Box::new(json::Json::new(style)),
         Format::LegacyJson => Box::new(json::LegacyJson),

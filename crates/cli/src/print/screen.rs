@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::Page;
+use crate::observe::record::Recorder;
 
 /// Text is written once there is this much of it, or earlier when there is nothing else to do:
 /// large enough that system calls do not show, small enough to stay in a cache.
@@ -15,6 +16,7 @@ pub(crate) struct Screen {
     pub(crate) page: Page,
     /// Drops what would go to standard error.
     silent: bool,
+    recorder: Option<Recorder>,
 }
 
 impl Screen {
@@ -23,7 +25,14 @@ impl Screen {
         Self {
             page: Page::default(),
             silent,
+            recorder: None,
         }
+    }
+
+    /// Saves what is shown as well.
+    pub(crate) fn record(&mut self, recorder: Option<Recorder>) {
+        self.page.saved = recorder.is_some().then(Vec::new);
+        self.recorder = recorder;
     }
 
     /// To be called after each event: writes if there is much to write, or something about nodes,
@@ -32,7 +41,8 @@ impl Screen {
     /// # Errors
     /// Standard output or error cannot be written.
     pub(crate) fn turn(&mut self) -> io::Result<()> {
-        if self.page.out.len() >= PAGE_BYTES || !self.page.err.is_empty() {
+        let saved = self.page.saved.as_ref().map_or(0, Vec::len);
+        if self.page.out.len().max(saved) >= PAGE_BYTES || !self.page.err.is_empty() {
             self.flush()?;
         }
         Ok(())
@@ -55,7 +65,27 @@ impl Screen {
             }
             self.page.err.clear();
         }
+        if let (Some(recorder), Some(saved)) = (&mut self.recorder, &mut self.page.saved) {
+            recorder.save(saved)?;
+            saved.clear();
+        }
         Ok(())
+    }
+
+    /// Writes all there is, and ends what is recorded.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        let shown = self.flush();
+        if let Some(recorder) = &mut self.recorder {
+            if let Some(saved) = &mut self.page.saved {
+                recorder.save(saved)?;
+                saved.clear();
+            }
+            recorder.finish()?;
+        }
+        shown
     }
 }
 

@@ -26,6 +26,9 @@ use crate::settings::Settings;
 /// A connection whose calls carry what the user has to say of himself.
 type Caller = InterceptedService<Channel, Credentials>;
 
+/// Who asks for flows.
+pub(crate) type Observer = ObserverClient<Caller>;
+
 /// A server that answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -58,7 +61,7 @@ impl Server {
     }
 
     /// A client for the Observer service.
-    pub(crate) fn observer(&self) -> ObserverClient<Caller> {
+    pub(crate) fn observer(&self) -> Observer {
         ObserverClient::new(self.caller.clone())
     }
 
@@ -282,7 +285,7 @@ fn compare_versions(headers: &MetadataMap) {
 }
 
 /// Major and minor number of a version such as `v1.19.4-rc.1+gabc`.
-fn minor_version(version: &str) -> Option<(u64, u64)> {
+pub(crate) fn minor_version(version: &str) -> Option<(u64, u64)> {
     let version = version.trim().trim_start_matches('v');
     let numbers = version.split(['-', '+']).next()?;
     let mut parts = numbers.split('.').map(|part| part.parse().ok());

@@ -7,6 +7,7 @@
 )]
 
 mod completion;
+mod conditions;
 mod config;
 mod doctor;
 mod errors;
@@ -19,6 +20,8 @@ mod help;
 mod input;
 mod names;
 mod prompt;
+mod recording;
 mod server;
+mod tables;
 #[cfg(feature = "node")]
 mod tokens;

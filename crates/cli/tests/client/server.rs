@@ -41,6 +41,8 @@ pub(crate) enum End {
 /// Two flows, then an end.
 struct Server {
     end: End,
+    /// What stands in the head of its answers.
+    head: &'static [(&'static str, &'static str)],
     asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
 }
 
@@ -65,10 +67,10 @@ impl Observer for Server {
             End::Fail(status) => flows.chain(stream::iter([Err(status)])).boxed(),
             End::StayOpen => flows.chain(stream::pending()).boxed(),
         });
-        let version = "1.99.0".parse().unwrap();
-        response
-            .metadata_mut()
-            .insert("hubble-server-version", version);
+        for (name, value) in self.head {
+            let value = value.parse().unwrap();
+            response.metadata_mut().insert(*name, value);
+        }
         Ok(response)
     }
 
@@ -135,17 +137,23 @@ impl Observer for Server {
 /// A running server. Ends with the test.
 pub(crate) struct Running {
     pub(crate) address: String,
-    asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
+    pub(crate) asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
     _directory: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 pub(crate) fn serve(end: End) -> Running {
+    serve_as(end, &[("hubble-server-version", "1.99.0")])
+}
+
+/// A server that says so in the head of its answers.
+pub(crate) fn serve_as(end: End, head: &'static [(&'static str, &'static str)]) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("observer.sock");
     let asked = Arc::default();
     let server = Server {
         end,
+        head,
         asked: Arc::clone(&asked),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -171,7 +179,7 @@ pub(crate) fn serve(end: End) -> Running {
 }
 
 impl Running {
-    fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = palomar(args)
             .env("PALOMAR_SERVER", &self.address)
             .output()
