@@ -43,6 +43,8 @@ enum Bench {
     Followers,
     /// A relay between mock peers and a client
     Relay,
+    /// Flows of a file, and of a server, to standard output
+    Offline,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -66,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Idle => ("palomar", "idle"),
             Bench::Followers => ("palomar", "followers"),
             Bench::Relay => ("relay", "relay"),
+            Bench::Offline => ("palomar", "offline"),
         };
         let mut cargo = Command::new("cargo");
         cargo
