@@ -3,14 +3,14 @@
 use super::enums::{Enumeration, Named};
 
 /// Where values are written to.
-pub(super) struct Writer<'a> {
+pub struct Writer<'a> {
     pub(super) out: &'a mut Vec<u8>,
     /// How many `Any` the current value is inside of.
     pub(super) any_depth: u32,
 }
 
 /// A type that can be written as one JSON value.
-pub(super) trait ToJson {
+pub trait ToJson {
     /// Whether a field without presence leaves this value out.
     fn is_default(&self) -> bool;
 
