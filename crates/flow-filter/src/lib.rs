@@ -108,6 +108,15 @@ impl Filter {
         (self.allow.is_empty() || self.allow.iter().any(matches)) && !self.deny.iter().any(matches)
     }
 
+    /// The fields of a flow that the answer depends on, as paths such as `source.pod_name`, for those
+    /// who read flows for this filter alone; `None` if it may be any field.
+    #[must_use]
+    pub fn fields(&self) -> Option<Vec<&'static str>> {
+        let rules = self.allow.iter().chain(&self.deny);
+        let fields = rules.map(Rule::fields).collect::<Option<Vec<_>>>()?;
+        Some(fields.concat())
+    }
+
     /// The bytes that its regular expressions may take: a short text may stand for much, so that
     /// whoever keeps the filters of many clients needs to count.
     #[must_use]
