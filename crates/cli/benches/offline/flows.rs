@@ -122,7 +122,6 @@ impl Flows {
             }),
             r#type: FlowType::L3L4.into(),
             node_name,
-            node_labels: vec!["kubernetes.io/os=linux".to_owned()],
             event_type: Some(CiliumEventType {
                 r#type: 4,
                 sub_type: if is_reply { 0 } else { 5 },

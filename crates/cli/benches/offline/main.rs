@@ -23,7 +23,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use flow_api::{json, observer::GetFlowsResponse};
+use flow_api::{
+    json,
+    observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
+};
 use tempfile::TempDir;
 
 use crate::child::Cost;
@@ -122,9 +125,20 @@ fn main() -> Result<()> {
     for case in &CASES {
         measure(case, &path, &options, reference.as_deref())?;
     }
+    for (name, spelling) in [
+        ("other alphabet and escapes", escaped as fn(&_, &mut _)),
+        ("members in another order", reordered),
+    ] {
+        write(&path, options.flows, spelling)?;
+        println!("{name}:");
+        for case in &CASES {
+            measure(case, &path, &options, None)?;
+        }
+    }
+    let few = options.flows.min(100_000);
     let other = folder.path().join("other.json");
-    write(&other, options.flows.min(100_000), other_spelling)?;
-    write(&path, options.flows.min(100_000), json::write)?;
+    write(&path, few, json::write)?;
+    write(&other, few, reordered)?;
     same_output(&path, &other)?;
     start(folder.path(), reference.as_deref())?;
     if !options.no_live {
@@ -221,8 +235,17 @@ fn write(path: &Path, flows: u64, write: fn(&GetFlowsResponse, &mut Vec<u8>)) ->
     Ok(bytes)
 }
 
+/// A response in whose strings something has to be escaped, and something is not ASCII.
+fn escaped(response: &GetFlowsResponse, out: &mut Vec<u8>) {
+    let mut response = response.clone();
+    if let Some(ResponseTypes::Flow(flow)) = &mut response.response_types {
+        flow.uuid.push_str(" <ü> & \"д\"");
+    }
+    json::write(&response, out);
+}
+
 /// The same response with its members the other way round.
-fn other_spelling(response: &GetFlowsResponse, out: &mut Vec<u8>) {
+fn reordered(response: &GetFlowsResponse, out: &mut Vec<u8>) {
     let text = json::to_string(response);
     // As in `{"flow":{…},"node_name":"…","time":"…"}`.
     let (start, end) = text.rsplit_once(",\"node_name\":").unwrap_or((&text, ""));

@@ -25,7 +25,9 @@ use crate::observe::{
 use crate::print::{NoEvent, Page, Printer, Screen};
 use crate::settings::Settings;
 use crate::source::{
-    Flows, Responses, file, follow,
+    Flows, Responses,
+    file::Files,
+    follow,
     server::{RpcError, Server},
 };
 
@@ -105,7 +107,11 @@ pub(crate) async fn flows(
             request = json::to_string(&request),
             "Sending GetFlows request"
         );
-        file::flows(&args.input_file, &request)?
+        let files = Files::open(&args.input_file, &request)?;
+        if display.is_stateless() {
+            return files.print(display, shutdown).await;
+        }
+        files.flows(display.shown())?
     };
     let responses = checked.only(responses);
     show(responses, display, shutdown, |printer, response, page| {

@@ -120,7 +120,8 @@ const OTHER: Section = Section {
         Flag::value(
             "input-file",
             "FILE",
-            "Read flows from a file of JSON lines instead of a server; - is standard input",
+            "Read flows from a file of JSON lines instead of a server, packed by gzip or zstd or not; \
+            may be repeated; - is standard input",
         ),
         Flag::switch(
             "print-raw-filters",
@@ -245,7 +246,8 @@ pub(crate) struct Args {
     pub(crate) ip_translation: bool,
     pub(crate) numeric: bool,
     pub(crate) field_mask: Vec<String>,
-    pub(crate) input_file: String,
+    /// Files of JSON lines, in the order in which they are read.
+    pub(crate) input_file: Vec<String>,
     pub(crate) print_raw_filters: bool,
     pub(crate) silent_errors: bool,
     pub(crate) use_default_field_masks: bool,
@@ -292,7 +294,7 @@ impl Default for Args {
             ip_translation: true,
             numeric: false,
             field_mask: Vec::new(),
-            input_file: String::new(),
+            input_file: Vec::new(),
             print_raw_filters: false,
             silent_errors: false,
             use_default_field_masks: true,
@@ -355,7 +357,8 @@ impl Accept for Args {
             "ip-translation" => self.ip_translation = value::switch(text)?,
             "numeric" => self.numeric = value::switch(text)?,
             "field-mask" => self.field_mask.extend(value::list(text)?),
-            "input-file" => text.clone_into(&mut self.input_file),
+            "input-file" if text.is_empty() => {}
+            "input-file" => self.input_file.push(text.to_owned()),
             "print-raw-filters" => self.print_raw_filters = value::switch(text)?,
             "silent-errors" => self.silent_errors = value::switch(text)?,
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,

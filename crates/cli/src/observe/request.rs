@@ -40,6 +40,24 @@ pub(crate) struct Display {
 }
 
 impl Display {
+    /// Whether what becomes of a response depends on nothing that came before it.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.format.is_stateless() && !self.wants_all()
+    }
+
+    /// What is looked at of a response, as paths; `None` if that may be any field.
+    pub(crate) fn shown(&self) -> Option<&'static [&'static str]> {
+        match self.wants_all() {
+            true => None,
+            false => self.format.shown(),
+        }
+    }
+
+    /// Whether more becomes of a response than that it is printed.
+    fn wants_all(&self) -> bool {
+        self.grouping.is_some() || self.recorder.is_some()
+    }
+
     /// What prints events so.
     pub(crate) fn printer(&self) -> Box<dyn Printer> {
         match &self.grouping {

@@ -101,7 +101,7 @@ impl Printer for Csv {
         let cells = vec![
             self.time(response.time.as_ref()),
             self.text(&response.node_name),
-            self.text(&agent_event::kind(event).to_string()),
+            self.text(&agent_event::kind(event)),
             details,
         ];
         self.event(&mut page.out, &["time", "node", "type", "details"], cells);
@@ -119,7 +119,7 @@ impl Printer for Csv {
         let cells = vec![
             self.time(response.time.as_ref()),
             self.text(&response.node_name),
-            self.text(&debug_event::kind(event).to_string()),
+            self.text(&debug_event::kind(event)),
             from,
             self.text(&debug_event::mark(event).to_string()),
             self.text(&debug_event::cpu(event).to_string()),

@@ -19,6 +19,7 @@ mod lost;
 mod node_status;
 mod number;
 mod screen;
+mod shown;
 mod table;
 pub(crate) mod tabs;
 pub(crate) mod time;
@@ -71,6 +72,12 @@ impl Page {
 pub(crate) trait Printer {
     /// A flow, a gap, or the state of nodes.
     fn flows(&mut self, response: &GetFlowsResponse, page: &mut Page);
+
+    /// The same, where the JSON form of the response is at hand, and of the response itself perhaps
+    /// only what its format shows ([`Format::shown`]).
+    fn flows_in_json(&mut self, response: &GetFlowsResponse, _json: &str, page: &mut Page) {
+        self.flows(response, page);
+    }
 
     /// Something that the agent did.
     ///
@@ -140,6 +147,22 @@ pub(crate) enum Format {
     Table,
 }
 
+impl Format {
+    /// Whether how a response looks depends on nothing that was printed before.
+    pub(crate) fn is_stateless(self) -> bool {
+        matches!(self, Self::Compact | Self::Json | Self::LegacyJson)
+    }
+
+    /// What the format shows of a response, as paths; `None` if that may be any field.
+    pub(crate) fn shown(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Compact | Self::Dict | Self::Table => Some(&shown::COLUMNS),
+            Self::Json => Some(&shown::JSON),
+            Self::Csv | Self::LegacyJson => None,
+        }
+    }
+}
+
 /// What all formats have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Style {
@@ -176,7 +199,7 @@ impl Style {
 }
 
 /// The printer of a format.
-pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer> {
+pub(crate) fn printer(format: Format, style: Style) -> Box<dyn Printer + Send> {
     match format {
         Format::Compact => Box::new(compact::Compact::new(style)),
         Format::Csv => Box::new(csv::Csv::new(style)),

@@ -53,21 +53,28 @@ impl Screen {
     /// # Errors
     /// As [`turn`](Self::turn).
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if !self.page.out.is_empty() {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&self.page.out)?;
-            stdout.flush()?;
-            self.page.out.clear();
-        }
-        if !self.page.err.is_empty() {
-            if !self.silent {
-                io::stderr().lock().write_all(&self.page.err)?;
-            }
-            self.page.err.clear();
-        }
+        self.write(&self.page.out, &self.page.err)?;
+        self.page.out.clear();
+        self.page.err.clear();
         if let (Some(recorder), Some(saved)) = (&mut self.recorder, &mut self.page.saved) {
             recorder.save(saved)?;
             saved.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what stands on another page.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub(crate) fn write(&self, out: &[u8], err: &[u8]) -> io::Result<()> {
+        if !out.is_empty() {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(out)?;
+            stdout.flush()?;
+        }
+        if !err.is_empty() && !self.silent {
+            io::stderr().lock().write_all(err)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Where events come from: a server, a file of JSON lines, or a source that this process reads.
 
+#[cfg(feature = "node")]
 mod batches;
 pub(crate) mod file;
 pub(crate) mod follow;
