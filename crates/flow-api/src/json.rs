@@ -29,24 +29,27 @@ mod read;
 mod scalar;
 mod shape;
 mod time;
+mod wire;
 mod write;
 
 use self::{
     canonical::Walker,
     read::{ReadFields, Reader},
+    wire::EncodedFields,
     write::{Object, WriteFields},
 };
 pub use self::{
     error::{JsonError, Place},
     fields::{Fields, UnknownField},
     read::ReadOptions,
+    wire::write_encoded,
 };
 
 /// A message of the contract. Implemented by generated code only; use [`to_string`],
 /// [`write()`] and [`from_str`].
-pub trait Json: prost::Message + ReadFields + WriteFields {}
+pub trait Json: prost::Message + ReadFields + WriteFields + EncodedFields {}
 
-impl<T: prost::Message + ReadFields + WriteFields> Json for T {}
+impl<T: prost::Message + ReadFields + WriteFields + EncodedFields> Json for T {}
 
 /// The JSON form of a message, in one line.
 pub fn to_string(message: &impl Json) -> String {
