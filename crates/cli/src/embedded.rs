@@ -129,6 +129,7 @@ pub(crate) async fn observe(
         lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
         prefer_ipv6: false,
         metrics_address: None,
+        export: flow_observer::export::Config::default(),
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));
     let watching = async {
