@@ -47,6 +47,8 @@ pub(crate) enum Action {
     Config(Verb),
     DebugEvents,
     Doctor,
+    #[cfg(feature = "node")]
+    Export,
     Flows,
     Help,
     Manual,

@@ -72,6 +72,19 @@ static CHILDREN: &[Command] = &[
         children: &[],
         action: Some(Action::Doctor),
     },
+    #[cfg(feature = "node")]
+    Command {
+        names: &["export"],
+        page: Page {
+            path: "palomar export",
+            about: "Write the flows of a server to a file, and go on where it ends",
+            details: EXPORT_DETAILS,
+            examples: EXPORT_EXAMPLES,
+        },
+        sections: &[command::export::SECTION, settings::SECTION, GLOBAL],
+        children: &[],
+        action: Some(Action::Export),
+    },
     Command {
         names: &["help"],
         page: Page {
@@ -340,6 +353,23 @@ Examples:
 
   These servers only, for a script:
     palomar doctor -o json --timeout 2s node-1:4244 unix:///run/palomar/observer.sock";
+
+#[cfg(feature = "node")]
+const EXPORT_DETAILS: &str = "\
+Follows the server and writes each flow as a line of JSON, as Hubble's exporter does. After a break it
+asks for what came since, and so it does when it is started again on the same file: nothing is
+missing that the server still has, and nothing is there twice. What the server has no longer is told
+on standard error and in the file, as lost_events.";
+
+#[cfg(feature = "node")]
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  The flows of a cluster, in files of 100 MB of which the latest ten stay, packed:
+    palomar export --server relay:4245 --file /var/log/palomar/flows.log \\
+      --file-max-size-mb 100 --file-max-backups 10 --file-compress=zstd
+
+  What is dropped, to a log shipper that reads standard input:
+    palomar export --file stdout --allowlist '{\"verdict\":[\"DROPPED\"]}' | vector";
 
 const OBSERVE_DETAILS: &str = "\
 Without flags it shows the latest 20 flows. Each filter flag narrows that down: a flow is shown if

@@ -6,6 +6,8 @@ pub(crate) mod completion;
 pub(crate) mod config;
 #[cfg(feature = "node")]
 mod demo;
+#[cfg(feature = "node")]
+pub(crate) mod export;
 mod list;
 #[cfg(feature = "node")]
 mod node;
@@ -56,6 +58,8 @@ pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
         }),
         Some(Action::DebugEvents) => client(command, line, observe::debug_events),
         Some(Action::Doctor) => examine(command, line),
+        #[cfg(feature = "node")]
+        Some(Action::Export) => client(command, line, export::run),
         Some(Action::Flows) => client(command, line, observe::flows),
         Some(Action::Help) => help(line),
         Some(Action::Manual) => {
