@@ -33,6 +33,8 @@ enum Bench {
     Ring,
     /// From the ring to a client of `GetFlows`
     Serve,
+    /// From the ring to a file of JSON
+    Export,
     /// What a full ring takes
     Memory,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
@@ -63,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Pipeline => ("flow-observer", "pipeline"),
             Bench::Ring => ("flow-observer", "ring"),
             Bench::Serve => ("flow-observer", "serve"),
+            Bench::Export => ("flow-observer", "export"),
             Bench::Memory => ("flow-observer", "memory"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
