@@ -72,12 +72,12 @@ fn a_full_disk_tears_no_line_and_is_written_to_again() {
         println!("needs root, to mount a small file system");
         return;
     }
-    let disk = Small::new("1m");
+    let disk = Small::new("2m");
     let path = disk.path().join("flows.log");
     let ballast = disk.path().join("ballast");
-    fs::write(&ballast, vec![0; 800 << 10]).unwrap();
+    fs::write(&ballast, vec![0; 1600 << 10]).unwrap();
     let file = path.to_str().unwrap();
-    let mut agent = Agent::start(&["--export-file", file, "--ring-capacity=300"]);
+    let mut agent = Agent::start(&["--export-file", file, "--ring-capacity=1100"]);
     // Some 600 KB.
     agent.feed(&lines(0..1000));
     wait_for("the disk is full", || {

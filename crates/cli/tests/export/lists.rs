@@ -44,7 +44,7 @@ fn a_mask_leaves_what_it_names() {
     let lines = exported(&["--export-fieldmask=node_name,uuid", allow], 1);
     assert_eq!(
         lines,
-        [r#"{"flow":{"node_name":"node-1","uuid":"00000002"},"node_name":"node-1"}"#]
+        [r#"{"flow":{"uuid":"00000002","node_name":"node-1"},"node_name":"node-1"}"#]
     );
 }
 

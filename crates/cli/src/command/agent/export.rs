@@ -81,7 +81,7 @@ struct ExporterArgs {
     /// How often to write the counts of --export-fieldaggregate
     #[arg(long = "export-aggregation-interval", alias = "hubble-export-aggregation-interval",
           value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    aggregation_interval: Duration,
+    count_interval: Duration,
 
     /// When to make what was written outlast a loss of power: `never` (when the system likes to),
     /// `rotation`, or as often as in 1s
@@ -128,7 +128,7 @@ impl ExporterArgs {
             deny: raw::parse("export-denylist", &self.deny)?,
             field_mask: fields("--export-fieldmask", &self.field_mask)?,
             field_aggregate: fields("--export-fieldaggregate", &self.field_aggregate)?,
-            aggregation_interval: self.aggregation_interval,
+            aggregation_interval: self.count_interval,
             rotation: Rotation {
                 max_bytes: self.max_size_mb.saturating_mul(1 << 20),
                 max_age: self.max_age,
