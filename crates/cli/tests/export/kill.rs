@@ -49,7 +49,7 @@ fn agents_that_are_killed_at_random_leave_whole_lines_in_every_file() {
                         .is_ok_and(|text| text.contains("\"00000009\"") && text.ends_with('\n'))
                 });
                 agent.end();
-                assert_eq!(check(folder.path()).1, false);
+                assert!(!check(folder.path()).1);
             });
         }
     });

@@ -1,8 +1,7 @@
 //! Files that were rotated: what they are called, which of them stay, and how they are packed.
 //!
 //! `flows.log` becomes `flows-2026-01-31T09-30-00.250.log`, by UTC, as Hubble's do, and with packing
-//! `….log.gz` or `….log.zst`. All of it happens on a thread of its own ([`Keeper`]), and whatever was
-//! begun when the process died is begun anew.
+//! `….log.gz` or `….log.zst`. What was begun when a process died is begun anew.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +10,10 @@ use std::{
     io::{self, Read as _, Write},
     path::{Path, PathBuf},
     str::FromStr as _,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread::{self, JoinHandle},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use prost_types::Timestamp;
-use tracing::warn;
 
 use super::spec::{Compression, Rotation};
 use crate::encode::{nanoseconds, timestamp};
@@ -29,9 +22,6 @@ use crate::encode::{nanoseconds, timestamp};
 const TIME_LEN: usize = 23;
 /// Behind the name of a packed file that is being made.
 const PARTIAL: &str = ".partial";
-/// Jobs of one exporter that wait. They are of two kinds, and one of each that waits stands for all
-/// that come later.
-const MOST_JOBS: usize = 4;
 /// What is packed at once, before looking whether to stop.
 const BLOCK: usize = 256 << 10;
 
@@ -126,7 +116,7 @@ fn time_of(text: &str) -> Option<i64> {
 
 /// Removes the files that are too many and what was half made, and packs the others, until told to
 /// stop.
-fn tidy(names: &Names, rotation: &Rotation, stop: &AtomicBool) -> io::Result<()> {
+pub(super) fn tidy(names: &Names, rotation: &Rotation, stop: &AtomicBool) -> io::Result<()> {
     let backups = names.list()?;
     let surplus = match rotation.max_backups {
         0 => 0,
@@ -214,82 +204,6 @@ fn copy<W: Write>(mut input: File, mut output: W, stop: &AtomicBool) -> io::Resu
     }
 }
 
-/// What is to be done beside the writing.
-enum Job {
-    /// Rotated files changed.
-    Tidy,
-    /// What was written is to outlast a loss of power.
-    Sync(File),
-}
-
-/// The thread that does what would hold up the writing. Dropping it stops the thread; what it leaves
-/// is done after the next start.
-#[derive(Debug)]
-pub(super) struct Keeper {
-    jobs: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Keeper {
-    pub(super) fn start(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        let (jobs, receiver) = sync_channel(MOST_JOBS);
-        let stop = Arc::new(AtomicBool::new(false));
-        let (path, stopped) = (path.to_owned(), Arc::clone(&stop));
-        let thread = thread::Builder::new()
-            .name("export-files".to_owned())
-            .spawn(move || keep(&path, &rotation, &receiver, &stopped))?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            stop,
-        })
-    }
-
-    pub(super) fn tidy(&self) {
-        self.take(Job::Tidy);
-    }
-
-    pub(super) fn sync(&self, file: File) {
-        self.take(Job::Sync(file));
-    }
-
-    /// A queue that is full has a job of the same kind in it, which comes after all that was done.
-    fn take(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            drop(jobs.try_send(job));
-        }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            warn!("the thread that keeps exported files ended early");
-        }
-    }
-}
-
-fn keep(path: &Path, rotation: &Rotation, jobs: &Receiver<Job>, stop: &AtomicBool) {
-    let names = Names::of(path);
-    for job in jobs {
-        let (what, done) = match job {
-            Job::Tidy => ("tidy", tidy(&names, rotation, stop)),
-            Job::Sync(file) => ("sync", file.sync_data()),
-        };
-        match done {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(path = %path.display(), what, %error, "cannot keep exported files in order");
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +225,7 @@ mod tests {
         }
     }
 
-    const GO_ON: AtomicBool = AtomicBool::new(false);
+    static GO_ON: AtomicBool = AtomicBool::new(false);
 
     #[test]
     fn names_are_hubbles_and_in_order_whatever_the_clock_does() {

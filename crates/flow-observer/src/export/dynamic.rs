@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread::{self, JoinHandle},
@@ -17,7 +17,8 @@ use tracing::{info, warn};
 use super::{
     config::{self, ConfigError},
     counts::Applied,
-    exporter::{Exporter, Feed},
+    exporter::Exporter,
+    feed::Feed,
     spec::{Spec, SyncPolicy, Target},
 };
 use crate::assemble::now_ns;
@@ -91,12 +92,7 @@ struct Running {
 }
 
 impl Running {
-    fn follow(
-        &mut self,
-        path: &PathBuf,
-        mut watched: Watched<Option<Stamp>>,
-        closed: &Receiver<()>,
-    ) {
+    fn follow(&mut self, path: &Path, mut watched: Watched<Option<Stamp>>, closed: &Receiver<()>) {
         while let Err(RecvTimeoutError::Timeout) = closed.recv_timeout(LOOK_EVERY) {
             if watched.has_changed(Stamp::of(path)) {
                 self.take(path, config::read(path));
@@ -105,12 +101,12 @@ impl Running {
     }
 
     /// What the file says now is so, unless it is broken.
-    fn take(&mut self, path: &PathBuf, read: Result<(Vec<Spec>, String), ConfigError>) {
+    fn take(&mut self, path: &Path, read: Result<(Vec<Spec>, String), ConfigError>) {
         let counts = Arc::clone(&self.feed.counts);
         let read = read.and_then(|(specs, text)| match self.conflict(&specs) {
             None => Ok((specs, text)),
             Some(target) => Err(ConfigError::Mistake {
-                path: path.clone(),
+                path: path.to_owned(),
                 line: 1,
                 message: format!("duplicated flowlog path {target}: --export-file names it"),
             }),

@@ -9,7 +9,6 @@
 //! the ring meanwhile is counted by the reason, and told in the file when it can be written again.
 
 use std::{
-    io,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -21,10 +20,11 @@ use tracing::warn;
 
 use super::{
     aggregate::Aggregator,
-    counts::{ExportCounts, ExporterCounts},
+    counts::ExporterCounts,
+    feed::{Feed, StartError},
     lines::{Gap, Lines, is_wanted},
     sink::Sink,
-    spec::{Spec, SpecError, SyncPolicy},
+    spec::{Spec, SyncPolicy},
 };
 use crate::{
     assemble::now_ns,
@@ -42,37 +42,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_CAPACITY: u64 = 4095;
 /// Events that are lost are gathered for so long before they are told.
 const GAP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What exporters read, and of whom.
-#[derive(Clone, Debug)]
-pub(crate) struct Feed {
-    /// Flows first; agent events may have a ring of their own.
-    pub(crate) rings: Vec<Arc<FlowRing>>,
-    /// Of flows.
-    pub(crate) node: Arc<NodeFacts>,
-    /// The node without its cluster.
-    pub(crate) plain_node_name: String,
-    pub(crate) counts: Arc<ExportCounts>,
-}
-
-impl Feed {
-    /// Where all that was ever published begins: who starts with the rings misses nothing.
-    pub(super) fn beginning(&self) -> Vec<u64> {
-        vec![0; self.rings.len()]
-    }
-}
-
-/// Why an exporter cannot begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// What it is to do means nothing.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The system has no thread or no file left.
-    #[error("cannot start an exporter")]
-    System(#[from] io::Error),
-}
 
 /// A thread that exports.
 #[derive(Debug)]
@@ -404,3 +373,6 @@ async fn sleep(time: Option<Duration>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

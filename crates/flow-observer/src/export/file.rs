@@ -5,7 +5,7 @@
 //! completed if only its end is missing, before anything is appended.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -17,9 +17,10 @@ use serde::de::IgnoredAny;
 use tracing::warn;
 
 use super::{
-    backups::{Keeper, Names},
+    backups::Names,
     counts::ExporterCounts,
     fault::Fault,
+    keeper::Keeper,
     spec::{Rotation, SyncPolicy},
 };
 use crate::assemble::now_ns;
@@ -249,7 +250,7 @@ impl Open {
             .map_err(Fault::of("open the file"))?;
         if let Some(like) = like {
             // As good as it gets: a file that is not quite like the other is better than none.
-            drop(file.set_permissions(Permissions::clone(&like.permissions())));
+            drop(file.set_permissions(like.permissions()));
             drop(std::os::unix::fs::fchown(
                 &file,
                 Some(like.uid()),

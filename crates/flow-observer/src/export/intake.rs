@@ -11,10 +11,7 @@ use flow_api::{
 };
 use tokio::sync::watch;
 
-use super::{
-    ExportCounts, Spec, StartError, SyncPolicy,
-    exporter::{Exporter, Feed},
-};
+use super::{ExportCounts, Spec, StartError, SyncPolicy, exporter::Exporter, feed::Feed};
 use crate::{
     encode::{NodeFacts, nanoseconds, timestamp},
     ring::{Event, FlowRing, Message},

@@ -11,8 +11,10 @@ mod counts;
 mod dynamic;
 mod exporter;
 mod fault;
+mod feed;
 mod file;
 mod intake;
+mod keeper;
 mod lines;
 mod sink;
 mod spec;
@@ -23,7 +25,7 @@ use tracing::{info, warn};
 
 pub use config::ConfigError;
 pub use counts::{Applied, ExportCounts, ExporterStatus};
-pub use exporter::StartError;
+pub use feed::StartError;
 pub use intake::Intake;
 pub use lines::LineForm;
 pub use spec::{
@@ -31,7 +33,7 @@ pub use spec::{
     Target,
 };
 
-pub(crate) use exporter::Feed;
+pub(crate) use feed::Feed;
 
 use crate::{encode::NodeFacts, ring::FlowRing};
 use dynamic::Dynamic;

@@ -1,3 +1,5 @@
+use std::fs::Permissions;
+
 use super::*;
 use crate::export::spec::Compression;
 
