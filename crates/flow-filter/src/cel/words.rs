@@ -44,6 +44,13 @@ pub(super) fn unexpected(found: &str, expected: &str) -> String {
     if let Some(instead) = instead {
         return format!("write {instead} instead of '{found}'");
     }
+    if expected == "<EOF>"
+        && let Some(method) = METHODS
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(found))
+    {
+        return format!("write .{method}(...) behind what it is asked of");
+    }
     let expected = match expected {
         OPERAND => "a field or a value",
         "<EOF>" => "&&, || or the end",

@@ -41,7 +41,7 @@ const ALIASES: [(&[&str], &[&str]); 24] = [
 pub(super) const PORT: &str = "port";
 
 /// Fields that fit into a message.
-const FEW_FIELDS: usize = 12;
+const FEW_FIELDS: usize = 16;
 
 /// What a name means.
 #[derive(Clone, Debug)]

@@ -34,14 +34,16 @@ pub(super) fn outline(expr: &Expr, notes: &Notes) -> Outline {
             }
             ("!_", [operand]) => Outline::Not(Box::new(outline(operand, notes))),
             (function, [left, right]) => compared(function, left, right, notes)
-                .map_or_else(|| Outline::words(spelled(expr)), Outline::Test),
-            _ => Outline::words(spelled(expr)),
+                .map_or_else(|| Outline::words(text(expr)), Outline::Test),
+            _ => Outline::words(text(expr)),
         },
         ExprKind::Call {
             function,
             target: Some(target),
             arguments,
-        } => Outline::words(asked(function, target, arguments, notes).unwrap_or(spelled(expr))),
+        } => {
+            Outline::words(asked(function, target, arguments, notes).unwrap_or_else(|| text(expr)))
+        }
         ExprKind::Has { operand, field } => {
             let select = ExprKind::Select {
                 operand: operand.clone(),
@@ -62,8 +64,13 @@ pub(super) fn outline(expr: &Expr, notes: &Notes) -> Outline {
                 limit: Some(Limit::only(subject, "true")),
             })
         }
-        _ => Outline::words(spelled(expr)),
+        _ => Outline::words(text(expr)),
     }
+}
+
+/// The expression as it stands, with fields as they are named elsewhere.
+fn text(expr: &Expr) -> String {
+    spelled(expr).replace(&format!("{VARIABLE}."), "")
 }
 
 fn flatten(expr: &Expr, wanted: &str, notes: &Notes, parts: &mut Vec<Outline>) {

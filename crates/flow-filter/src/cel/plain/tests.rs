@@ -268,6 +268,11 @@ fn mistakes_are_told_with_their_place() {
             20,
             "write && instead of 'and'",
         ),
+        (
+            "source.pod startswith 'a'",
+            12,
+            "write .startsWith(...) behind what it is asked of",
+        ),
         ("verdict = dropped", 9, "write == to compare"),
         (
             "verdict == ",
