@@ -69,12 +69,6 @@ const FORMATTING: Section = Section {
             spreadsheets and data frames [default: compact]",
         )
         .short('o'),
-        Flag::value(
-            "columns",
-            "NAMES",
-            "For csv: these columns, with commas between: usual ones, or fields as --where names them, \
-            as in time,source.pod,l4.TCP.flags.SYN",
-        ),
         Flag::switch("print-node-name", "Show which node saw it"),
         Flag::switch(
             "print-policy-names",
@@ -98,6 +92,12 @@ const FLOW_FORMAT: Section = Section {
             "color",
             "WHEN",
             "auto, always or never; for compact and dict [default: auto]",
+        ),
+        Flag::value(
+            "columns",
+            "NAMES",
+            "For csv: these columns, with commas between: usual ones, or fields as --where names them, \
+            as in time,source.pod,l4.TCP.flags.SYN",
         ),
         Flag::switch(
             "ip-translation",

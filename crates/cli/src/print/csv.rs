@@ -121,8 +121,8 @@ impl Printer for Csv {
             self.text(&response.node_name),
             self.text(&debug_event::kind(event)),
             from,
-            self.text(&debug_event::mark(event).to_string()),
-            self.text(&debug_event::cpu(event).to_string()),
+            self.text(&debug_event::mark(event)),
+            self.text(&debug_event::cpu(event)),
             self.text(&event.message),
         ];
         let names = ["time", "node", "type", "from", "mark", "cpu", "message"];
