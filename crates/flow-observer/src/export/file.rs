@@ -143,7 +143,7 @@ impl LogFile {
                 warn!(path = %self.path.display(), "the exported file was moved or removed: beginning another");
                 drop(open);
             }
-            let open = Open::open(&self.path, None, self.is_torn)?;
+            let open = Open::at(&self.path, None, self.is_torn)?;
             self.is_torn = false;
             self.open = Some(open);
         }
@@ -170,7 +170,7 @@ impl LogFile {
         }
         self.keeper.tidy();
         let like = metadata.as_ref();
-        self.open = Some(Open::open(&self.path, like, false)?);
+        self.open = Some(Open::at(&self.path, like, false)?);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ fn fitting_lines(lines: &[u8], room: u64) -> usize {
 
 impl Open {
     /// Opens the file at a path, or makes it and the folders above it. A new one is as the one before.
-    fn open(path: &Path, like: Option<&fs::Metadata>, is_torn: bool) -> Result<Self, Fault> {
+    fn at(path: &Path, like: Option<&fs::Metadata>, is_torn: bool) -> Result<Self, Fault> {
         if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(Fault::of("make the folder"))?;
         }
