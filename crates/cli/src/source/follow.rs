@@ -6,7 +6,7 @@
 
 mod marks;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flow_api::observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest};
 use futures::{StreamExt as _, future::BoxFuture, stream};
@@ -30,10 +30,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A stream that stood for so long was well, and the next attempt is made at once.
 const STOOD_WELL: Duration = Duration::from_secs(10);
 
+/// Texts that are remembered, so that they are not said again: pods of a relay are few, and so are
+/// their reasons.
+const MAX_TOLD: usize = 32;
+
 /// A request that can be made again from where the last answer ended.
 pub(crate) trait Request: Clone + Send + 'static {
     /// Whether the answer has no end.
     fn follows(&self) -> bool;
+
+    /// Whether it is for what comes after it was made, and for nothing that is there.
+    fn is_from_now(&self) -> bool;
 
     /// Asks for what is newer, instead of for what was asked first.
     fn go_on(&mut self, since: Timestamp);
@@ -44,6 +51,10 @@ macro_rules! requests {
         impl Request for $request {
             fn follows(&self) -> bool {
                 self.follow
+            }
+
+            fn is_from_now(&self) -> bool {
+                self.number == 0 && self.since.is_none()
             }
 
             fn go_on(&mut self, since: Timestamp) {
@@ -86,7 +97,7 @@ pub(crate) async fn responses<Q: Request, T: Placed>(
     ask: impl Ask<Q, T>,
 ) -> anyhow::Result<Responses<T>> {
     let server = Server::connect(settings).await?;
-    let began = Instant::now();
+    let (began, now) = (Instant::now(), SystemTime::now());
     let responses = ask.ask(server.clone(), request.clone()).await?;
     if !server.is_forwarded() || !request.follows() {
         return Ok(responses);
@@ -98,9 +109,10 @@ pub(crate) async fn responses<Q: Request, T: Placed>(
         ask,
         responses,
         began,
+        first: Timestamp::from(now),
         marks: Marks::default(),
         pause: Duration::ZERO,
-        told: String::new(),
+        told: Vec::new(),
     };
     let responses = stream::unfold(Some(following), |following| async {
         let mut following = following?;
@@ -120,11 +132,13 @@ struct Following<Q, T, A> {
     responses: Responses<T>,
     /// When the current stream began.
     began: Instant,
+    /// When the first one began.
+    first: Timestamp,
     marks: Marks,
     /// How long to wait before the next attempt.
     pause: Duration,
-    /// What was said last: the same is not said twice.
-    told: String,
+    /// What was said since it was last well: the same is not said twice.
+    told: Vec<String>,
 }
 
 impl<Q: Request, T: Placed, A: Ask<Q, T>> Following<Q, T, A> {
@@ -152,12 +166,17 @@ impl<Q: Request, T: Placed, A: Ask<Q, T>> Following<Q, T, A> {
         let broken = Instant::now();
         if self.began.elapsed() >= STOOD_WELL {
             self.pause = Duration::ZERO;
+            self.told.clear();
         }
         self.tell(
             error,
             "the connection to the relay broke: looking for a pod to go on with",
         );
-        let since = self.marks.begin_again();
+        let since = match self.marks.begin_again() {
+            // Nothing came, but something may have happened by now.
+            None if self.request.is_from_now() => Some(self.first),
+            since => since,
+        };
         if let Some(since) = since {
             self.request.go_on(since);
         }
@@ -186,13 +205,10 @@ impl<Q: Request, T: Placed, A: Ask<Q, T>> Following<Q, T, A> {
         broken: Instant,
         since: Option<Timestamp>,
     ) -> anyhow::Result<Responses<T>> {
-        if let Some(server) = self.server.again(&self.settings).await {
-            self.server = server?;
-        }
+        self.server = self.server.again(&self.settings).await?;
         let mut from = Vec::new();
         TimeFormat::Rfc3339Milli.write(&mut from, since.as_ref());
-        if self.told != "going on" {
-            "going on".clone_into(&mut self.told);
+        if self.is_news(format!("going on with {}", self.server.name())) {
             warn!(
                 pod = self.server.name(),
                 after = ?broken.elapsed(),
@@ -206,10 +222,20 @@ impl<Q: Request, T: Placed, A: Ask<Q, T>> Following<Q, T, A> {
 
     fn tell(&mut self, error: &anyhow::Error, what: &str) {
         let error = format!("{error:#}");
-        if self.told != error {
+        if self.is_news(error.clone()) {
             warn!(pod = self.server.name(), error, "{what}");
-            self.told = error;
         }
+    }
+
+    fn is_news(&mut self, text: String) -> bool {
+        let is_new = !self.told.contains(&text);
+        if is_new {
+            if self.told.len() == MAX_TOLD {
+                self.told.clear();
+            }
+            self.told.push(text);
+        }
+        is_new
     }
 }
 

@@ -62,7 +62,8 @@ fn flows_come_through_and_the_way_may_be_configured() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.yaml");
     let kubeconfig = cluster.kubeconfig();
-    let text = format!("port-forward: true\nkubeconfig: {kubeconfig}\n");
+    let text =
+        format!("port-forward: true\nkubeconfig: {kubeconfig}\nkube-namespace: kube-system\n");
     std::fs::write(&config, text).unwrap();
     let config = config.display().to_string();
     let observed = run(&["observe", "-o", "json", "--config", &config]).ok();

@@ -112,18 +112,19 @@ impl Server {
             .unwrap_or_else(|_elapsed| Err(RpcError::late().into()))
     }
 
-    /// Connects to the server again, if it is one inside a cluster: to another of its pods where there
-    /// is one.
+    /// Connects to the server again; of one inside a cluster to another of its pods, where there is
+    /// one.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub(crate) async fn again(&self, settings: &Settings) -> Option<anyhow::Result<Self>> {
-        let forward = self.forward.clone()?;
-        let credentials = match Credentials::new(settings) {
-            Ok(credentials) => credentials,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Self::through(forward, settings, credentials).await)
+    pub(crate) async fn again(&self, settings: &Settings) -> anyhow::Result<Self> {
+        match &self.forward {
+            Some(forward) => {
+                let credentials = Credentials::new(settings)?;
+                Self::through(forward.clone(), settings, credentials).await
+            }
+            None => Self::connect(settings).await,
+        }
     }
 
     /// Whether it is one inside a cluster.

@@ -50,6 +50,22 @@ fn a_connection_that_breaks_without_a_word_is_made_again() {
 }
 
 #[test]
+fn where_nothing_came_yet_what_happened_since_the_start_is_asked_for() {
+    let relay = Relay::following(vec![]);
+    let cluster = Cluster::new();
+    cluster.relay("kube-system", "hubble-relay", &[("relay-0", &relay)]);
+    let before = std::time::SystemTime::now();
+    let following = cluster.follow(&["observe", "-f", "-P"]);
+    eventually(|| relay.asked().len() == 1);
+    cluster.api.cut_forwards();
+    eventually(|| relay.asked().len() == 2);
+    let since = relay.asked()[1].since.unwrap();
+    let before = prost_types::Timestamp::from(before);
+    assert!(since.seconds >= before.seconds, "{since:?} {before:?}");
+    following.interrupt();
+}
+
+#[test]
 fn of_two_pods_the_other_one_is_next() {
     let first = Relay::following(vec![flow("node-1", 1, "one")]);
     let second = Relay::following(vec![flow("node-1", 2, "two")]);
