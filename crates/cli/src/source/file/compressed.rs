@@ -98,7 +98,7 @@ impl<R: BufRead> Frames<R> {
                     let mut skipped = (&mut self.packed).take(length.into());
                     io::copy(&mut skipped, &mut io::sink())?;
                 }
-                Err(error) => return Err(io::Error::other(error)),
+                Err(_) => return Err(damaged()),
             }
         }
         Ok(false)
@@ -108,10 +108,7 @@ impl<R: BufRead> Frames<R> {
         self.is_within = false;
         let told = self.decoder.get_checksum_from_data();
         if told.is_some() && told != self.decoder.get_calculated_checksum() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the checksum of a zstd frame does not match its content",
-            ));
+            return Err(damaged());
         }
         Ok(())
     }
@@ -126,7 +123,7 @@ impl<R: BufRead> Read for Frames<R> {
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 self.decoder
                     .decode_blocks(&mut self.packed, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(io::Error::other)?;
+                    .map_err(|_| damaged())?;
             }
             let read = self.decoder.read(buffer)?;
             if read > 0 || buffer.is_empty() {
@@ -135,6 +132,12 @@ impl<R: BufRead> Read for Frames<R> {
             self.end()?;
         }
     }
+}
+
+/// The decoder's own words are for its authors.
+fn damaged() -> io::Error {
+    let text = "what zstd packed is damaged or cut off";
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 #[cfg(test)]
