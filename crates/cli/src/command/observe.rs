@@ -244,7 +244,7 @@ pub(crate) async fn show<T>(
         }
     };
     printer.finish(&mut screen.page);
-    screen.finish()?;
+    screen.finish(outcome.is_ok())?;
     outcome
 }
 

@@ -79,7 +79,7 @@ impl RecordArgs {
         }
         let path = self.path.clone();
         match options.open(&path) {
-            Ok(file) => Ok(Some(Recorder::new(path, file))),
+            Ok(file) => Ok(Some(Recorder::new(path, file, !self.overwrite))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => anyhow::bail!(
                 "cannot record to {path}: it exists; name another file or add --record-overwrite"
             ),
@@ -121,10 +121,22 @@ pub(crate) struct Recorder {
     /// What the file holds, in bytes.
     written: u64,
     is_broken: bool,
+    /// Take the file away again unless something comes of it.
+    is_in_doubt: bool,
+}
+
+/// Who asked in vain asks again, and must not find a file in the way.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.is_in_doubt && self.written == 0 {
+            // What is left behind is empty.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
 }
 
 impl Recorder {
-    fn new(path: String, file: File) -> Self {
+    fn new(path: String, file: File, is_new: bool) -> Self {
         Self {
             packing: Packing::of(&path),
             path,
@@ -133,6 +145,7 @@ impl Recorder {
             begun: None,
             written: 0,
             is_broken: false,
+            is_in_doubt: is_new,
         }
     }
 
@@ -149,11 +162,12 @@ impl Recorder {
         if is_due { self.write() } else { Ok(()) }
     }
 
-    /// Writes what waits.
+    /// Writes what waits. A recording that ended well is kept even if it is empty.
     ///
     /// # Errors
     /// As [`save`](Self::save).
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, is_well: bool) -> io::Result<()> {
+        self.is_in_doubt &= !is_well;
         self.write()
     }
 
@@ -219,7 +233,7 @@ mod tests {
         let mut recorder = args.open().unwrap().unwrap();
         for line in ["one\n", "two\n"] {
             recorder.save(line.as_bytes()).unwrap();
-            recorder.finish().unwrap();
+            recorder.finish(true).unwrap();
         }
         let mut text = String::new();
         flate2::read::MultiGzDecoder::new(File::open(&path).unwrap())
@@ -235,6 +249,7 @@ mod tests {
         let mut recorder = Recorder::new(
             "/dev/full".to_owned(),
             OpenOptions::new().write(true).open("/dev/full").unwrap(),
+            false,
         );
         let error = recorder.save(b"line\n").unwrap_err().to_string();
         assert!(

@@ -83,14 +83,14 @@ impl Screen {
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, is_well: bool) -> io::Result<()> {
         let shown = self.flush();
         if let Some(recorder) = &mut self.recorder {
             if let Some(saved) = &mut self.page.saved {
                 recorder.save(saved)?;
                 saved.clear();
             }
-            recorder.finish()?;
+            recorder.finish(is_well)?;
         }
         shown
     }

@@ -122,6 +122,19 @@ fn unpacked(name: &str, bytes: &[u8]) -> String {
 }
 
 #[test]
+fn who_asks_in_vain_leaves_no_file_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("flows.json");
+    let name = path.to_str().unwrap();
+    let nobody = ["observe", "--server", "unix:///nowhere", "--record", name];
+    assert_eq!(run(&nobody).code, Some(1));
+    assert!(!path.exists());
+    // That nothing matched is an answer.
+    observe(&["--record", name, "--verdict", "ERROR"], &[ASKS]).ok();
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
 fn everything_is_asked_for_where_it_is_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("flows.json");
