@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use super::{
+    STATIC,
     config::{self, ConfigError},
     counts::Applied,
     exporter::Exporter,
@@ -105,10 +106,10 @@ impl Running {
         let counts = Arc::clone(&self.feed.counts);
         let read = read.and_then(|(specs, text)| match self.conflict(&specs) {
             None => Ok((specs, text)),
-            Some(target) => Err(ConfigError::Mistake {
+            Some(message) => Err(ConfigError::Mistake {
                 path: path.to_owned(),
                 line: 1,
-                message: format!("duplicated flowlog path {target}: --export-file names it"),
+                message,
             }),
         });
         match read {
@@ -126,11 +127,17 @@ impl Running {
         }
     }
 
-    /// What is written to already.
-    fn conflict(&self, specs: &[Spec]) -> Option<Target> {
-        let taken = self.taken.as_ref().filter(|&it| *it != Target::Stdout)?;
-        let is_taken = specs.iter().any(|spec| spec.target == *taken);
-        is_taken.then(|| taken.clone())
+    /// What belongs to the exporter of the command line already.
+    fn conflict(&self, specs: &[Spec]) -> Option<String> {
+        let taken = self.taken.as_ref()?;
+        if specs.iter().any(|spec| spec.name == STATIC) {
+            return Some(format!(
+                "duplicated flowlog name {STATIC}: it is that of --export-file"
+            ));
+        }
+        let is_taken = |spec: &Spec| spec.target == *taken && *taken != Target::Stdout;
+        let message = format!("duplicated flowlog path {taken}: --export-file names it");
+        specs.iter().any(is_taken).then_some(message)
     }
 
     fn apply(&mut self, specs: Vec<Spec>) {
