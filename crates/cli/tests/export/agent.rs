@@ -132,9 +132,11 @@ impl Drop for Agent {
     }
 }
 
-/// The lines of a file that are flows; nothing if it is not there.
+/// The lines of a file that are flows; nothing if it is not there. One that is being written is none
+/// yet.
 pub(crate) fn flow_lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let lines = text.lines().filter(|line| line.starts_with("{\"flow\":"));
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines().filter(|line| line.starts_with("{\"flow\":"));
     lines.map(str::to_owned).collect()
 }
