@@ -22,6 +22,7 @@ mod manual;
 mod observe;
 mod print;
 mod program;
+mod progress;
 mod settings;
 mod signals;
 mod since;

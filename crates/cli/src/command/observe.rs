@@ -23,10 +23,11 @@ use crate::observe::{
     request::{self, Display},
 };
 use crate::print::{NoEvent, Page, Printer, Screen};
+use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::source::{
     Flows, Responses,
-    file::Files,
+    file::{self, Files},
     follow,
     server::{RpcError, Server},
 };
@@ -57,6 +58,13 @@ pub(crate) async fn flows(
             let inventory = crate::embedded::inventory(&args);
             return crate::embedded::observe(source, inventory, request, display, shutdown).await;
         }
+    }
+    // A follow has no end that one could be near to.
+    if !request.follow {
+        display.progress = match args.input_file.as_slice() {
+            [] => Progress::of_answer(&settings.address()),
+            names => Progress::of_bytes(file::length(names)),
+        };
     }
     let tells_coverage = args
         .coverage
@@ -107,7 +115,7 @@ pub(crate) async fn flows(
             request = json::to_string(&request),
             "Sending GetFlows request"
         );
-        let files = Files::open(&args.input_file, &request)?;
+        let files = Files::open(&args.input_file, &request, display.progress.clone())?;
         if display.is_stateless() {
             return files.print(display, shutdown).await;
         }
@@ -205,6 +213,7 @@ pub(crate) async fn show<T>(
 ) -> anyhow::Result<()> {
     let mut printer = display.printer();
     let mut screen = Screen::new(display.silent);
+    screen.progress = display.progress.clone();
     screen.record(display.recorder);
     let mut responses = pin!(responses);
     let mut ticks = printer.interval().map(Ticks::new);
@@ -244,6 +253,7 @@ pub(crate) async fn show<T>(
         }
     };
     printer.finish(&mut screen.page);
+    display.progress.finish();
     screen.finish(outcome.is_ok())?;
     outcome
 }

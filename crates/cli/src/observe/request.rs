@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::filters::raw;
 use crate::group::Grouping;
 use crate::print::{self, Color, Column, Escape, Format, Printer, Style, time::TimeFormat};
+use crate::progress::Progress;
 use crate::since;
 
 /// How many events are shown where nothing is said.
@@ -37,6 +38,8 @@ pub(crate) struct Display {
     pub(crate) grouping: Option<Grouping>,
     /// Save what is shown as well.
     pub(crate) recorder: Option<Recorder>,
+    /// Where to say how far the work is.
+    pub(crate) progress: Progress,
 }
 
 impl Display {
@@ -214,6 +217,7 @@ fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
         silent: args.silent_errors,
         grouping,
         recorder: None,
+        progress: Progress::default(),
     })
 }
 

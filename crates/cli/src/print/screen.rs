@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use super::Page;
 use crate::observe::record::Recorder;
+use crate::progress::Progress;
 
 /// Text is written once there is this much of it, or earlier when there is nothing else to do:
 /// large enough that system calls do not show, small enough to stay in a cache.
@@ -17,6 +18,8 @@ pub(crate) struct Screen {
     /// Drops what would go to standard error.
     silent: bool,
     recorder: Option<Recorder>,
+    /// What is drawn there meanwhile.
+    pub(crate) progress: Progress,
 }
 
 impl Screen {
@@ -26,6 +29,7 @@ impl Screen {
             page: Page::default(),
             silent,
             recorder: None,
+            progress: Progress::default(),
         }
     }
 
@@ -69,12 +73,14 @@ impl Screen {
     /// As [`turn`](Self::turn).
     pub(crate) fn write(&self, out: &[u8], err: &[u8]) -> io::Result<()> {
         if !out.is_empty() {
+            self.progress.make_way();
             let mut stdout = io::stdout().lock();
             stdout.write_all(out)?;
             stdout.flush()?;
         }
         if !err.is_empty() && !self.silent {
-            io::stderr().lock().write_all(err)?;
+            self.progress
+                .suspend(|| io::stderr().lock().write_all(err))?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ mod places;
 mod printed;
 mod workers;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use flow_api::{
     json::{Fields, UnknownField},
@@ -40,6 +40,19 @@ use super::{
 };
 use crate::observe::request::Display;
 use crate::print::{self, Screen};
+use crate::progress::Progress;
+
+/// How many bytes there are to read; `None` where nobody knows, as of what is packed or comes through a
+/// pipe.
+pub(crate) fn length(names: &[String]) -> Option<u64> {
+    let length = |name: &String| {
+        let path = Path::new(name);
+        let is_packed = path.extension().is_some_and(|it| it == "gz" || it == "zst");
+        let metadata = path.metadata().ok()?;
+        (metadata.is_file() && !is_packed).then(|| metadata.len())
+    };
+    names.iter().map(length).sum()
+}
 
 /// Files that are open, and what is wanted of them.
 pub(crate) struct Files {
@@ -54,8 +67,12 @@ impl Files {
     ///
     /// # Errors
     /// A file cannot be opened, a filter means nothing, or too many flows are to be kept.
-    pub(crate) fn open(names: &[String], request: &GetFlowsRequest) -> anyhow::Result<Self> {
-        let blocks = Blocks::new(names, request.follow)?;
+    pub(crate) fn open(
+        names: &[String],
+        request: &GetFlowsRequest,
+        progress: Progress,
+    ) -> anyhow::Result<Self> {
+        let blocks = Blocks::new(names, request.follow, progress)?;
         Ok(Self {
             places: Places::new(blocks.names()),
             blocks,
@@ -84,9 +101,12 @@ impl Files {
             };
             move |block: &_| press.print(block)
         })?;
-        let screen = Screen::new(display.silent);
+        let mut screen = Screen::new(display.silent);
+        screen.progress = display.progress.clone();
         let writer = Writer::new(screen, self.count, Arc::clone(&reader), self.places);
-        printed::write(steps, writer, shutdown).await
+        let written = printed::write(steps, writer, shutdown).await;
+        display.progress.finish();
+        written
     }
 
     /// The flows as messages, with at least the fields at these paths; `None` for all fields.

@@ -22,8 +22,10 @@ mod input;
 mod lines;
 mod names;
 mod prompt;
+mod pty;
 mod recording;
 mod server;
 mod tables;
+mod terminal;
 #[cfg(feature = "node")]
 mod tokens;

@@ -35,6 +35,8 @@ use crate::harness::{ANSWERS, ASKS, palomar};
 pub(crate) enum End {
     Close,
     Fail(Status),
+    /// These lines again and again.
+    Repeat(Vec<String>),
     StayOpen,
 }
 
@@ -65,6 +67,18 @@ impl Observer for Server {
         let mut response = Response::new(match self.end.clone() {
             End::Close => flows.boxed(),
             End::Fail(status) => flows.chain(stream::iter([Err(status)])).boxed(),
+            End::Repeat(lines) => {
+                let lines = stream::iter(lines).map(|line| {
+                    let response: GetFlowsResponse = json::from_str(&line).unwrap();
+                    Ok(Bytes::from(response.encode_to_vec()))
+                });
+                let lines: Vec<_> = lines.collect().await;
+                let paced = stream::iter(lines).cycle().then(|line| async {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    line
+                });
+                flows.chain(paced).boxed()
+            }
             End::StayOpen => flows.chain(stream::pending()).boxed(),
         });
         for (name, value) in self.head {

@@ -5,6 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use tracing::debug;
 
 use super::input::Input;
+use crate::progress::Progress;
 
 /// Bytes of a block. Large enough that taking one costs nothing next to reading its lines, small
 /// enough that the blocks of all workers fit into a processor's cache.
@@ -67,12 +68,13 @@ pub(super) struct Blocks {
     has_caught_up: bool,
     /// One of the inputs gave something since they were all asked before.
     has_found: bool,
+    progress: Progress,
 }
 
 impl Blocks {
     /// # Errors
     /// An input cannot be opened.
-    pub(super) fn new(names: &[String], follow: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(names: &[String], follow: bool, progress: Progress) -> anyhow::Result<Self> {
         let inputs = names.iter().map(|name| Reading::new(name));
         Ok(Self {
             inputs: inputs.collect::<anyhow::Result<_>>()?,
@@ -80,6 +82,7 @@ impl Blocks {
             follow,
             has_caught_up: false,
             has_found: false,
+            progress,
         })
     }
 
@@ -99,6 +102,7 @@ impl Blocks {
             while let Some(reading) = self.inputs.get_mut(self.current) {
                 if reading.fill(block, self.follow)? {
                     block.input = self.current;
+                    self.progress.advance(block.end as u64);
                     self.has_found = true;
                     // One that grows fast must not keep the others from being read.
                     self.current += usize::from(self.has_caught_up);
