@@ -59,6 +59,7 @@ pub(crate) enum Action {
     Peers,
     Reflect,
     Status,
+    Top,
     Version,
 }
 

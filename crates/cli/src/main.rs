@@ -27,6 +27,7 @@ mod settings;
 mod signals;
 mod since;
 mod source;
+mod top;
 mod words;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ Examples:
   sudo palomar observe --embedded          watch this machine, with nothing set up
   palomar observe -f --verdict DROPPED     what the agent or relay within reach sees dropped
   palomar status --server relay:4245       is the relay well, are all nodes there?
+  palomar top                              what goes on right now, refreshed each second
   palomar doctor                           why a server or a node cannot be reached";
 
 #[cfg(not(feature = "node"))]
@@ -19,6 +20,7 @@ Examples:
   palomar observe --last 50                the latest flows of the agent or relay within reach
   palomar observe -f --verdict DROPPED     what is dropped from now on
   palomar status --server relay:4245       is the relay well, are all nodes there?
+  palomar top                              what goes on right now, refreshed each second
   palomar doctor                           why a server or a node cannot be reached";
 
 pub(super) static ROOT: Command = Command {
@@ -161,6 +163,18 @@ static CHILDREN: &[Command] = &[
         sections: ASKING,
         children: &[],
         action: Some(Action::Status),
+    },
+    Command {
+        names: &["top"],
+        page: Page {
+            path: "palomar top",
+            about: "Watch who talks to whom right now, and what is dropped",
+            details: TOP_DETAILS,
+            examples: TOP_EXAMPLES,
+        },
+        sections: observe::args::TOP,
+        children: &[],
+        action: Some(Action::Top),
     },
     Command {
         names: &["version"],
@@ -370,6 +384,25 @@ Examples:
 
   What is dropped, to a log shipper that reads standard input:
     palomar export --file stdout --allowlist '{\"verdict\":[\"DROPPED\"]}' | vector";
+
+const TOP_DETAILS: &str = "\
+Draws on the terminal and refreshes each second: 1 to 5 choose a view, s the order, / a filter,
+Enter shows the flows of a row, p lets the screen stand still, ? tells all keys, q leaves. Filter
+flags say what is counted, as those of observe do. Counting begins now; what is lost is told.";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  The busiest connections of the agent or relay within reach:
+    palomar top
+
+  What is dropped in the namespace shop, and why:
+    palomar top --view drops -n shop
+
+  Which workloads use the most bytes, by the way:
+    palomar top --group-by client.workload,server.workload --sort-by bytes/s
+
+  For a script: a table of the last five seconds
+    palomar top --once --interval 5s --view names";
 
 const OBSERVE_DETAILS: &str = "\
 Without flags it shows the latest 20 flows. Each filter flag narrows that down: a flow is shown if

@@ -76,6 +76,7 @@ pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
         Some(Action::Peers) => plain(command, line, watch::peers),
         Some(Action::Reflect) => plain(command, line, reflect::run),
         Some(Action::Status) => plain(command, line, status::run),
+        Some(Action::Top) => client(command, line, crate::top::run),
         Some(Action::Version) => asked_nobody(command, line, |_, _| print(&version::text())),
         None => match command.parse::<version::Args>(line)? {
             globals if globals.command.version && !globals.help => print(&version::short()),

@@ -1,7 +1,5 @@
 //! What to group by: names of fields in, their values out.
 
-use std::fmt;
-
 use super::{
     Observed,
     ends::{END_FIELDS, EndField, Side},
@@ -185,13 +183,6 @@ impl Fields {
         paths.sort();
         paths.dedup();
         paths
-    }
-}
-
-impl fmt::Display for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.iter().map(Field::name).collect();
-        f.write_str(&names.join(","))
     }
 }
 

@@ -12,8 +12,8 @@ mod names;
 mod observed;
 mod path;
 
-pub(crate) use args::{Form, GroupArgs, Grouping, Order, SECTION};
+pub(crate) use args::{Form, GroupArgs, Grouping, Order, SECTION, interval};
 pub(crate) use count::{Count, order};
 pub(crate) use field::{Field, Fields};
-pub(crate) use groups::{Groups, SEPARATOR};
+pub(crate) use groups::{Groups, SEPARATOR, key};
 pub(crate) use observed::Observed;

@@ -214,6 +214,18 @@ pub(crate) const FLOWS: &[Section] = &[
     crate::cli::GLOBAL,
 ];
 
+/// The flags of `top`.
+pub(crate) const TOP: &[Section] = &[
+    crate::top::args::SECTION,
+    filters::table::SECTION,
+    RAW_FILTERS,
+    FLOW_FORMAT,
+    #[cfg(feature = "node")]
+    EMBEDDED,
+    settings::SECTION,
+    crate::cli::GLOBAL,
+];
+
 /// The flags of `observe agent-events` and `observe debug-events`.
 pub(crate) const EVENTS: &[Section] = &[
     SELECTORS,

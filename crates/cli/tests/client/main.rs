@@ -29,3 +29,4 @@ mod tables;
 mod terminal;
 #[cfg(feature = "node")]
 mod tokens;
+mod top;
