@@ -13,7 +13,13 @@ use crate::{
 fn what_comes_in_goes_out_and_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/flows.log");
-    let mut agent = Agent::start(&["--export-file", path.to_str().unwrap()]);
+    // Room for all, however busy the machine is.
+    let flags = [
+        "--export-file",
+        path.to_str().unwrap(),
+        "--ring-capacity=8191",
+    ];
+    let mut agent = Agent::start(&flags);
     let fed = lines(0..5000);
     agent.feed(&fed);
     wait_for("all is written", || flow_lines(&path).len() == 5000);
@@ -101,6 +107,7 @@ fn files_rotate_by_size_are_packed_and_counted() {
             "--export-file-max-backups=2",
             &format!("--export-file-compress={packing}"),
             "--export-fsync=rotation",
+            "--ring-capacity=8191",
         ]);
         // Some five megabytes.
         let count = 8000;
