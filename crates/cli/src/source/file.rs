@@ -49,7 +49,7 @@ pub(crate) fn length(names: &[String]) -> Option<u64> {
         let path = Path::new(name);
         let is_packed = path.extension().is_some_and(|it| it == "gz" || it == "zst");
         let metadata = path.metadata().ok()?;
-        (metadata.is_file() && !is_packed).then(|| metadata.len())
+        (metadata.is_file() && !is_packed).then_some(metadata.len())
     };
     names.iter().map(length).sum()
 }
