@@ -1,7 +1,7 @@
 //! `palomar top`: who talks to whom right now, and what is dropped, on a terminal.
 //!
 //! [`feed`] brings flows, and goes on when the server comes back. [`tally`] counts them for all views at
-//! once, in bounded memory. [`app`] is what the keys change, [`draw`] makes a screen of both, and [`run`]
+//! once, in bounded memory. [`app`] is what the keys change, [`draw`] makes a screen of both, and [`mod@run`]
 //! moves between them. Without a terminal, [`batch`] prints the same as text.
 
 mod app;

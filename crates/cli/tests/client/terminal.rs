@@ -49,7 +49,10 @@ fn help_is_as_wide_as_the_terminal() {
     for width in [60, 100] {
         let left = Terminal::run(&["observe", "--help"], (24, width)).left();
         assert_eq!(left.code, Some(0));
+        // A long path or list has no place to break at.
+        let has_places = |line: &str| line.trim().contains(' ');
         let lines = left.raw.lines().filter(|line| line.starts_with("      "));
+        let lines = lines.filter(|line| has_places(line));
         let longest = lines.map(|line| line.trim_end().chars().count()).max();
         let longest = longest.unwrap_or(0);
         assert!(

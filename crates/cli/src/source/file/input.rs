@@ -17,6 +17,8 @@ const STDIN: &str = "-";
 /// A file that is read from its begin to its end.
 pub(super) struct Input {
     name: Arc<str>,
+    /// What is no file is opened once only: who writes into a pipe would notice.
+    opened: Option<File>,
     /// `None` until it is read, and again when all of it was.
     reader: Option<Box<dyn Read + Send>>,
     /// Another handle of what is read, if that is a file that can grow.
@@ -35,11 +37,10 @@ impl Input {
     /// # Errors
     /// The file cannot be opened.
     pub(super) fn new(name: &str) -> anyhow::Result<Self> {
-        if name != STDIN {
-            // Opened again when its turn comes: there may be more files than a process may open.
-            open(name)?;
-        }
+        let opened = (name != STDIN).then(|| open(name)).transpose()?;
         Ok(Self {
+            // A file is opened again when its turn comes: there may be more than a process may open.
+            opened: opened.filter(|it| !is_file(it)),
             name: name.into(),
             reader: None,
             file: None,
@@ -116,8 +117,12 @@ impl Input {
 
     fn open(&mut self) -> anyhow::Result<()> {
         let is_stdin = &*self.name == STDIN;
-        let file = if is_stdin { stdin() } else { open(&self.name) }?;
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let file = match self.opened.take() {
+            Some(opened) => opened,
+            None if is_stdin => stdin()?,
+            None => open(&self.name)?,
+        };
+        let is_file = is_file(&file);
         self.may_keep_us_waiting = !is_file;
         let other = file.try_clone().ok();
         let (reader, was_packed) = unpacked(file)
@@ -126,6 +131,10 @@ impl Input {
         self.file = other.filter(|_| is_file && !is_stdin && !was_packed);
         Ok(())
     }
+}
+
+fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 fn open(name: &str) -> anyhow::Result<File> {
