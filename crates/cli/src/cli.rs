@@ -1,10 +1,15 @@
 //! The commands: which one a command line means, with which flags.
 
+mod topic;
 mod tree;
 
+use crate::command::{completion::Shell, config::Verb};
 use crate::config::Config;
 use crate::flags::{self, Accept, Flag, Section, UsageError, ValueError, help::Page, value};
-use crate::observe;
+use crate::{hint, observe};
+#[cfg(feature = "node")]
+pub(crate) use topic::Group;
+pub(crate) use topic::{Entry, Listed, Topic};
 use tree::ROOT;
 
 /// Flags of every command.
@@ -38,16 +43,23 @@ pub(crate) struct Command {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     AgentEvents,
+    Completion(Shell),
+    Config(Verb),
     DebugEvents,
     Doctor,
+    #[cfg(feature = "node")]
+    Export,
     Flows,
     Help,
+    Manual,
     Namespaces,
     #[cfg(feature = "node")]
     Node(crate::command::Node),
     Nodes,
     Peers,
+    Reflect,
     Status,
+    Top,
     Version,
 }
 
@@ -82,9 +94,24 @@ impl Accept for () {
 }
 
 impl Command {
+    /// A command with others below it, that does nothing by itself.
+    pub(crate) const fn parent(
+        names: &'static [&'static str],
+        page: Page,
+        sections: &'static [Section],
+        children: &'static [Self],
+    ) -> Self {
+        Self {
+            names,
+            page,
+            sections,
+            children,
+            action: None,
+        }
+    }
+
     /// A command without others below it.
-    #[cfg(feature = "node")]
-    pub(crate) const fn new(
+    pub(crate) const fn leaf(
         names: &'static [&'static str],
         page: Page,
         sections: &'static [Section],
@@ -157,11 +184,7 @@ impl Command {
 
     /// The help text.
     pub(crate) fn help(&self) -> String {
-        let children = self
-            .children
-            .iter()
-            .map(|child| (child.names[0], child.page.about));
-        flags::help::render(&self.page, self.sections, children)
+        flags::help::render(&self.topic())
     }
 
     /// Flags that may stand before the name of a command below this one.
@@ -173,7 +196,7 @@ impl Command {
         }
     }
 
-    fn is_called(&self, word: &str) -> bool {
+    pub(crate) fn is_called(&self, word: &str) -> bool {
         self.names.contains(&word)
     }
 
@@ -189,30 +212,11 @@ impl Command {
 
 /// Commands that a mistyped word may have meant, as the end of the message about it.
 fn suggestion(word: &str) -> String {
-    let meant: Vec<&str> = ROOT
-        .children
-        .iter()
-        .map(|child| child.names[0])
-        .filter(|name| name.starts_with(&word.to_lowercase()) || distance(name, word) <= 2)
-        .collect();
+    let names = ROOT.children.iter().map(|child| child.names[0]);
+    let meant = hint::alike(word, names);
     if meant.is_empty() {
-        return format!("\nRun '{} --help' for usage.", ROOT.page.path);
+        return String::new();
     }
     let list: String = meant.iter().map(|name| format!("\t{name}\n")).collect();
     format!("\n\nDid you mean this?\n{list}")
-}
-
-/// How many letters must be added, dropped or changed to make one word the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, other) in to.iter().enumerate() {
-            let cost = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = cost.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }

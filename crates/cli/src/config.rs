@@ -10,58 +10,42 @@
 //!   - '{"source_pod":["kube-system/"]}'
 //! ```
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf};
+mod emit;
+pub(crate) mod file;
+pub(crate) mod keys;
+mod value;
 
-use serde::Deserialize;
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+};
+
 use tracing::{debug, warn};
 
-use crate::flags::value;
-
-/// Where a file is looked for below the user's configuration directory, first come first served.
-/// Hubble's own comes last, so that who has one needs no second.
-const PLACES: [&str; 2] = ["palomar/config.yaml", "hubble/config.yaml"];
+pub(crate) use emit::yaml;
+use file::{FileError, Values};
+pub(crate) use value::{Value, duration_ns, duration_text};
 
 /// Values by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
-    file: BTreeMap<String, Value>,
+    file: Values,
     origin: Origin,
 }
 
 /// What became of the file.
 #[derive(Clone, Debug, Default)]
 enum Origin {
-    /// There is none.
+    /// Nobody has one, or a place for one.
     #[default]
     Absent,
-    /// It is not what it should be.
-    Broken(PathBuf, String),
     /// It was read.
     Read(PathBuf),
-    /// It was named, and cannot be read.
-    Unreadable(PathBuf, String),
-}
-
-/// A value in the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Value {
-    Switch(bool),
-    Whole(i64),
-    Fraction(f64),
-    Text(String),
-    List(Vec<Scalar>),
-    Other(serde::de::IgnoredAny),
-}
-
-/// An element of a list in the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Switch(bool),
-    Whole(i64),
-    Fraction(f64),
-    Text(String),
+    /// It is not there yet. Somebody named it, or it is the usual one.
+    Missing { path: PathBuf, is_named: bool },
+    /// It cannot be used.
+    Refused(PathBuf, String),
 }
 
 impl Config {
@@ -70,100 +54,90 @@ impl Config {
     pub(crate) fn load(named: Option<&str>) -> Self {
         let named = named
             .map(PathBuf::from)
-            .or_else(|| environment("config").map(PathBuf::from));
-        let Some(path) = named.or_else(usual_file) else {
+            .or_else(|| environment(keys::CONFIG).map(PathBuf::from));
+        let is_named = named.is_some();
+        let Some(path) = named.or_else(file::usual) else {
             return Self::default();
         };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                return Self {
-                    file: BTreeMap::new(),
-                    origin: Origin::Unreadable(path, error.to_string()),
-                };
-            }
-        };
-        match serde_saphyr::from_str::<BTreeMap<String, Value>>(&text) {
-            Ok(values) => {
-                // Names count in any case; of two that differ only in case, the first in order.
-                let mut file = BTreeMap::new();
-                for (name, value) in values {
-                    file.entry(name.to_lowercase()).or_insert(value);
-                }
+        match file::read(&path) {
+            Ok(file) => Self {
+                file,
+                origin: Origin::Read(path),
+            },
+            Err(FileError::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 Self {
-                    file,
-                    origin: Origin::Read(path),
+                    file: Values::new(),
+                    origin: Origin::Missing { path, is_named },
                 }
             }
             Err(error) => Self {
-                file: BTreeMap::new(),
-                // Its other lines show the text around the place.
-                origin: Origin::Broken(
-                    path,
-                    error
-                        .to_string()
-                        .lines()
-                        .next()
-                        .unwrap_or_default()
-                        .to_owned(),
-                ),
+                file: Values::new(),
+                origin: Origin::Refused(path, error.to_string()),
             },
         }
     }
 
     /// Whether debug messages are configured.
     pub(crate) fn wants_debug(&self) -> bool {
-        self.text("debug")
-            .is_some_and(|text| value::switch(&text) == Ok(true))
+        self.find("debug").is_some_and(|value| value.switch())
     }
 
     /// Logs which file was used, or why none was. Apart from [`load`](Self::load), since what to log
     /// is itself configured.
+    ///
+    /// Hubble's client says nothing of a file that it cannot use, and scripts may count on that. A
+    /// person at a terminal is told.
     pub(crate) fn log(&self) {
         match &self.origin {
-            Origin::Absent => {}
-            Origin::Broken(path, error) => {
+            Origin::Read(path) => debug!(configFile = %path.display(), "Using config file"),
+            Origin::Missing {
+                path,
+                is_named: true,
+            } if io::stderr().is_terminal() => {
+                warn!(file = %path.display(), "config file not found");
+            }
+            Origin::Refused(path, error) if io::stderr().is_terminal() => {
                 warn!(file = %path.display(), error, "config file ignored");
             }
-            Origin::Read(path) => debug!(configFile = %path.display(), "Using config file"),
-            Origin::Unreadable(path, error) => {
-                debug!(file = %path.display(), error, "no config file");
+            Origin::Absent | Origin::Missing { .. } => {}
+            Origin::Refused(path, error) => {
+                debug!(file = %path.display(), error, "config file ignored");
             }
         }
+    }
+
+    /// The file, whether it is there or not.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Absent => None,
+            Origin::Read(path) | Origin::Missing { path, .. } | Origin::Refused(path, _) => {
+                Some(path)
+            }
+        }
+    }
+
+    /// What the file says.
+    pub(crate) const fn values(&self) -> &Values {
+        &self.file
+    }
+
+    /// What the environment says, else the file.
+    pub(crate) fn find(&self, name: &str) -> Option<Value> {
+        environment(name)
+            .map(Value::Text)
+            .or_else(|| self.file.get(name).cloned())
     }
 
     /// A value as text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        environment(name).or_else(|| match self.file.get(name)? {
-            Value::Switch(value) => Some(value.to_string()),
-            Value::Whole(value) => Some(value.to_string()),
-            Value::Fraction(value) => Some(value.to_string()),
-            Value::Text(text) => Some(text.clone()),
-            Value::List(_) | Value::Other(_) => None,
-        })
+        self.find(name)?.text()
     }
 
     /// A value as a list. In a text, blanks part the elements.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
-        let split = |text: String| text.split_whitespace().map(str::to_owned).collect();
-        if let Some(text) = environment(name) {
-            return split(text);
-        }
-        match self.file.get(name) {
-            Some(Value::List(list)) => list.iter().map(Scalar::text).collect(),
-            _ => self.text(name).map(split).unwrap_or_default(),
-        }
-    }
-}
-
-impl Scalar {
-    fn text(&self) -> String {
-        match self {
-            Self::Switch(value) => value.to_string(),
-            Self::Whole(value) => value.to_string(),
-            Self::Fraction(value) => value.to_string(),
-            Self::Text(text) => text.clone(),
-        }
+        self.find(name)
+            .map(|value| value.list())
+            .unwrap_or_default()
     }
 }
 
@@ -174,15 +148,4 @@ fn environment(name: &str) -> Option<String> {
         .iter()
         .filter_map(|prefix| env::var(format!("{prefix}_{name}")).ok())
         .find(|text| !text.is_empty())
-}
-
-fn usual_file() -> Option<PathBuf> {
-    let directory = env::var_os("XDG_CONFIG_HOME")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".config")))?;
-    PLACES
-        .iter()
-        .map(|place| directory.join(place))
-        .find(|path| path.exists())
 }

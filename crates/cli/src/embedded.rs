@@ -103,6 +103,7 @@ pub(crate) async fn observe(
         let flows = offline::flows(&source, inventory.as_deref(), &request)?;
         return show(flows, display, shutdown, |printer, response, page| {
             printer.flows(response, page);
+            page.save(response);
             Ok(())
         })
         .await;
@@ -110,6 +111,29 @@ pub(crate) async fn observe(
     if display.format == Format::Table {
         bail!("table output format is not compatible with --embedded, which follows");
     }
+    let print = shutdown.clone();
+    live(source, inventory, request, &shutdown, async |flows| {
+        show(flows, display, print, |printer, response, page| {
+            printer.flows(response, page);
+            page.save(response);
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
+/// Hands the flows that an agent in this process sees from now on to `watch`, for as long as that goes on.
+///
+/// # Errors
+/// The agent cannot run here, breaks later, or `watch` fails.
+pub(crate) async fn live(
+    source: SourceOptions,
+    inventory: Option<PathBuf>,
+    request: GetFlowsRequest,
+    shutdown: &CancellationToken,
+    watch: impl AsyncFnOnce(Flows) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let directory = PrivateDirectory::new().context("cannot make a directory for the agent")?;
     let socket = directory.0.join("observer.sock");
     let stopping = CancellationToken::new();
@@ -128,6 +152,7 @@ pub(crate) async fn observe(
         lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
         prefer_ipv6: false,
         metrics_address: None,
+        export: flow_observer::export::Config::default(),
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));
     let watching = async {
@@ -135,12 +160,7 @@ pub(crate) async fn observe(
         let Some(flows) = shutdown.run_until_cancelled(asking).await else {
             return Ok(());
         };
-        let print = shutdown.clone();
-        show(flows?, display, print, |printer, response, page| {
-            printer.flows(response, page);
-            Ok(())
-        })
-        .await
+        watch(flows?).await
     };
     let watched = tokio::select! {
         // The agent's own error says more than the broken stream that it causes.

@@ -3,6 +3,8 @@
 
 use std::{
     fmt::{self, Write as _},
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -48,10 +50,26 @@ pub(crate) fn start(debug: bool, usual: LevelFilter) {
     });
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
         .event_format(KeyValue)
         .try_init();
     debug_assert!(started.is_ok(), "logging starts once");
+}
+
+/// Nothing is written: somebody else draws on the terminal.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Stops writing, or goes on. What is logged meanwhile is gone.
+pub(crate) fn silence(is_silent: bool) {
+    IS_SILENT.store(is_silent, Ordering::Relaxed);
+}
+
+fn stderr() -> Box<dyn Write> {
+    if IS_SILENT.load(Ordering::Relaxed) {
+        Box::new(io::sink())
+    } else {
+        Box::new(io::stderr())
+    }
 }
 
 struct KeyValue;

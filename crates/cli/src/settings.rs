@@ -1,21 +1,18 @@
 //! How to reach a server: what was typed, else what is configured, else what usually holds.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod forward;
+mod usual;
+
+use std::{env, path::PathBuf, time::Duration};
 
 use flow_api::connect::{ClientIdentity, ConnectOptions, Target, TargetError, TlsOptions};
 
-use crate::config::Config;
-use crate::flags::{Accept, Flag, Section, ValueError, value};
-
-/// Where an agent on this machine listens.
-const LOCAL_SOCKET: &str = "/run/palomar/observer.sock";
-
-/// Where a relay listens, behind a port-forward too.
-const RELAY_ADDRESS: &str = "localhost:4245";
+pub(crate) use self::usual::SOCKETS;
+use crate::config::{Config, Value};
+use crate::flags::{
+    Accept, Flag, Section, ValueError,
+    value::{self, Base},
+};
 
 /// How long a call with one answer may take: a relay asks all its nodes, and waits 5 seconds for
 /// the slowest.
@@ -30,10 +27,16 @@ const TLS_CA_CERT_FILES: &str = "tls-ca-cert-files";
 const TLS_CLIENT_CERT_FILE: &str = "tls-client-cert-file";
 const TLS_CLIENT_KEY_FILE: &str = "tls-client-key-file";
 const TLS_SERVER_NAME: &str = "tls-server-name";
+const TLS_ALLOW_INSECURE: &str = "tls-allow-insecure";
 const BASIC_AUTH_USERNAME: &str = "basic-auth-username";
 const BASIC_AUTH_PASSWORD: &str = "basic-auth-password";
 const TIMEOUT: &str = "timeout";
 const REQUEST_TIMEOUT: &str = "request-timeout";
+const PORT_FORWARD: &str = "port-forward";
+const PORT_FORWARD_PORT: &str = "port-forward-port";
+const KUBE_CONTEXT: &str = "kube-context";
+const KUBE_NAMESPACE: &str = "kube-namespace";
+const KUBECONFIG: &str = "kubeconfig";
 
 /// The flags about the server.
 pub(crate) const SECTION: Section = Section {
@@ -42,8 +45,37 @@ pub(crate) const SECTION: Section = Section {
         Flag::value(
             SERVER,
             "ADDRESS",
-            "Whom to ask: host:port, tls://host:port or unix:///path.sock [default: \
-            unix:///run/palomar/observer.sock if an agent runs here, else localhost:4245]",
+            "Whom to ask: host:port, tls://host:port or unix:///path.sock [default: the first that \
+            answers of unix:///run/palomar/observer.sock and unix:///var/run/cilium/hubble.sock, if \
+            they are there, and localhost:4245]",
+        ),
+        Flag::switch(
+            PORT_FORWARD,
+            "Ask the relay of a Kubernetes cluster, through its API server; --server does not count \
+            then",
+        )
+        .short('P'),
+        Flag::value(
+            KUBECONFIG,
+            "FILE",
+            "For -P: how to reach the API server [default: $KUBECONFIG, else ~/.kube/config]",
+        ),
+        Flag::value(
+            KUBE_CONTEXT,
+            "NAME",
+            "For -P: the kubeconfig's context to use [default: its current one]",
+        ),
+        Flag::value(
+            KUBE_NAMESPACE,
+            "NAME",
+            "For -P: where the relay runs, as service hubble-relay or palomar-relay [default: \
+            kube-system, else palomar]",
+        ),
+        Flag::value(
+            PORT_FORWARD_PORT,
+            "PORT",
+            "For -P: let other programs ask the relay, too, at this port of 127.0.0.1, while this \
+            command runs; palomar itself needs none [default: none is opened]",
         ),
         Flag::switch(TLS, "Use TLS, as tls:// before the address does"),
         Flag::value(
@@ -66,6 +98,11 @@ pub(crate) const SECTION: Section = Section {
             TLS_SERVER_NAME,
             "NAME",
             "The name that the server's certificate must carry, if not the address",
+        ),
+        Flag::switch(
+            TLS_ALLOW_INSECURE,
+            "Believe any server that it is the right one, whatever its certificate says: for tests, \
+            since whoever is in between can read and change everything",
         ),
         Flag::value(
             BASIC_AUTH_USERNAME,
@@ -90,6 +127,12 @@ pub(crate) const SECTION: Section = Section {
     ],
 };
 
+/// The same flags where they are taken, but change nothing.
+pub(crate) const UNTOLD: Section = Section {
+    heading: "",
+    flags: SECTION.flags,
+};
+
 /// Flags of [`SECTION`] as they were typed, checked one by one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerArgs {
@@ -106,8 +149,13 @@ impl Accept for ServerArgs {
     fn accept(&mut self, flag: &'static Flag, text: &str) -> Result<bool, ValueError> {
         let typed = match flag.long {
             SERVER | TLS_CLIENT_CERT_FILE | TLS_CLIENT_KEY_FILE | TLS_SERVER_NAME
-            | BASIC_AUTH_USERNAME | BASIC_AUTH_PASSWORD => Typed::Text(text.to_owned()),
-            TLS => {
+            | BASIC_AUTH_USERNAME | BASIC_AUTH_PASSWORD | KUBE_CONTEXT | KUBE_NAMESPACE
+            | KUBECONFIG => Typed::Text(text.to_owned()),
+            PORT_FORWARD_PORT => {
+                value::unsigned(text, Base::Prefix, u16::BITS)?;
+                Typed::Text(text.to_owned())
+            }
+            TLS | TLS_ALLOW_INSECURE | PORT_FORWARD => {
                 value::switch(text)?;
                 Typed::Text(text.to_owned())
             }
@@ -134,6 +182,14 @@ impl ServerArgs {
             .iter()
             .find(|(typed, _)| *typed == name)
             .map(|(_, typed)| typed)
+    }
+
+    /// What was typed for a setting: the last value, or all of a list.
+    pub(crate) fn typed(&self, name: &str) -> Option<Value> {
+        Some(match self.find(name)? {
+            Typed::List(list) => Value::List(list.iter().cloned().map(Value::Text).collect()),
+            Typed::Text(text) => Value::Text(text.clone()),
+        })
     }
 
     fn list(&self, name: &str) -> Option<Vec<String>> {
@@ -199,40 +255,35 @@ impl Settings {
     /// The same for another server.
     pub(crate) fn with_server(&self, address: &str) -> Self {
         let mut settings = self.clone();
-        settings.args.typed.retain(|(name, _)| *name != SERVER);
+        settings
+            .args
+            .typed
+            .retain(|(name, _)| ![SERVER, PORT_FORWARD].contains(name));
         let address = Typed::Text(address.to_owned());
         settings.args.typed.push((SERVER, address));
         settings
     }
 
-    /// The server's address as it was given, without the mark for TLS.
-    pub(crate) fn server(&self) -> String {
-        let server = self.address();
-        server.strip_prefix("tls://").unwrap_or(&server).to_owned()
+    /// The servers to try, in this order, as they were given: one that was named, else the usual
+    /// ones. Never empty.
+    pub(crate) fn servers(&self) -> Vec<String> {
+        match self.text(SERVER) {
+            Some(server) => vec![server],
+            None => usual::servers(self.is_true(TLS)),
+        }
     }
 
-    /// The server's address as something to connect to.
+    /// Whether the user said whom to ask.
+    pub(crate) fn names_server(&self) -> bool {
+        self.text(SERVER).is_some()
+    }
+
+    /// The first of the servers as something to connect to.
     ///
     /// # Errors
     /// The address is in no form that we know.
     pub(crate) fn target(&self) -> Result<Target, TargetError> {
-        let address = self.address();
-        let (scheme, name) = match address.strip_prefix("tls://") {
-            Some(name) => ("tls://", name),
-            None => ("", address.as_str()),
-        };
-        let name = plain_name(name);
-        if let Some(path) = name.strip_prefix("unix:")
-            && !path.starts_with('/')
-            && !path.is_empty()
-            && let Ok(here) = env::current_dir()
-        {
-            return Ok(Target::Unix(here.join(path)));
-        }
-        if name.starts_with("unix:") {
-            return name.parse();
-        }
-        format!("{scheme}{name}").parse()
+        target(&self.address())
     }
 
     /// How to connect.
@@ -253,10 +304,12 @@ impl Settings {
     }
 
     fn wants_tls(&self) -> bool {
-        self.address().starts_with("tls://")
-            || self
-                .text(TLS)
-                .is_some_and(|text| value::switch(&text) == Ok(true))
+        self.address().starts_with("tls://") || self.is_true(TLS)
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.text(name)
+            .is_some_and(|text| value::switch(&text) == Ok(true))
     }
 
     /// Whom to trust and who to be, where there is TLS.
@@ -279,6 +332,7 @@ impl Settings {
                     key_file,
                 }),
             server_name: self.text(TLS_SERVER_NAME).filter(|name| !name.is_empty()),
+            trusts_anyone: self.is_true(TLS_ALLOW_INSECURE),
         }
     }
 
@@ -300,17 +354,13 @@ impl Settings {
         Duration::from_nanos(u64::try_from(self.request_timeout_ns()).unwrap_or_default())
     }
 
-    fn address(&self) -> String {
-        self.text(SERVER).unwrap_or_else(|| {
-            if Path::new(LOCAL_SOCKET).exists() {
-                format!("unix://{LOCAL_SOCKET}")
-            } else {
-                RELAY_ADDRESS.to_owned()
-            }
-        })
+    /// The first of the servers, as it was given.
+    pub(crate) fn address(&self) -> String {
+        self.servers().swap_remove(0)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    /// A setting as text.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self.args.find(name) {
             Some(Typed::Text(text)) => Some(text.clone()),
             Some(Typed::List(list)) => Some(list.join(" ")),
@@ -331,6 +381,29 @@ impl Settings {
             .or_else(|_| value::duration_ns(&format!("{text}ns")))
             .ok()
     }
+}
+
+/// An address as something to connect to.
+///
+/// # Errors
+/// It is in no form that we know.
+pub(crate) fn target(address: &str) -> Result<Target, TargetError> {
+    let (scheme, name) = match address.strip_prefix("tls://") {
+        Some(name) => ("tls://", name),
+        None => ("", address),
+    };
+    let name = plain_name(name);
+    if let Some(path) = name.strip_prefix("unix:")
+        && !path.starts_with('/')
+        && !path.is_empty()
+        && let Ok(here) = env::current_dir()
+    {
+        return Ok(Target::Unix(here.join(path)));
+    }
+    if name.starts_with("unix:") {
+        return name.parse();
+    }
+    format!("{scheme}{name}").parse()
 }
 
 /// The names that gRPC programs know, in the form that we know: without the name of a resolver, and

@@ -97,6 +97,25 @@ pub(crate) fn sub_type(event_type: i32, name: &str) -> Option<i32> {
     }
 }
 
+/// All event types and their sub-types as a filter names them: `trace`, `trace:to-stack`.
+pub(crate) fn event_type_names() -> Vec<String> {
+    let mut names = Vec::new();
+    for (number, name) in EVENT_TYPES {
+        names.push((*name).to_owned());
+        let sub_types: Vec<&str> = match *number {
+            event_type::AGENT => AGENT_SUB_TYPES.iter().map(|(_, name)| *name).collect(),
+            event_type::TRACE => TRACE_SUB_TYPES.to_vec(),
+            _ => Vec::new(),
+        };
+        names.extend(
+            sub_types
+                .iter()
+                .map(|sub_type| format!("{name}:{sub_type}")),
+        );
+    }
+    names
+}
+
 /// Where on its way a traced packet was.
 pub(crate) fn observation_point(sub_type: u8) -> Option<&'static str> {
     TRACE_SUB_TYPES.get(usize::from(sub_type)).copied()

@@ -43,6 +43,8 @@ struct Code {
     text: String,
     /// Arms of the look-up from a message's full name to its mapping.
     any_types: String,
+    /// And to its shape.
+    shapes: String,
 }
 
 impl Code {
@@ -87,6 +89,11 @@ impl Code {
             "{:?} => AnyType::message::<{path}>(),",
             proto_path.trim_start_matches('.')
         )?;
+        writeln!(
+            self.shapes,
+            "{:?} => <{path} as ReadFields>::SHAPE,",
+            proto_path.trim_start_matches('.')
+        )?;
         Ok(())
     }
 
@@ -127,11 +134,17 @@ impl Code {
     }
 
     fn reader(&mut self, path: &str, fields: &[Field<'_>]) -> Result<(), Box<dyn Error>> {
-        let names: Vec<&str> = fields.iter().map(|field| field.descriptor.name()).collect();
         writeln!(
             self.text,
-            "impl ReadFields for {path} {{
-                const FIELDS: &'static [&'static str] = &{names:?};
+            "impl ReadFields for {path} {{ const SHAPE: &'static Shape = &Shape(&["
+        )?;
+        for field in fields {
+            let (key, kind, presence) = (field.key(), field.kind(), field.presence());
+            writeln!(self.text, "Field::new({key:?}, {kind}){presence},")?;
+        }
+        writeln!(
+            self.text,
+            "]);
                 fn field(name: &str) -> Option<usize> {{ match name {{"
         )?;
         for (index, field) in fields.iter().enumerate() {
@@ -146,8 +159,8 @@ impl Code {
         writeln!(
             self.text,
             "_ => None }} }}
-            fn read_field<'de, A: MapAccess<'de>>(&mut self, field: usize, entry: Entry<'_, A>)
-            -> Result<(), A::Error> {{ match field {{"
+            fn read_field<E: Entry>(&mut self, field: usize, entry: E)
+            -> Result<(), E::Error> {{ match field {{"
         )?;
         for (index, field) in fields.iter().enumerate() {
             match &field.oneof {
@@ -170,6 +183,9 @@ impl Code {
             impl FromJson for {path} {{
                 fn read<'de, D: Deserializer<'de>>(value: D, reader: &mut Reader)
                 -> Result<Found<Self>, D::Error> {{ read_message(value, reader) }}
+                fn read_canonical(walker: &mut Walker<'_>, fields: &Fields) -> Option<Self> {{
+                    walker.message(fields)
+                }}
             }}"
         )?;
         Ok(())
@@ -180,8 +196,11 @@ impl Code {
             self.text,
             "pub(super) fn any_type(name: &str) -> Option<AnyType> {{
                 Some(match name {{ {} _ => return None }})
+            }}
+            pub(super) fn shape(name: &str) -> Option<&'static Shape> {{
+                Some(match name {{ {} _ => return None }})
             }}",
-            self.any_types
+            self.any_types, self.shapes
         )?;
         Ok(self.text)
     }
@@ -274,6 +293,47 @@ impl<'a> Field<'a> {
             (_, true) => "repeated".to_owned(),
             (Type::Message, false) => "optional".to_owned(),
             (_, false) => "singular".to_owned(),
+        }
+    }
+
+    /// The kind of its values, as the canonical reader distinguishes them.
+    fn kind(&self) -> String {
+        let kind = match self.descriptor.r#type() {
+            Type::Bool => "Bool",
+            Type::Int32 => "Int32",
+            Type::Int64 => "Int64",
+            Type::String => "Text",
+            Type::Uint32 => "Uint32",
+            Type::Uint64 => "Uint64",
+            Type::Enum => {
+                let path = names::type_path(self.descriptor.type_name());
+                return format!("Kind::Enum(<{path} as Enumeration>::number)");
+            }
+            Type::Message => match self.descriptor.type_name() {
+                ".google.protobuf.Any" => "Any",
+                ".google.protobuf.BoolValue" => "Bool",
+                ".google.protobuf.Int32Value" => "Int32",
+                ".google.protobuf.Timestamp" => "Time",
+                ".google.protobuf.UInt32Value" => "Uint32",
+                name if name.starts_with(".google.") => "Other",
+                name => {
+                    let path = names::type_path(name);
+                    return format!("Kind::Message(|| <{path} as ReadFields>::SHAPE)");
+                }
+            },
+            _ => "Other",
+        };
+        format!("Kind::{kind}")
+    }
+
+    /// How it says that it is there: by what is called on its shape.
+    fn presence(&self) -> String {
+        match (&self.oneof, self.method().as_str()) {
+            (Some(_), _) => ".member()".to_owned(),
+            (None, "repeated") => ".list()".to_owned(),
+            (None, "optional") => ".optional()".to_owned(),
+            (None, method) if method.starts_with("enumerations") => ".list()".to_owned(),
+            (None, _) => String::new(),
         }
     }
 

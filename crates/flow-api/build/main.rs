@@ -2,6 +2,7 @@
 //! our own generator.
 
 mod json;
+mod json_wire;
 mod names;
 mod stubs;
 
@@ -26,5 +27,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
     stubs::generate(&descriptors, &out_dir)?;
     json::generate(&descriptors, &out_dir)?;
+    json_wire::generate(&descriptors, &out_dir)?;
     Ok(())
 }

@@ -2,20 +2,26 @@
 //! without TLS.
 //!
 //! In: a [`Target`], as a user or a peer list names it, and [`ConnectOptions`]. Out: a tonic
-//! [`Channel`], which reconnects by itself, or a [`ConnectError`] fit to be shown as it is.
+//! [`Channel`], which reconnects by itself, or a [`ConnectError`] fit to be shown as it is. A caller
+//! that has a way of its own to the server brings the streams, to [`connect_through`].
 
+mod anyone;
 mod error;
 mod target;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 pub use self::{
@@ -42,8 +48,8 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 pub struct ConnectOptions {
     /// How long the first connection may take, TLS included.
     pub connect_timeout: Duration,
-    /// TLS for `host:port` targets, and its details for `tls://` ones. With `None`, a `tls://`
-    /// server is verified by the system's certificates. Unix sockets never use TLS.
+    /// TLS for `host:port` targets and Unix sockets, and its details for `tls://` ones. With `None`,
+    /// a `tls://` server is verified by the system's certificates.
     pub tls: Option<TlsOptions>,
 }
 
@@ -65,6 +71,9 @@ pub struct TlsOptions {
     pub client: Option<ClientIdentity>,
     /// The name that the server's certificate must carry; `None` means the target's host.
     pub server_name: Option<String>,
+    /// Believe every server that it is who it says. Whoever listens on the way hears nothing, but
+    /// whoever answers in the server's place is not noticed.
+    pub trusts_anyone: bool,
 }
 
 /// PEM files that prove who the client is.
@@ -89,6 +98,14 @@ pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Channe
             Target::Tcp { .. } | Target::Tls { .. } => endpoint.connect().await,
         }
     };
+    in_time(target, options, connecting).await
+}
+
+async fn in_time(
+    target: &Target,
+    options: &ConnectOptions,
+    connecting: impl Future<Output = Result<Channel, tonic::transport::Error>>,
+) -> Result<Channel, ConnectError> {
     match tokio::time::timeout(options.connect_timeout, connecting).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(ConnectError::unreachable(target, &error)),
@@ -97,6 +114,25 @@ pub async fn connect(target: &Target, options: &ConnectOptions) -> Result<Channe
             after: options.connect_timeout,
         }),
     }
+}
+
+/// Connects through streams that `open` makes, one for each connection: TLS and gRPC are those of a
+/// server that is named as the target.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_through<S, O>(
+    target: &Target,
+    options: &ConnectOptions,
+    open: impl Fn() -> O + Send + 'static,
+) -> Result<Channel, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    O: Future<Output = io::Result<S>> + Send + 'static,
+{
+    let endpoint = endpoint(target, options)?;
+    let connecting = endpoint.connect_with_connector(connector(open));
+    in_time(target, options, connecting).await
 }
 
 /// A channel that connects when it is first used, and fails those calls that find nobody.
@@ -115,8 +151,7 @@ pub fn connect_lazy(target: &Target, options: &ConnectOptions) -> Result<Channel
 
 fn endpoint(target: &Target, options: &ConnectOptions) -> Result<Endpoint, ConnectError> {
     let encrypted = match target {
-        Target::Unix(_) => false,
-        Target::Tcp { .. } => options.tls.is_some(),
+        Target::Unix(_) | Target::Tcp { .. } => options.tls.is_some(),
         Target::Tls { .. } => true,
     };
     let scheme = if encrypted { "https" } else { "http" };
@@ -132,19 +167,26 @@ fn endpoint(target: &Target, options: &ConnectOptions) -> Result<Endpoint, Conne
     if !encrypted {
         return Ok(endpoint);
     }
-    let tls = tls_config(options.tls.as_ref().unwrap_or(&TlsOptions::default()))?;
-    endpoint
-        .tls_config(tls)
-        .map_err(|error| ConnectError::unreachable(target, &error))
+    let default = TlsOptions::default();
+    let options = options.tls.as_ref().unwrap_or(&default);
+    let tls = tls_config(options)?;
+    let endpoint = match options.trusts_anyone {
+        true => endpoint.tls_config_with_verifier(tls, Arc::new(anyone::Trust::new())),
+        false => endpoint.tls_config(tls),
+    };
+    endpoint.map_err(|error| ConnectError::unreachable(target, &error))
 }
 
 fn tls_config(options: &TlsOptions) -> Result<ClientTlsConfig, ConnectError> {
     let mut config = ClientTlsConfig::new();
-    if options.ca_files.is_empty() {
+    if options.ca_files.is_empty() && !options.trusts_anyone {
         config = config.with_native_roots();
     }
     for file in &options.ca_files {
-        config = config.ca_certificate(Certificate::from_pem(certificates(file)?));
+        let certificates = certificates(file)?;
+        if !options.trusts_anyone {
+            config = config.ca_certificate(Certificate::from_pem(certificates));
+        }
     }
     if let Some(client) = &options.client {
         let cert = certificates(&client.cert_file)?;
@@ -189,15 +231,27 @@ fn read(file: &Path) -> Result<Vec<u8>, ConnectError> {
     })
 }
 
-/// Makes one connection per call; the address in the request is only the stand-in from above.
 fn unix_connector(
     path: &Path,
 ) -> impl tower::Service<http::Uri, Response = TokioIo<UnixStream>, Error = io::Error, Future: Send>
 + Send
 + 'static {
     let path = path.to_owned();
+    connector(move || UnixStream::connect(path.clone()))
+}
+
+/// Makes one connection per call; the address in the request is only the stand-in from above.
+fn connector<S, O>(
+    open: impl Fn() -> O + Send + 'static,
+) -> impl tower::Service<http::Uri, Response = TokioIo<S>, Error = io::Error, Future: Send>
++ Send
++ 'static
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    O: Future<Output = io::Result<S>> + Send + 'static,
+{
     tower::service_fn(move |_: http::Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        let opening = open();
+        async move { opening.await.map(TokioIo::new) }
     })
 }

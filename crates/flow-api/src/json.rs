@@ -19,29 +19,37 @@
 //! the work of the modules below.
 
 mod any;
+mod canonical;
 mod enums;
 mod error;
+mod fields;
 mod generated;
 mod mask;
 mod read;
 mod scalar;
+mod shape;
 mod time;
+mod wire;
 mod write;
 
+use self::{
+    canonical::Walker,
+    read::{ReadFields, Reader},
+    wire::EncodedFields,
+    write::{Object, WriteFields},
+};
 pub use self::{
     error::{JsonError, Place},
+    fields::{Fields, UnknownField},
     read::ReadOptions,
-};
-use self::{
-    read::{ReadFields, Reader},
-    write::{Object, WriteFields},
+    wire::write_encoded,
 };
 
 /// A message of the contract. Implemented by generated code only; use [`to_string`],
 /// [`write()`] and [`from_str`].
-pub trait Json: prost::Message + ReadFields + WriteFields {}
+pub trait Json: prost::Message + ReadFields + WriteFields + EncodedFields {}
 
-impl<T: prost::Message + ReadFields + WriteFields> Json for T {}
+impl<T: prost::Message + ReadFields + WriteFields + EncodedFields> Json for T {}
 
 /// The JSON form of a message, in one line.
 pub fn to_string(message: &impl Json) -> String {
@@ -70,4 +78,14 @@ pub fn from_str<T: Json>(text: &str) -> Result<T, JsonError> {
 /// As [`from_str`].
 pub fn from_str_with<T: Json>(text: &str, options: ReadOptions) -> Result<T, JsonError> {
     Reader::new(options).read_root(text)
+}
+
+/// Reads a message from the very text that [`write()`] gives for it: this is much faster than
+/// [`from_str`], and the text can stand for the message where that is to be written again. `None`
+/// for any other text, which [`from_str`] may well read.
+///
+/// Of the message only `fields` are read. The others are checked as strictly, and keep their
+/// defaults.
+pub fn from_canonical<T: Json>(text: &str, fields: &Fields) -> Option<T> {
+    Walker::new(text).root(fields)
 }

@@ -25,6 +25,7 @@ pub mod extension;
 pub mod frames;
 pub mod json;
 pub mod progress;
+pub mod resume;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod service;

@@ -11,13 +11,14 @@ use fake_observer::FakeObserver;
 use flow_api::{
     connect::{
         ClientIdentity, ConnectError, ConnectOptions, Target, TlsOptions, connect, connect_lazy,
+        connect_through,
     },
     observer::{ServerStatusRequest, observer_client::ObserverClient},
     service::observer_server::ObserverServer,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{
     Code,
@@ -69,12 +70,27 @@ async fn a_unix_socket_is_reached() {
     let options = ConnectOptions::default();
     assert!(answers(connect(&unix(&path), &options).await.unwrap()).await);
     assert!(answers(connect_lazy(&unix(&path), &options).unwrap()).await);
-    // TLS is for the network.
-    let options = ConnectOptions {
-        tls: Some(TlsOptions::default()),
-        ..options
-    };
+}
+
+#[tokio::test]
+async fn a_unix_socket_may_have_tls_and_any_way_to_a_server() {
+    let certificates = Certificates::new();
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("observer.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(
+        Server::builder()
+            .tls_config(certificates.server_tls())
+            .unwrap()
+            .add_service(observer())
+            .serve_with_incoming(UnixListenerStream::new(listener)),
+    );
+    let options = with(certificates.options());
     assert!(answers(connect(&unix(&path), &options).await.unwrap()).await);
+    let target = "observer.test:4245".parse().unwrap();
+    let open = move || UnixStream::connect(path.clone());
+    let channel = connect_through(&target, &options, open).await;
+    assert!(answers(channel.unwrap()).await);
 }
 
 #[tokio::test]
@@ -196,7 +212,7 @@ impl Certificates {
         TlsOptions {
             ca_files: vec![self.dir.path().join("ca.pem")],
             server_name: Some("observer.test".to_owned()),
-            client: None,
+            ..TlsOptions::default()
         }
     }
 
@@ -281,6 +297,26 @@ async fn a_server_that_cannot_prove_who_it_is_is_refused() {
         shown.starts_with(&format!("cannot connect to {target}: ")),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn who_trusts_anyone_reaches_a_server_that_cannot_prove_who_it_is() {
+    let certificates = Certificates::new();
+    let tls = certificates
+        .server_tls()
+        .client_ca_root(Certificate::from_pem(&certificates.ca));
+    let port = serve_tcp(Server::builder().tls_config(tls).unwrap()).await;
+    let target: Target = format!("tls://127.0.0.1:{port}").parse().unwrap();
+    let another_authority = Certificates::new();
+    for ca_files in [vec![], another_authority.options().ca_files] {
+        let tls = TlsOptions {
+            ca_files,
+            client: Some(certificates.client()),
+            server_name: None,
+            trusts_anyone: true,
+        };
+        assert!(answers(connect(&target, &with(tls)).await.unwrap()).await);
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,31 @@ fn is_refused_or_stable<T: json::Json>(_: &str, text: &str) -> Result<(), TestCa
     Ok(())
 }
 
+/// Bytes are told as the message is that they stand for; whether they are what an encoder writes, or
+/// two of them in a row, which is one message, too.
+fn is_told_by_its_bytes<T: json::Json + Default>(
+    name: &str,
+    entropy: &[u8],
+) -> Result<(), TestCaseError> {
+    let bytes = Source::new(entropy).message(name);
+    let half = Source::new(&entropy[entropy.len() / 2..]).message(name);
+    for bytes in [
+        &bytes[..],
+        &[&bytes[..], &half].concat(),
+        &bytes[..bytes.len() / 2],
+    ] {
+        let mut out = b"before".to_vec();
+        let written = json::write_encoded::<T>(bytes, &mut out);
+        let expected = match T::decode(bytes) {
+            Ok(message) => json::to_string(&message),
+            Err(_) => String::new(),
+        };
+        prop_assert_eq!(written.is_err(), expected.is_empty());
+        prop_assert_eq!(String::from_utf8(out), Ok(format!("before{expected}")));
+    }
+    Ok(())
+}
+
 /// Pieces that are likely to lead somewhere.
 const PIECES: [&str; 24] = [
     "{",
@@ -85,6 +110,13 @@ proptest! {
     #[test]
     fn every_message_survives_its_json_form(entropy in prop::collection::vec(any::<u8>(), 0..600)) {
         for_each_root!(survives(&entropy));
+    }
+
+    #[test]
+    fn encoded_messages_are_told_as_they_are_when_decoded(
+        entropy in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        for_each_root!(is_told_by_its_bytes(&entropy));
     }
 
     #[test]

@@ -150,6 +150,56 @@ impl Condition {
         }
     }
 
+    /// The fields of a flow that the answer depends on, as paths; `None` if it may be any.
+    pub(crate) fn fields(&self) -> Option<&'static [&'static str]> {
+        type Paths = &'static [&'static str];
+        let of = |side: &Side, source: Paths, destination: Paths| match side {
+            Side::Source => source,
+            Side::Destination => destination,
+        };
+        Some(match self {
+            Self::EventType(_) => &["event_type"],
+            Self::Verdict(_) => &["verdict"],
+            Self::DropReason(_) => &["verdict", "drop_reason_desc"],
+            Self::Reply(_) => &["verdict", "is_reply"],
+            Self::Encrypted(_) => &["IP.encrypted"],
+            Self::TrafficDirection(_) => &["traffic_direction"],
+            Self::IpVersion(_) => &["IP.ipVersion"],
+            // Of the record it is enough to know which one it is.
+            Self::Protocol(_) => &["l4", "l7.dns.ttl", "l7.http.code", "l7.kafka.error_code"],
+            Self::Port(..) | Self::TcpFlags(_) => &["l4"],
+            Self::Identity(side, _) => of(side, &["source.identity"], &["destination.identity"]),
+            Self::IpTraceId(_) => &["ip_trace_id"],
+            Self::HttpStatusCode(_) => &["l7.http.code"],
+            Self::Ip(side, _) => of(side, &["IP.source"], &["IP.destination"]),
+            Self::SourceIpTranslated(_) => &["IP.source_xlated"],
+            Self::Uuid(_) => &["uuid"],
+            Self::TraceId(_) => &["trace_context"],
+            Self::ClusterName(side, _) => of(
+                side,
+                &["source.cluster_name"],
+                &["destination.cluster_name"],
+            ),
+            Self::Pod(side, _) => of(
+                side,
+                &["source.namespace", "source.pod_name"],
+                &["destination.namespace", "destination.pod_name"],
+            ),
+            Self::Service(side, _) => of(side, &["source_service"], &["destination_service"]),
+            Self::Workload(side, _) => of(side, &["source.workloads"], &["destination.workloads"]),
+            Self::Interface(_) => &["interface"],
+            Self::HttpMethod(_) => &["l7.http.method"],
+            Self::HttpHeader(_) => &["l7.http.headers"],
+            Self::NodeName(_) => &["node_name"],
+            Self::Fqdn(side, _) => of(side, &["source_names"], &["destination_names"]),
+            Self::Label(side, _) => of(side, &["source.labels"], &["destination.labels"]),
+            Self::NodeLabel(_) => &["node_labels"],
+            Self::DnsQuery(_) => &["l7.dns.query"],
+            Self::HttpUrl(_) | Self::HttpPath(_) => &["l7.http.url"],
+            Self::Expression(_) => return None,
+        })
+    }
+
     /// The place among the questions of a rule, cheapest first.
     pub(crate) fn cost(&self) -> u8 {
         match self {

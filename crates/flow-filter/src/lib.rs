@@ -33,6 +33,7 @@ mod merge;
 mod message;
 mod name_set;
 mod one_of;
+pub mod outline;
 mod pattern;
 mod pod;
 mod port;
@@ -50,6 +51,7 @@ mod view;
 
 use flow_api::flow::FlowFilter;
 
+pub use cel::{FieldPath, Where, WhereError};
 pub use error::{
     AddressError, ExpressionError, FilterError, NameError, PatternError, PortError, PrefixError,
     RegexpError, Report, SelectorError,
@@ -104,6 +106,15 @@ impl Filter {
         let subject = Subject::new(&self.failures);
         let matches = |rule: &Rule| rule.matches(event, &subject);
         (self.allow.is_empty() || self.allow.iter().any(matches)) && !self.deny.iter().any(matches)
+    }
+
+    /// The fields of a flow that the answer depends on, as paths such as `source.pod_name`, for those
+    /// who read flows for this filter alone; `None` if it may be any field.
+    #[must_use]
+    pub fn fields(&self) -> Option<Vec<&'static str>> {
+        let rules = self.allow.iter().chain(&self.deny);
+        let fields = rules.map(Rule::fields).collect::<Option<Vec<_>>>()?;
+        Some(fields.concat())
     }
 
     /// The bytes that its regular expressions may take: a short text may stand for much, so that

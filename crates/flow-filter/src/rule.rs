@@ -43,6 +43,12 @@ impl Rule {
         }
     }
 
+    /// See [`Condition::fields`].
+    pub(crate) fn fields(&self) -> Option<Vec<&'static str>> {
+        let fields = self.conditions.iter().map(Condition::fields);
+        Some(fields.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     pub(crate) fn matches_everything(&self) -> bool {
         self.conditions.is_empty()
     }

@@ -19,6 +19,7 @@ use crate::{
         WatchedFile,
     },
     exchange,
+    export::{self, Exporters, Feed},
     metrics::{self, MetricsError, Numbers},
     namespaces::SeenNamespaces,
     ring::{FlowRing, Limits},
@@ -68,6 +69,8 @@ pub struct Config {
     pub prefer_ipv6: bool,
     /// Where to serve metrics; nowhere for `None`.
     pub metrics_address: Option<SocketAddr>,
+    /// What is written to files.
+    pub export: export::Config,
 }
 
 /// Serving by TCP.
@@ -105,6 +108,9 @@ pub enum AgentError {
     /// The descriptors that reflection tells do not add up; a build gone wrong.
     #[error("cannot offer reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
+    /// Flows cannot be exported as asked.
+    #[error(transparent)]
+    Export(#[from] export::StartError),
     /// The source broke.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -167,6 +173,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         name: serve::full_name(&own),
         directory: Some(Arc::clone(&directory)),
     });
+    // Before the source, so that they miss nothing of it.
+    let mut rings = vec![Arc::clone(&ring)];
+    rings.extend(tells_own.then(|| Arc::clone(agent_events.ring())));
+    let feed = Feed {
+        rings,
+        node: Arc::clone(&node),
+        plain_node_name: config.node_name.clone(),
+        counts: Arc::clone(counters.export()),
+    };
+    let exporters = Exporters::start(config.export.clone(), feed)?;
     let mut running = Running::start(
         &config,
         Arc::clone(&directory),
@@ -255,7 +271,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     ending.cancel();
     // The source first, so that what it had left is in the ring before the streams end. Its threads
     // look for the end ten times a second.
-    drop(tokio::task::spawn_blocking(move || drop(running)).await);
+    let ending_source = tokio::task::spawn_blocking(move || {
+        drop(running);
+        exporters.stop();
+    });
+    drop(ending_source.await);
     closing.cancel();
     drop(containers);
     let served = match served {

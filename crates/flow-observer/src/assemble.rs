@@ -28,6 +28,7 @@ use services::SocketTranslations;
 use crate::{
     counters::Counters,
     decode::{self, Detail, Dissected, Fragments, PacketError, payload},
+    encode::nanoseconds,
     enrich::{Directory, HostUnits, NameTable, Snapshot},
     exchange::{self, Exchanges},
     record::{Counts, FlowRecord, Observation, PacketHeaders, Party, Traffic},
@@ -122,7 +123,7 @@ impl Assembler {
     /// source's order, in the place of what `events` holds.
     ///
     /// # Errors
-    /// When the source breaks.
+    /// When the source breaks. `events` has what came before.
     pub fn collect(
         &mut self,
         source: &mut dyn Source,
@@ -139,13 +140,16 @@ impl Assembler {
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
             self.take(raw, &mut ahead, surroundings, events);
-        })?;
+        });
         if let Some(surroundings) = &surroundings {
             self.catch_up(&mut ahead, surroundings, events);
         }
         self.ahead = ahead;
-        self.exchanges.settle(progress, events);
-        Ok(progress)
+        let settled = progress
+            .as_ref()
+            .map_or(Progress::Ended, |&progress| progress);
+        self.exchanges.settle(settled, events);
+        progress
     }
 
     #[cfg(test)]
@@ -412,11 +416,7 @@ impl Surroundings {
 
 /// What was recorded keeps its time; what has none gets that of reading.
 fn replayed(response: Box<GetFlowsResponse>) -> Message<GetFlowsResponse> {
-    let time_ns = response.time.map_or_else(now_ns, |time| {
-        time.seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(i64::from(time.nanos))
-    });
+    let time_ns = response.time.map_or_else(now_ns, nanoseconds);
     Message {
         time_ns,
         message: response,

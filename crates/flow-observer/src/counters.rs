@@ -13,7 +13,10 @@ use std::{
 
 use flow_api::server::ServerCounts;
 
-use crate::loss_log::{Kind, LossLog};
+use crate::{
+    export::ExportCounts,
+    loss_log::{Kind, LossLog},
+};
 
 /// Counts of one agent since its start.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub struct Counters {
     losses: Mutex<LossLog>,
     /// What the server counts about its clients.
     server: Arc<ServerCounts>,
+    /// What exporters count.
+    export: Arc<ExportCounts>,
 }
 
 /// A number with its name.
@@ -77,6 +82,8 @@ pub enum Stage {
     Ring,
     /// Answering clients.
     Serve,
+    /// Writing them to files.
+    Export,
 }
 
 impl Stage {
@@ -90,6 +97,7 @@ impl Stage {
             Self::Enrich => "enrich",
             Self::Ring => "ring",
             Self::Serve => "serve",
+            Self::Export => "export",
         }
     }
 }
@@ -116,6 +124,7 @@ impl Default for Counters {
             source: Mutex::default(),
             losses: Mutex::default(),
             server: Arc::default(),
+            export: Arc::default(),
         }
     }
 }
@@ -156,6 +165,13 @@ impl Counters {
     /// but for the flows and for what was lost.
     #[must_use]
     pub fn stages(&self) -> Vec<StageCount> {
+        let mut counts = self.of_stream();
+        counts.extend(self.export.stages());
+        counts
+    }
+
+    /// What is about the stream that clients get: what an exporter loses, they do not.
+    fn of_stream(&self) -> Vec<StageCount> {
         let count = |stage, what, count: &AtomicU64, is_loss| StageCount {
             stage,
             what,
@@ -241,6 +257,12 @@ impl Counters {
         Arc::clone(&self.server)
     }
 
+    /// Where exporters count.
+    #[must_use]
+    pub fn export(&self) -> &Arc<ExportCounts> {
+        &self.export
+    }
+
     /// What the server counted, without what never happened.
     fn of_server(&self) -> impl Iterator<Item = StageCount> {
         let server = &self.server;
@@ -280,7 +302,7 @@ impl Counters {
     fn date_losses(&self) {
         // Locked first, so that totals are compared in the order in which they were read.
         let mut losses = lock(&self.losses);
-        losses.note(&self.stages(), wall_clock_ns());
+        losses.note(&self.of_stream(), wall_clock_ns());
     }
 
     pub(crate) fn published(&self, flows: u64, closing_reports: u64) {

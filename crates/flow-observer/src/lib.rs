@@ -20,6 +20,7 @@ pub mod decode;
 mod encode;
 pub mod enrich;
 pub mod exchange;
+pub mod export;
 pub mod layer7;
 mod loss_log;
 mod metrics;

@@ -41,20 +41,22 @@ impl LossLog {
                 self.entries.push_back((now_ns, kind, total - before));
             }
         }
-        while self.entries.len() > MOST_ENTRIES {
-            let Some((_, kind, count)) = self.entries.pop_front() else {
-                return;
-            };
-            match self.entries.iter_mut().find(|it| it.1 == kind) {
-                Some(next) => next.2 += count,
-                // The only one of its kind is not forgotten for others.
-                None => {
-                    let oldest_ns = self.entries.front().map_or(now_ns, |it| it.0);
-                    self.entries.push_front((oldest_ns, kind, count));
-                    return;
-                }
+        while self.entries.len() > MOST_ENTRIES && self.forget_oldest() {}
+    }
+
+    /// Takes out the oldest entry that has a later one of its kind, which takes its count over. The
+    /// only one of a kind stays: kinds are few.
+    fn forget_oldest(&mut self) -> bool {
+        for at in 0..self.entries.len() {
+            let (_, kind, count) = self.entries[at];
+            let mut later = self.entries.range_mut(at + 1..);
+            if let Some(next) = later.find(|it| it.1 == kind) {
+                next.2 += count;
+                self.entries.remove(at);
+                return true;
             }
         }
+        false
     }
 
     /// What was lost between two times, by kind. A little more rather than less.
@@ -120,5 +122,20 @@ mod tests {
         assert!(log.entries.len() <= MOST_ENTRIES);
         let all: u64 = log.between(0, i64::MAX).values().sum();
         assert_eq!(all, 2 * MOST_ENTRIES as u64);
+    }
+    #[test]
+    fn a_loss_of_a_kind_that_was_seen_once_keeps_its_time_for_hours_of_others() {
+        let mut log = LossLog::default();
+        let once = total(Stage::Decode, "undecodable", 7);
+        log.note(&[once], SECOND);
+        for second in 2..=2 * MOST_ENTRIES as i64 {
+            let often = total(Stage::Kernel, "lost", second as u64);
+            log.note(&[often], second * SECOND);
+        }
+        assert!(log.entries.len() <= MOST_ENTRIES);
+        assert_eq!(
+            Vec::from_iter(log.between(0, SECOND)),
+            [((Stage::Decode, "undecodable"), 7)]
+        );
     }
 }

@@ -24,7 +24,8 @@ pub struct Offline {
     node: NodeFacts,
     counters: Arc<Counters>,
     with_detail: bool,
-    progress: Progress,
+    /// How the last batch ended.
+    progress: Result<Progress, SourceError>,
 }
 
 impl Offline {
@@ -59,7 +60,7 @@ impl Offline {
             node,
             counters,
             with_detail,
-            progress: Progress::More,
+            progress: Ok(Progress::More),
         })
     }
 
@@ -68,15 +69,16 @@ impl Offline {
     /// # Errors
     /// When the source breaks.
     pub fn next_batch(&mut self) -> Result<Option<Vec<GetFlowsResponse>>, SourceError> {
-        if self.progress == Progress::Ended {
-            return Ok(None);
+        match std::mem::replace(&mut self.progress, Ok(Progress::Ended))? {
+            Progress::Ended => return Ok(None),
+            Progress::More => {}
         }
         let mut events = Vec::new();
-        let progress =
-            self.assembler
-                .collect(&mut *self.source, PATIENCE, MAX_BATCH, &mut events)?;
-        self.progress = progress;
-        if progress == Progress::Ended {
+        // An error is told behind what came before it.
+        self.progress = self
+            .assembler
+            .collect(&mut *self.source, PATIENCE, MAX_BATCH, &mut events);
+        if !matches!(self.progress, Ok(Progress::More)) {
             self.counters.set_source(self.source.counts());
         }
         Ok(Some(

@@ -86,7 +86,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Publishes what the source has now. Of `events` only the memory is used, again each time.
+    /// Publishes what the source has now, also if it breaks then. Of `events` only the memory is used, again each time.
     fn turn(
         &mut self,
         newest_ns: &mut i64,
@@ -94,7 +94,7 @@ impl Pipeline {
     ) -> Result<Progress, SourceError> {
         let progress = self
             .assembler
-            .collect(&mut *self.source, PATIENCE, MAX_BATCH, events)?;
+            .collect(&mut *self.source, PATIENCE, MAX_BATCH, events);
         if !self.source.is_recorded() {
             put_in_order(events, newest_ns);
         }
@@ -103,7 +103,7 @@ impl Pipeline {
         self.counters.published(flows, with_closing - flows);
         self.namespaces.see(events);
         self.ring.publish(events);
-        Ok(progress)
+        progress
     }
 }
 
@@ -150,7 +150,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ring::Lost;
+    use crate::{
+        enrich::{Directory, Inventory},
+        ring::{Lost, Read},
+        source::{HostFacts, RawEvent},
+    };
 
     fn lost(time_ns: i64) -> Event {
         Event::Lost(Lost {
@@ -203,5 +207,43 @@ mod tests {
         let mut batch = [lost(CLOCK_STEP_NS)];
         put_in_order(&mut batch, &mut newest_ns);
         assert_eq!(times(&batch), [CLOCK_STEP_NS]);
+    }
+    struct NoFacts;
+
+    impl HostFacts for NoFacts {}
+
+    /// Tells of a loss and breaks.
+    struct Breaking;
+
+    impl Source for Breaking {
+        fn poll(
+            &mut self,
+            _: Duration,
+            _: usize,
+            sink: &mut dyn FnMut(RawEvent<'_>),
+        ) -> Result<Progress, SourceError> {
+            sink(RawEvent::Lost { cpu: 0, count: 3 });
+            Err(SourceError::Wait(std::io::Error::other("broken")))
+        }
+    }
+
+    #[test]
+    fn what_a_source_told_before_it_broke_is_published() {
+        let counters = Arc::new(Counters::default());
+        let ring = Arc::new(FlowRing::new(8));
+        let mut pipeline = Pipeline {
+            source: Box::new(Breaking),
+            assembler: Assembler::new(
+                Box::new(NoFacts),
+                Arc::new(Directory::new("node-1", Inventory::default())),
+                Arc::default(),
+                Arc::clone(&counters),
+            ),
+            ring: Arc::clone(&ring),
+            namespaces: Arc::default(),
+            counters,
+        };
+        pipeline.run(&AtomicBool::new(false)).unwrap_err();
+        assert!(matches!(ring.read(0), Read::Batch(batch) if batch.from(0).len() == 1));
     }
 }

@@ -1,10 +1,11 @@
 //! Who may see what: a file of tokens in, a [`Grant`] for each call out.
 //!
 //! A token may be bound to namespaces. Its flows are then those that begin or end in one of them, which
-//! is a filter that is added to the client's own; what cannot be filtered is refused or left out. A
-//! call whose token is taken out of the file ends.
+//! is a filter that is added to the client's own, and of an end elsewhere little is shown; what cannot
+//! be filtered is refused or left out. A call whose token is taken out of the file ends.
 
 mod file;
+mod redact;
 mod restrict;
 
 use std::convert::Infallible;
@@ -16,6 +17,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use flow_api::observer::{GetFlowsRequest, GetNamespacesResponse, GetNodesResponse};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
@@ -58,11 +60,22 @@ impl Grant {
             return Ok(());
         };
         let asked = std::mem::take(&mut request.whitelist);
-        request.whitelist = restrict::filters(asked, namespaces);
+        request.whitelist = restrict::wanted(asked, namespaces);
         if request.whitelist.is_empty() {
             return Err(self.denied("flows between these pods"));
         }
+        let asked = std::mem::take(&mut request.blacklist);
+        request.blacklist = restrict::unwanted(asked, namespaces);
+        redact::complete(request.field_mask.as_mut());
         Ok(())
+    }
+
+    /// A response without what may not be seen.
+    pub(crate) fn redact(&self, response: Bytes) -> Bytes {
+        match &self.namespaces {
+            None => response,
+            Some(namespaces) => redact::response(response, namespaces),
+        }
     }
 
     /// Lets those pass that may see what has no namespace.

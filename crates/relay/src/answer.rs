@@ -6,6 +6,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use flow_api::frames::{PREFIX, put_frame};
 use flow_api::observer::GetFlowsRequest;
+use flow_api::resume;
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -16,6 +17,7 @@ use tonic::{Code, Request, Status};
 use tower::{Service as _, ServiceExt as _};
 
 use crate::call::Method;
+use crate::via;
 
 /// The largest message that is taken, as in gRPC where nobody says otherwise. Flows have 700 bytes.
 const MAX_MESSAGE: usize = 4 << 20;
@@ -25,6 +27,8 @@ const MAX_MESSAGE: usize = 4 << 20;
 pub(crate) struct Answer {
     body: Body,
     cutter: Cutter,
+    goes_on: bool,
+    is_end: bool,
     trailers: Option<MetadataMap>,
 }
 
@@ -54,14 +58,17 @@ impl Answer {
         let broken = |error: tonic::transport::Error| Status::from_error(error.into());
         let service = channel.ready().await.map_err(broken)?;
         let (head, body) = service.call(request).await.map_err(broken)?.into_parts();
+        let headers = MetadataMap::from_headers(head.headers);
         let mut answer = Self {
             body,
             cutter: Cutter::default(),
+            goes_on: resume::is_accepted(&headers),
+            is_end: via::is_end(&headers),
             trailers: None,
         };
-        if Status::from_header_map(&head.headers).is_some() {
+        if Status::from_header_map(headers.as_ref()).is_some() {
             // All it has to say came at once.
-            answer.end(head.headers)?;
+            answer.end(headers.into_headers())?;
         } else if head.status != StatusCode::OK {
             return Err(no_grpc(head.status));
         }
@@ -93,6 +100,16 @@ impl Answer {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the peer goes on after the flow that was named (see [`resume`]).
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Whether there is nothing in it, nor will be when it is asked for again (see [`via`]).
+    pub(crate) fn is_end(&self) -> bool {
+        self.is_end
     }
 
     /// What came with the end of the stream.
@@ -135,13 +152,21 @@ fn no_grpc(status: StatusCode) -> Status {
 
 /// Cuts a stream into messages, wherever it came in pieces.
 #[derive(Debug, Default)]
-struct Cutter {
+pub(crate) struct Cutter {
     /// The beginning of a message, prefix included.
     begun: BytesMut,
 }
 
 impl Cutter {
-    fn cut(&mut self, mut piece: Bytes, messages: &mut Vec<Bytes>) -> Result<(), Status> {
+    /// Appends the messages that end in this piece.
+    ///
+    /// # Errors
+    /// When one is compressed, or longer than any may be. Nothing after it can be read.
+    pub(crate) fn cut(
+        &mut self,
+        mut piece: Bytes,
+        messages: &mut Vec<Bytes>,
+    ) -> Result<(), Status> {
         while !self.begun.is_empty() && !piece.is_empty() {
             let wanted = match self.begun.first_chunk() {
                 Some(prefix) => PREFIX + length(*prefix)?,

@@ -52,6 +52,10 @@ impl Credit {
     pub(crate) async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
         let units = bytes.div_ceil(CREDIT_UNIT_BYTES).clamp(1, self.own_units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
+        // Nearly always; what follows costs several times as much.
+        if let Ok(permit) = Arc::clone(&self.own).try_acquire_many_owned(units) {
+            return Ok(permit);
+        }
         tokio::select! {
             biased;
             permit = Arc::clone(&self.own).acquire_many_owned(units) => permit,

@@ -69,6 +69,9 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// is taken as complete, and peers that it did not name are gone.
 pub(crate) const SNAPSHOT_SETTLE: Duration = Duration::from_secs(1);
 
+/// It is taken as complete after this long in any case: a cluster may change all the time.
+pub(crate) const SNAPSHOT_LONGEST: Duration = Duration::from_secs(10);
+
 /// How often a file of peers is looked at: a look costs some microseconds, and sees files that are
 /// renamed into place, or behind a symbolic link that is turned. A change is read at the second look
 /// that finds it the same.
@@ -113,9 +116,8 @@ pub(crate) const STREAMS_PER_CONNECTION: usize = 3;
 /// no header before the first flow, so a quiet node says nothing at all when it accepts a call.
 pub(crate) const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 
-/// Messages go from a reader to the merge in one piece as soon as they have so many bytes, so that the
-/// hand-over costs little per flow: about 22 flows, which is what one frame of HTTP/2 holds. A batch
-/// is less than twice as large, but for a message that is larger by itself.
+/// Messages go from a reader to the merge as they come: those of one frame of HTTP/2, which is about 22
+/// flows, or one message that is larger by itself.
 pub(crate) const BATCH_BYTES: usize = 16 * 1024;
 
 /// The bounded read-ahead: what the merge holds of one peer's stream before its reader has to wait.
@@ -147,8 +149,9 @@ pub(crate) const PROGRESS_LONGEST: Duration = Duration::from_millis(500);
 pub(crate) const CREDIT_UNIT_BYTES: usize = 1024;
 
 /// Reports of a call's readers on their way to the merge. What they hold is bounded by credit; this
-/// only bounds how many readers may be waiting to be heard without being parked.
-pub(crate) const REPORTS: usize = 256;
+/// only bounds how many readers may be waiting to be heard without being parked: some for each peer of
+/// a large cluster, since all that are ready speak at once.
+pub(crate) const REPORTS: usize = 1024;
 
 /// Equal errors of several peers within this time become one status event.
 pub(crate) const ERROR_WINDOW: Duration = Duration::from_secs(10);

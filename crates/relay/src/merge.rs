@@ -25,7 +25,11 @@ use crate::wire::Time;
 
 /// One peer's place in the merge; also its rank among events of the same time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct LaneId(u32);
+pub(crate) struct LaneId {
+    place: u32,
+    /// How many had this place before. Whatever is said of one of them goes nowhere.
+    before: u32,
+}
 
 /// The order of the stream: by time, then by lane. Within a lane, by arrival.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -38,6 +42,8 @@ struct Key {
 #[derive(Debug)]
 pub(crate) struct Merge<T> {
     lanes: Vec<Lane<T>>,
+    /// Places of lanes that were removed and have handed out what they had.
+    free: Vec<u32>,
     /// The key of each lane's first event, and some that are so no longer: an event that was first
     /// until an older one came, or one that was released out of turn. They are recognised when
     /// they come up, so there are never more of them than events that were queued.
@@ -55,7 +61,10 @@ pub(crate) struct Merge<T> {
 
 #[derive(Debug)]
 struct Lane<T> {
+    id: LaneId,
     open: bool,
+    /// Its place is free once its queue is empty.
+    removed: bool,
     /// In order of time; arrival breaks ties.
     queue: VecDeque<(Time, T)>,
     /// What is still to come is later than this, if anything is known.
@@ -86,6 +95,7 @@ impl<T> Merge<T> {
     pub(crate) fn new() -> Self {
         Self {
             lanes: Vec::new(),
+            free: Vec::new(),
             heads: BinaryHeap::new(),
             silent: BTreeSet::new(),
             floor: None,
@@ -95,21 +105,41 @@ impl<T> Merge<T> {
     }
 
     /// A new lane, closed at first. Lanes that are added earlier go first among equal times, so the
-    /// caller adds them in the order of the peers' names.
+    /// caller adds them in the order of the peers' names. Who comes later takes a place that was left.
     pub(crate) fn add_lane(&mut self) -> LaneId {
-        let id = LaneId(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
-        self.lanes.push(Lane {
-            open: false,
-            queue: VecDeque::new(),
-            passed: None,
-        });
+        let freed = self
+            .free
+            .pop()
+            .and_then(|place| self.lanes.get_mut(place as usize));
+        if let Some(lane) = freed {
+            let before = lane.id.before.wrapping_add(1);
+            *lane = Lane::new(LaneId { before, ..lane.id });
+            return lane.id;
+        }
+        let place = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        let id = LaneId { place, before: 0 };
+        self.lanes.push(Lane::new(id));
         id
+    }
+
+    /// This lane is [closed](Self::close) for good. What is queued is still handed out.
+    pub(crate) fn remove(&mut self, id: LaneId) {
+        self.close(id);
+        if let Some(lane) = lane_of(&mut self.lanes, id)
+            && !lane.removed
+        {
+            lane.removed = true;
+            if lane.queue.is_empty() {
+                self.free.push(id.place);
+            }
+        }
     }
 
     /// From now on the others wait for this lane.
     pub(crate) fn open(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(id.0 as usize)
+        if let Some(lane) = lane_of(&mut self.lanes, id)
             && !lane.open
+            && !lane.removed
         {
             lane.open = true;
             if lane.queue.is_empty() {
@@ -120,7 +150,7 @@ impl<T> Merge<T> {
 
     /// Nothing more is expected from this lane, so nobody waits for it. What is queued stays.
     pub(crate) fn close(&mut self, id: LaneId) {
-        if let Some(lane) = self.lanes.get_mut(id.0 as usize)
+        if let Some(lane) = lane_of(&mut self.lanes, id)
             && lane.open
         {
             lane.open = false;
@@ -132,7 +162,7 @@ impl<T> Merge<T> {
 
     /// Whatever this lane still brings is later than `time`.
     pub(crate) fn passed(&mut self, id: LaneId, time: Time) {
-        if let Some(lane) = self.lanes.get_mut(id.0 as usize)
+        if let Some(lane) = lane_of(&mut self.lanes, id)
             && lane.open
             && lane.passed < Some(time)
         {
@@ -163,7 +193,7 @@ impl<T> Merge<T> {
         events: impl IntoIterator<Item = (Time, T)>,
         arrived: Option<Arrived>,
     ) {
-        let Some(lane) = self.lanes.get_mut(id.0 as usize) else {
+        let Some(lane) = lane_of(&mut self.lanes, id).filter(|lane| !lane.removed) else {
             return;
         };
         let mut newest = None;
@@ -260,16 +290,14 @@ impl<T> Merge<T> {
     }
 
     fn first_of(&self, id: LaneId) -> Option<Time> {
-        self.lanes
-            .get(id.0 as usize)?
-            .queue
-            .front()
-            .map(|(time, _)| *time)
+        let lane = self.lanes.get(id.place as usize)?;
+        let (time, _) = lane.queue.front().filter(|_| lane.id == id)?;
+        Some(*time)
     }
 
     /// Takes the first event of a lane.
     fn take(&mut self, id: LaneId) -> Option<(LaneId, T)> {
-        let lane = self.lanes.get_mut(id.0 as usize)?;
+        let lane = lane_of(&mut self.lanes, id)?;
         let (_, item) = lane.queue.pop_front()?;
         match lane.queue.front() {
             Some((time, _)) => self.heads.push(Reverse(Key {
@@ -279,10 +307,29 @@ impl<T> Merge<T> {
             None if lane.open => {
                 self.silent.insert((lane.passed, id));
             }
+            None if lane.removed => self.free.push(id.place),
             None => {}
         }
         Some((id, item))
     }
+}
+
+impl<T> Lane<T> {
+    fn new(id: LaneId) -> Self {
+        Self {
+            id,
+            open: false,
+            removed: false,
+            queue: VecDeque::new(),
+            passed: None,
+        }
+    }
+}
+
+/// The lane, unless another one has its place.
+fn lane_of<T>(lanes: &mut [Lane<T>], id: LaneId) -> Option<&mut Lane<T>> {
+    let lane = lanes.get_mut(id.place as usize)?;
+    (lane.id == id).then_some(lane)
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::coverage;
 use flow_api::observer::GetFlowsRequest;
 use flow_api::palomar::CoverageReport;
-use futures::FutureExt as _;
+use flow_api::{coverage, resume};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Status};
@@ -21,12 +22,14 @@ use tonic::{Code, Request, Status};
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::credit::Credit;
-use crate::defaults::{ACCEPT_GRACE, BATCH_BYTES, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
+use crate::defaults::{ACCEPT_GRACE, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
+use crate::names::Names;
 use crate::pool::{Lease, Member, State};
+use crate::rejoin::{Again, Reached, as_seen_by};
 use crate::retry::Backoff;
 use crate::status::error_text;
-use crate::wire::{MalformedResponse, Time, scan};
+use crate::wire::{Time, scan};
 
 /// One message on its way through the merge.
 #[derive(Debug)]
@@ -48,8 +51,8 @@ pub(crate) enum Report {
     Events(Vec<(Time, Event)>),
     /// Whatever else comes is later than this.
     Passed(Time),
-    /// Some messages of the peer were no messages; they are counted and left out.
-    Skipped(MalformedResponse),
+    /// Something is missing of what the peer sent, for this reason. The stream goes on.
+    Trouble(String),
     /// The stream broke with an error. A following call's reader goes on trying.
     Failed(String),
     /// What the peer's answer covers, said at its end.
@@ -75,14 +78,19 @@ pub(crate) struct Reader {
     credit: Credit,
     /// Whether the request goes out unchanged: nobody has asked this peer in this call yet.
     is_first: bool,
-    /// The newest flow that was handed over.
-    newest: Option<Time>,
+    /// What was handed over.
+    reached: Reached,
+    /// Flows that come again after a break.
+    again: Option<Again>,
+    names: Names,
 }
 
 /// Why a stream is over.
 enum End {
     /// By the peer, without an error.
     Clean,
+    /// There never is anything in it.
+    Finished,
     /// Stream or connection broke; the peer may take the request later.
     Broken(String),
     /// The peer does not take this request.
@@ -118,6 +126,7 @@ impl Reader {
         from_now_on: bool,
     ) -> Self {
         let credit = Credit::new(READ_AHEAD_BYTES, call.shared_credit.clone());
+        let names = Names::in_answer(Arc::clone(&member.name), &call.request);
         Self {
             call,
             member,
@@ -125,7 +134,9 @@ impl Reader {
             reports,
             credit,
             is_first: !from_now_on,
-            newest: None,
+            reached: Reached::default(),
+            again: None,
+            names,
         }
     }
 
@@ -140,6 +151,7 @@ impl Reader {
             let asked = Instant::now();
             let end = self.read_once().await;
             let report = match end {
+                End::Finished => Report::Ended,
                 End::Clean if !follow || self.call.is_over() => Report::Ended,
                 End::Clean => Report::Left,
                 End::Broken(message) => Report::Failed(message),
@@ -184,10 +196,18 @@ impl Reader {
             None => return End::Broken("no address is known".to_owned()),
         };
         let mut link = member.link();
-        let follow = self.call.request.follow;
+        // In a set of its own, so that it is looked at only when it was woken, and not with each flow.
+        let mut moved = FuturesUnordered::new();
+        if self.call.request.follow {
+            moved.push(async {
+                let moved = link.wait_for(|link| link.generation != generation);
+                moved.await.is_ok()
+            });
+        }
         tokio::select! {
+            biased;
             end = self.read(lease) => end,
-            Ok(_) = link.wait_for(|link| link.generation != generation), if follow => End::Moved,
+            Some(true) = moved.next() => End::Moved,
         }
     }
 
@@ -208,17 +228,32 @@ impl Reader {
             Ok(answer) => answer,
             Err(end) => return end,
         };
+        if answer.is_end() {
+            return End::Finished;
+        }
+        if answer.goes_on() {
+            self.again = None;
+        } else if self.again.is_some()
+            && self.reached.is_ahead(Time::now())
+            && !self.report(Report::Trouble(CLOCK_TROUBLE.to_owned())).await
+        {
+            return End::Unheard;
+        }
+        let mut messages = Vec::new();
         loop {
-            let (batch, end) = self.batch(&mut answer).await;
-            if !batch.is_empty() && !self.hand_over(batch).await {
+            let end = self.next(&mut answer, &mut messages).await;
+            if !messages.is_empty() && !self.hand_over(&mut messages).await {
                 return End::Unheard;
             }
             if let Some(end) = end {
                 let told = answer.trailers().and_then(coverage::told);
-                if let Some(told) = told.filter(|_| self.call.asks_for_coverage())
-                    && !self.report(Report::Covered(told)).await
-                {
-                    return End::Unheard;
+                if let Some(mut told) = told.filter(|_| self.call.asks_for_coverage()) {
+                    for node in &mut told.nodes {
+                        self.names.complete(&mut node.node_name);
+                    }
+                    if !self.report(Report::Covered(told)).await {
+                        return End::Unheard;
+                    }
                 }
                 return end;
             }
@@ -262,72 +297,90 @@ impl Reader {
 
     /// The request for the next attempt: the client's own, and after that one for what has not been
     /// handed over yet, so that nothing comes twice.
-    fn request(&self) -> Request<GetFlowsRequest> {
+    fn request(&mut self) -> Request<GetFlowsRequest> {
         let mut message = self.call.request.clone();
+        let mut metadata = self.call.metadata.clone();
+        self.names.widen(&mut message);
         if !self.is_first {
             message.number = 0;
             message.first = false;
-            let since = match (self.newest, message.since) {
-                (Some(newest), _) => newest.next_nanosecond(),
-                (None, Some(since)) => since.into(),
-                (None, None) => self.call.began,
+            let since = match (self.reached.since(), self.reached.came(), message.since) {
+                (Some((since, again)), ..) => {
+                    self.again = Some(again);
+                    since
+                }
+                (None, Some(came), _) => self.by_its_clock(came),
+                (None, None, Some(since)) => since.into(),
+                (None, None, None) => self.by_its_clock(self.call.began),
             };
             message.since = Some(since.into());
+            if let Some(after) = self.reached.after() {
+                resume::ask(&mut metadata, after);
+            }
         }
         let mut request = Request::new(message);
-        *request.metadata_mut() = self.call.metadata.clone();
+        *request.metadata_mut() = metadata;
         request
     }
 
-    /// What comes next, waited for, and what is there already; and the end, if it came.
-    async fn batch(&self, answer: &mut Answer) -> (Vec<Bytes>, Option<End>) {
-        let mut batch = Vec::new();
-        let next = if self.call.request.follow {
-            answer.next(&mut batch).await
-        } else {
-            match timeout(PEER_TIMEOUT, answer.next(&mut batch)).await {
-                Ok(next) => next,
-                Err(_elapsed) => return (batch, Some(silent())),
-            }
-        };
-        let mut next = Some(next);
-        while let Some(came) = next {
-            match came {
-                Ok(true) => {}
-                Ok(false) => return (batch, Some(End::Clean)),
-                Err(status) => return (batch, Some(status.into())),
-            }
-            if batch.iter().map(Bytes::len).sum::<usize>() >= BATCH_BYTES {
-                break;
-            }
-            next = answer.next(&mut batch).now_or_never();
+    /// What the peer's clock shows at a time of ours, as far as it is known.
+    fn by_its_clock(&self, time: Time) -> Time {
+        match self.member.about().clock.filter(|clock| clock.is_off()) {
+            Some(clock) => as_seen_by(time, clock.ahead_seconds),
+            None => time,
         }
-        (batch, None)
     }
 
-    /// Hands a batch to the merge, when there is room for it. `false` when nobody listens any more.
-    async fn hand_over(&mut self, batch: Vec<Bytes>) -> bool {
-        let mut events = Vec::with_capacity(batch.len());
+    /// Waits for the next messages, all of one piece; tells the end, if it came.
+    async fn next(&self, answer: &mut Answer, messages: &mut Vec<Bytes>) -> Option<End> {
+        let next = answer.next(messages);
+        let next = if self.call.request.follow {
+            next.await
+        } else {
+            match timeout(PEER_TIMEOUT, next).await {
+                Ok(next) => next,
+                Err(_elapsed) => return Some(silent()),
+            }
+        };
+        match next {
+            Ok(true) => None,
+            Ok(false) => Some(End::Clean),
+            Err(status) => Some(status.into()),
+        }
+    }
+
+    /// Hands messages to the merge, when there is room for them. `false` when nobody listens any more.
+    async fn hand_over(&mut self, messages: &mut Vec<Bytes>) -> bool {
+        let mut events = Vec::with_capacity(messages.len());
         let mut total = 0;
-        let mut newest = self.newest;
+        let mut reached = self.reached;
         let mut malformed = None;
         let mut malformed_count = 0;
         let mut passed = None;
-        for bytes in batch {
+        for bytes in messages.drain(..) {
             match scan(&bytes) {
                 // Only what was asked for: to any other call it is a message like others.
                 Ok(envelope) if envelope.is_bare && self.call.request.follow => {
                     passed = passed.max(envelope.time);
                 }
                 Ok(envelope) => {
-                    total += bytes.len();
-                    if envelope.is_flow {
-                        newest = newest.max(envelope.time);
+                    let (is_flow, mut time) = (envelope.is_flow, envelope.time);
+                    if is_flow {
+                        if self.again.as_mut().is_some_and(|again| again.is_one(time)) {
+                            continue;
+                        }
+                        match time {
+                            Some(time) => reached.flow(time),
+                            None => reached.timeless_flow(Time::now()),
+                        }
+                    } else {
+                        // A gap or a status has the time at which it was told, and flows that are
+                        // older may follow it: its place is where it came.
+                        time = reached.newest();
                     }
-                    // A gap or a status has the time at which it was told, and flows that are older
-                    // may follow it: its place is where it came.
-                    let is_flow = envelope.is_flow;
-                    let time = if is_flow { envelope.time } else { newest };
+                    let completed = self.names.completed(&bytes, &envelope);
+                    let bytes = completed.unwrap_or(bytes);
+                    total += bytes.len();
                     let event = Event {
                         bytes,
                         is_flow,
@@ -341,13 +394,16 @@ impl Reader {
                 }
             }
         }
+        // A piece of very many tiny messages is no reason to keep room for as many.
+        messages.shrink_to(USUAL_MESSAGES);
         if let Some(reason) = malformed {
             self.member.count_malformed(malformed_count);
-            if !self.report(Report::Skipped(reason)).await {
+            let trouble = format!("skipped a malformed response: {reason}");
+            if !self.report(Report::Trouble(trouble)).await {
                 return false;
             }
         }
-        if !events.is_empty() && !self.hand_over_events(events, total, newest).await {
+        if !events.is_empty() && !self.hand_over_events(events, total, reached).await {
             return false;
         }
         match passed {
@@ -360,7 +416,7 @@ impl Reader {
         &mut self,
         mut events: Vec<(Time, Event)>,
         bytes: usize,
-        newest: Option<Time>,
+        reached: Reached,
     ) -> bool {
         let Ok(credit) = self.credit.take(bytes).await else {
             return false;
@@ -370,7 +426,7 @@ impl Reader {
         }
         let heard = self.report(Report::Events(events)).await;
         if heard {
-            self.newest = newest;
+            self.reached = reached;
         }
         heard
     }
@@ -379,6 +435,13 @@ impl Reader {
         self.reports.send((self.lane, report)).await.is_ok()
     }
 }
+
+/// Messages for which there is room without asking for memory each time: those of a frame of flows.
+const USUAL_MESSAGES: usize = 32;
+
+/// What a client is told of a peer that is asked again by time.
+const CLOCK_TROUBLE: &str = "its clock was ahead: should it be set back by now, flows are missing until \
+                             it has come as far again";
 
 /// A finite query's peer that says nothing: to the client it looks like a call that timed out.
 fn silent() -> End {

@@ -11,7 +11,7 @@ use flow_api::observer::{
 };
 use flow_api::server::{Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
-use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock};
+use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock, resume};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
 use http::HeaderValue;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -34,13 +34,14 @@ use crate::flows::{self, Settings};
 use crate::health::HealthService;
 use crate::pool::Pool;
 use crate::unary::{self, Asked};
+use crate::via::{self, Waypoint};
 
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
 const VERSION_HEADER: &str = "hubble-relay-version";
 
-/// Headers of a call that belong to its connection, so they are not passed on. So are those that
-/// begin with [`RESERVED_PREFIX`].
-const OWN_HEADERS: [&str; 4] = ["content-type", "host", "te", "user-agent"];
+/// Headers of a call that belong to its connection or to its message, which is not always passed on as it
+/// came, so they are not passed on. So are those that begin with [`RESERVED_PREFIX`].
+const OWN_HEADERS: [&str; 5] = ["content-length", "content-type", "host", "te", "user-agent"];
 
 /// gRPC's own headers, such as the deadline. A client that gives up ends its call, and with it ours.
 const RESERVED_PREFIX: &str = "grpc-";
@@ -53,6 +54,7 @@ type EventStream = BoxStream<'static, Result<Bytes, Status>>;
 pub(crate) struct RelayService {
     pool: Pool,
     settings: Settings,
+    waypoint: Waypoint,
     flow_calls: Arc<Semaphore>,
     audit: Option<Arc<Audit>>,
     /// Questions that go to all peers, at the same time.
@@ -65,6 +67,7 @@ impl RelayService {
         Self {
             pool,
             settings,
+            waypoint: Waypoint::new(),
             flow_calls: Arc::new(Semaphore::new(MAX_FLOW_CALLS)),
             audit,
             unary_calls: Semaphore::new(MAX_UNARY_CALLS),
@@ -86,8 +89,10 @@ impl RelayService {
     ) -> Result<Response<EventStream>, Status> {
         let record = self.record(method.name(), &request);
         match (self.merged(method, request), record) {
-            (Ok(inner), Some(record)) => Ok(Response::new(Audited { inner, record }.boxed())),
-            (Ok(inner), None) => Ok(Response::new(inner)),
+            (Ok(response), Some(record)) => {
+                Ok(response.map(|inner| Audited { inner, record }.boxed()))
+            }
+            (Ok(response), None) => Ok(response),
             (Err(status), record) => {
                 let refused = Err(status);
                 if let Some(record) = record {
@@ -103,14 +108,18 @@ impl RelayService {
         &self,
         method: Method,
         request: Request<GetFlowsRequest>,
-    ) -> Result<EventStream, Status> {
+    ) -> Result<Response<EventStream>, Status> {
+        let Some(metadata) = self.forwarded(request.metadata()) else {
+            let mut nothing = Response::new(futures::stream::empty().boxed());
+            via::end(nothing.metadata_mut());
+            return Ok(nothing);
+        };
         let permit = Arc::clone(&self.flow_calls)
             .try_acquire_owned()
             .map_err(|_| {
                 let message = format!("{MAX_FLOW_CALLS} streams are open, which is the limit");
                 Status::resource_exhausted(message)
             })?;
-        let metadata = forwarded(request.metadata());
         let grant = grant_of(&request);
         let mut request = request.into_inner();
         if let Some(grant) = &grant {
@@ -123,20 +132,44 @@ impl RelayService {
         let peers = self.pool.members().len();
         let call = Call::new(method, request, metadata, peers);
         let stream = flows::merged(call, &self.pool, self.settings.clone(), permit);
-        Ok(match grant {
-            Some(grant) => until_revoked(stream, grant).boxed(),
+        Ok(Response::new(match grant {
+            Some(grant) => granted(stream, grant).boxed(),
             None => stream.boxed(),
-        })
+        }))
     }
 
-    /// A call with one answer, when it is its turn.
-    async fn asked(&self, metadata: &MetadataMap) -> Result<(Asked, SemaphorePermit<'_>), Status> {
+    /// A call with one answer, when it is its turn; `None` for one that has come by here.
+    async fn asked(
+        &self,
+        metadata: &MetadataMap,
+    ) -> Result<Option<(Asked, SemaphorePermit<'_>)>, Status> {
+        let Some(forwarded) = self.forwarded(metadata) else {
+            return Ok(None);
+        };
         match timeout(UNARY_TIMEOUT, self.unary_calls.acquire()).await {
-            Ok(Ok(turn)) => Ok((Asked::new(forwarded(metadata), metadata), turn)),
+            Ok(Ok(turn)) => Ok(Some((Asked::new(forwarded, metadata), turn))),
             _ => Err(Status::resource_exhausted(format!(
                 "{MAX_UNARY_CALLS} questions to all nodes are open, which is the limit"
             ))),
         }
+    }
+
+    /// The client's metadata as the peers get it; `None` for a call that has come by here, and that they
+    /// have had already.
+    fn forwarded(&self, metadata: &MetadataMap) -> Option<MetadataMap> {
+        let mut forwarded = metadata.clone();
+        for key in metadata.keys() {
+            let name = match key {
+                KeyRef::Ascii(key) => key.as_str(),
+                KeyRef::Binary(key) => key.as_str(),
+            };
+            if OWN_HEADERS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
+                forwarded.remove(name);
+            }
+        }
+        // What a relay above has of this one.
+        resume::remove(&mut forwarded);
+        self.waypoint.join(&mut forwarded).then_some(forwarded)
     }
 }
 
@@ -188,7 +221,9 @@ impl Observer for RelayService {
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
         let record = self.record("GetNodes", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, GetNodesResponse::default());
+        };
         let mut nodes = unary::nodes(&self.pool, &asked).await;
         if let Some(grant) = grant_of(&request) {
             grant.redact_nodes(&mut nodes);
@@ -201,7 +236,9 @@ impl Observer for RelayService {
         request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
         let record = self.record("GetNamespaces", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, GetNamespacesResponse::default());
+        };
         let mut namespaces = unary::namespaces(&self.pool, &asked).await;
         if let Some(grant) = grant_of(&request) {
             grant.redact_namespaces(&mut namespaces);
@@ -214,7 +251,9 @@ impl Observer for RelayService {
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let record = self.record("ServerStatus", &request);
-        let (asked, _turn) = self.asked(request.metadata()).await?;
+        let Some((asked, _turn)) = self.asked(request.metadata()).await? else {
+            return answered(record, unary::status_of_nothing());
+        };
         let status = unary::server_status(&self.pool, &asked).await;
         let mut response = answered(record, status)?;
         clock::answer(request.metadata(), response.metadata_mut());
@@ -236,12 +275,14 @@ fn grant_of<T>(request: &Request<T>) -> Option<Arc<Grant>> {
     request.extensions().get::<Arc<Grant>>().map(Arc::clone)
 }
 
-/// A stream that ends when its client may not see it any longer.
-fn until_revoked(
+/// A stream as its client may see it, and for as long as it may.
+fn granted(
     stream: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
     grant: Arc<Grant>,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let revoked = grant.revoked.clone().cancelled_owned();
+    let redacting = Arc::clone(&grant);
+    let stream = stream.map(move |item| item.map(|bytes| redacting.redact(bytes)));
     let end = futures::stream::once(async move {
         let is_revoked = grant.revoked.is_cancelled();
         is_revoked.then(|| Err(Status::unauthenticated("the token was taken away")))
@@ -249,21 +290,6 @@ fn until_revoked(
     stream
         .take_until(revoked)
         .chain(end.filter_map(futures::future::ready))
-}
-
-/// The client's metadata as the peers get it.
-fn forwarded(metadata: &MetadataMap) -> MetadataMap {
-    let mut forwarded = metadata.clone();
-    for key in metadata.keys() {
-        let name = match key {
-            KeyRef::Ascii(key) => key.as_str(),
-            KeyRef::Binary(key) => key.as_str(),
-        };
-        if OWN_HEADERS.contains(&name) || name.starts_with(RESERVED_PREFIX) {
-            forwarded.remove(name);
-        }
-    }
-    forwarded
 }
 
 /// Serves until `shutdown`, then ends what is open and closes.

@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::defaults::{UNARY_AT_ONCE, UNARY_TIMEOUT, UNAVAILABLE_NAMES};
+use crate::names::Names;
 use crate::pool::{Member, Pool};
 use crate::status::error_text;
 
@@ -190,7 +191,11 @@ pub(crate) async fn nodes(pool: &Pool, asked: &Asked) -> GetNodesResponse {
                 node.num_flows = status.num_flows;
                 node.seen_flows = status.seen_flows;
             }
-            Answer::Ok(Behind::Nodes(behind)) => {
+            Answer::Ok(Behind::Nodes(mut behind)) => {
+                let names = Names::of(Arc::clone(&member.name));
+                for node in &mut behind {
+                    names.complete(&mut node.name);
+                }
                 nodes.extend(behind);
                 continue;
             }
@@ -208,9 +213,13 @@ pub(crate) async fn namespaces(pool: &Pool, asked: &Asked) -> GetNamespacesRespo
     });
     let mut seen = BTreeSet::new();
     let mut namespaces = Vec::new();
-    for (_, answer) in answers.await {
+    for (member, answer) in answers.await {
         let Answer::Ok(answer) = answer else { continue };
-        for namespace in answer.namespaces {
+        let names = Names::of(Arc::clone(&member.name));
+        for mut namespace in answer.namespaces {
+            if namespace.cluster.is_empty() {
+                namespace.cluster = names.cluster().unwrap_or_default().to_owned();
+            }
             if seen.insert((namespace.cluster.clone(), namespace.namespace.clone())) {
                 namespaces.push(namespace);
             }
@@ -218,6 +227,16 @@ pub(crate) async fn namespaces(pool: &Pool, asked: &Asked) -> GetNamespacesRespo
     }
     namespaces.sort_by(|a, b| (&a.cluster, &a.namespace).cmp(&(&b.cluster, &b.namespace)));
     GetNamespacesResponse { namespaces }
+}
+
+/// Of a relay that has nothing to add.
+pub(crate) fn status_of_nothing() -> ServerStatusResponse {
+    ServerStatusResponse {
+        version: version(),
+        num_connected_nodes: Some(0),
+        num_unavailable_nodes: Some(0),
+        ..ServerStatusResponse::default()
+    }
 }
 
 /// Sums over the peers that answer. The uptime is the longest one. Of a peer that is a relay, the
@@ -230,7 +249,11 @@ pub(crate) async fn server_status(pool: &Pool, asked: &Asked) -> ServerStatusRes
     let (mut connected, mut unavailable) = (0_u32, 0_u32);
     let mut names = Vec::new();
     for (member, answer) in ask_status(pool, asked).await {
-        if let Answer::Ok(status) = answer {
+        if let Answer::Ok(mut status) = answer {
+            let peer_names = Names::of(Arc::clone(&member.name));
+            for name in &mut status.unavailable_nodes {
+                peer_names.complete(name);
+            }
             connected = connected.saturating_add(status.num_connected_nodes.unwrap_or(1));
             unavailable = unavailable.saturating_add(status.num_unavailable_nodes.unwrap_or(0));
             names.extend(status.unavailable_nodes);

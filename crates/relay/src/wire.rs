@@ -174,9 +174,8 @@ fn scan_time(before: Option<Time>, message: &[u8]) -> Result<Time, MalformedResp
             // Negative numbers are ten-byte varints of the two's complement.
             (SECONDS, Value::Varint(seconds)) => time.seconds = seconds.cast_signed(),
             (NANOS, Value::Varint(nanos)) => {
-                time.nanos = i32::try_from(nanos.cast_signed())
-                    .unwrap_or(NANOS_PER_SECOND)
-                    .clamp(0, NANOS_PER_SECOND - 1);
+                // Of a number that is too large, protobuf takes the lower half.
+                time.nanos = (nanos as i32).clamp(0, NANOS_PER_SECOND - 1);
             }
             (SECONDS | NANOS, _) => return Err(MalformedResponse::WrongWireType(TIME)),
             _ => {}
@@ -312,6 +311,16 @@ mod tests {
         let envelope = scan(&bytes).unwrap();
         assert!(envelope.is_bare);
         assert_eq!(envelope.time, Some(time.into()));
+    }
+
+    #[test]
+    fn nanoseconds_that_are_too_many_are_read_as_by_others() {
+        // 678,000,000 and one bit above what they may have.
+        let time = [0x10, 0x80, 0xeb, 0xa5, 0xc3, 0x22];
+        let bytes = [&[0xca, 0x3e, 6][..], &time].concat();
+        let theirs = GetFlowsResponse::decode(&*bytes).unwrap().time.unwrap();
+        assert_eq!(theirs.nanos, 678_000_000);
+        assert_eq!(scan(&bytes).unwrap().time, Some(theirs.into()));
     }
 
     #[test]

@@ -4,9 +4,13 @@
 //! What it answers is what a real one does, as far as somebody who only lists and watches can tell:
 //! resource versions that grow with each change, continue tokens, bookmarks, 410 for what is too old,
 //! watches from the future that hear nothing. [`objects`] makes objects of the size real ones have.
+//!
+//! Ports of pods are forwarded, over WebSockets, to wherever a test says.
 
 mod connection;
+mod forward;
 pub mod objects;
+mod query;
 mod store;
 
 use std::{
@@ -158,6 +162,28 @@ impl ApiServer {
         let listener = TcpListener::bind(self.address)
             .with_context(|| format!("cannot listen on {} again", self.address))?;
         self.serve(listener)
+    }
+
+    /// What listens at a port of a pod; without it, nobody does. The pod is an object of its own.
+    pub fn listen_in_pod(&self, namespace: &str, pod: &str, port: u16, target: SocketAddr) {
+        self.store.set_target(namespace, pod, port, target);
+    }
+
+    /// Breaks all forwarded connections, without a word.
+    pub fn cut_forwards(&self) {
+        self.store.cut_forwards();
+    }
+
+    /// How many connections were forwarded so far, and how many of them stand.
+    #[must_use]
+    pub fn forwards(&self) -> (u64, usize) {
+        self.store.forwards()
+    }
+
+    /// Paths and queries of the latest requests.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.store.requests()
     }
 
     /// How many pages of lists were asked for; those of one object only ask for the version.

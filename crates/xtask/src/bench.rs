@@ -33,6 +33,8 @@ enum Bench {
     Ring,
     /// From the ring to a client of `GetFlows`
     Serve,
+    /// From the ring to a file of JSON
+    Export,
     /// What a full ring takes
     Memory,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
@@ -43,6 +45,8 @@ enum Bench {
     Followers,
     /// A relay between mock peers and a client
     Relay,
+    /// Flows of a file, and of a server, to standard output
+    Offline,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -61,11 +65,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Pipeline => ("flow-observer", "pipeline"),
             Bench::Ring => ("flow-observer", "ring"),
             Bench::Serve => ("flow-observer", "serve"),
+            Bench::Export => ("flow-observer", "export"),
             Bench::Memory => ("flow-observer", "memory"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),
             Bench::Followers => ("palomar", "followers"),
             Bench::Relay => ("relay", "relay"),
+            Bench::Offline => ("palomar", "offline"),
         };
         let mut cargo = Command::new("cargo");
         cargo

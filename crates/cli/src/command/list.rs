@@ -20,7 +20,8 @@ pub(crate) async fn nodes(
 ) -> anyhow::Result<()> {
     let asking = async {
         let server =
-            Server::connect(&Settings::new(globals.command.server, globals.config)?).await?;
+            Server::connect_in_time(&Settings::new(globals.command.server, globals.config)?)
+                .await?;
         let mut observer = server.observer();
         let call = async |request| observer.get_nodes(request).await;
         anyhow::Ok(server.unary(GetNodesRequest {}, call).await?)
@@ -46,7 +47,8 @@ pub(crate) async fn namespaces(
 ) -> anyhow::Result<()> {
     let asking = async {
         let server =
-            Server::connect(&Settings::new(globals.command.server, globals.config)?).await?;
+            Server::connect_in_time(&Settings::new(globals.command.server, globals.config)?)
+                .await?;
         let mut observer = server.observer();
         let call = async |request| observer.get_namespaces(request).await;
         anyhow::Ok(server.unary(GetNamespacesRequest {}, call).await?)

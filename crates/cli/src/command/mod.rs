@@ -2,18 +2,25 @@
 
 #[cfg(feature = "node")]
 mod agent;
+pub(crate) mod completion;
+pub(crate) mod config;
 #[cfg(feature = "node")]
 mod demo;
+#[cfg(feature = "node")]
+pub(crate) mod export;
 mod list;
 #[cfg(feature = "node")]
 mod node;
 mod observe;
 pub(crate) mod output;
+mod reflect;
 #[cfg(feature = "node")]
 mod relay;
+#[cfg(feature = "node")]
+mod serving;
 mod status;
 mod uptime;
-mod version;
+pub(crate) mod version;
 mod watch;
 
 use std::io::{self, Write as _};
@@ -24,7 +31,8 @@ use tracing::level_filters::LevelFilter;
 use crate::cli::{Action, Command, Globals};
 use crate::config::Config;
 use crate::flags::Accept;
-use crate::logging;
+use crate::settings::ServerArgs;
+use crate::{complete, logging, manual};
 
 #[cfg(feature = "node")]
 pub(crate) use agent::aggregation;
@@ -35,25 +43,45 @@ pub(crate) use observe::show;
 
 /// Runs the command that a line means. The line does not hold the program's name.
 pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
+    if let Some((complete::COMMAND, words)) = line.split_first().map(|(a, b)| (a.as_str(), b)) {
+        return complete::run(words);
+    }
     let command = Command::find(&mut line)?;
     let line = &line;
     match command.action {
         Some(Action::AgentEvents) => client(command, line, observe::agent_events),
+        Some(Action::Completion(shell)) => {
+            asked_nobody(command, line, |_, _| print(&shell.script()))
+        }
+        Some(Action::Config(verb)) => asked_nobody(command, line, |globals, words| {
+            config::run(verb, globals, words)
+        }),
         Some(Action::DebugEvents) => client(command, line, observe::debug_events),
         Some(Action::Doctor) => examine(command, line),
+        #[cfg(feature = "node")]
+        Some(Action::Export) => client(command, line, export::run),
         Some(Action::Flows) => client(command, line, observe::flows),
         Some(Action::Help) => help(line),
-        Some(Action::Namespaces) => client(command, line, list::namespaces),
+        Some(Action::Manual) => {
+            let (globals, words) = command.parse_words::<manual::Args>(line)?;
+            if globals.help {
+                return print(&command.help());
+            }
+            manual::run(&globals, words)
+        }
+        Some(Action::Namespaces) => plain(command, line, list::namespaces),
         #[cfg(feature = "node")]
         Some(Action::Node(node)) => node.run(&command.page, line),
-        Some(Action::Nodes) => client(command, line, list::nodes),
-        Some(Action::Peers) => client(command, line, watch::peers),
-        Some(Action::Status) => client(command, line, status::run),
-        Some(Action::Version) => client(command, line, version::run),
-        None => {
-            command.parse::<crate::settings::ServerArgs>(line)?;
-            print(&command.help())
-        }
+        Some(Action::Nodes) => plain(command, line, list::nodes),
+        Some(Action::Peers) => plain(command, line, watch::peers),
+        Some(Action::Reflect) => plain(command, line, reflect::run),
+        Some(Action::Status) => plain(command, line, status::run),
+        Some(Action::Top) => client(command, line, crate::top::run),
+        Some(Action::Version) => asked_nobody(command, line, |_, _| print(&version::text())),
+        None => match command.parse::<version::Args>(line)? {
+            globals if globals.command.version && !globals.help => print(&version::short()),
+            _ => print(&command.help()),
+        },
     }
 }
 
@@ -66,7 +94,20 @@ fn examine(command: &Command, line: &[String]) -> anyhow::Result<()> {
     })
 }
 
-/// Parses the flags of a command of the client and runs it.
+/// Parses the flags of a command that asks nobody, and runs it with the words behind its name.
+fn asked_nobody(
+    command: &Command,
+    line: &[String],
+    run: impl FnOnce(Globals<ServerArgs>, &[String]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (globals, words) = command.parse_words(line)?;
+    if globals.help {
+        return print(&command.help());
+    }
+    run(globals, &words)
+}
+
+/// Parses the flags of a command of the client and runs it. Signals ask it to end.
 fn client<T: Accept + Default>(
     command: &Command,
     line: &[String],
@@ -75,11 +116,34 @@ fn client<T: Accept + Default>(
     start(command, command.parse::<T>(line)?, run)
 }
 
+/// The same for a command that has nothing to finish: signals end it, and who started it learns so.
+fn plain<T: Accept + Default>(
+    command: &Command,
+    line: &[String],
+    run: impl AsyncFnOnce(Globals<T>, CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    begin(command, command.parse::<T>(line)?, async |globals| {
+        run(globals, CancellationToken::new()).await
+    })
+}
+
 /// Runs a command of the client on this thread, until it ends or a signal asks it to.
 fn start<T>(
     command: &Command,
-    mut globals: Globals<T>,
+    globals: Globals<T>,
     run: impl AsyncFnOnce(Globals<T>, CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    begin(command, globals, async |globals| {
+        let shutdown = crate::signals::shutdown()?;
+        run(globals, shutdown).await
+    })
+}
+
+/// Runs a command of the client on this thread.
+fn begin<T>(
+    command: &Command,
+    mut globals: Globals<T>,
+    run: impl AsyncFnOnce(Globals<T>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if globals.help {
         return print(&command.help());
@@ -91,10 +155,7 @@ fn start<T>(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let result = runtime.block_on(async {
-        let shutdown = crate::signals::shutdown()?;
-        run(globals, shutdown).await
-    });
+    let result = runtime.block_on(run(globals));
     // A thread that waits for standard input would hold us up.
     runtime.shutdown_background();
     result
@@ -114,7 +175,7 @@ fn help(line: &[String]) -> anyhow::Result<()> {
 }
 
 /// Writes a text to standard output, and a line end if it has none.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())
 }
 

@@ -4,9 +4,9 @@ use clap::{Args as _, FromArgMatches as _, error::ErrorKind};
 use tracing::level_filters::LevelFilter;
 
 use super::{agent, demo, relay};
-use crate::cli::{Action, Command, GLOBAL};
+use crate::cli::{Action, Command, Entry, GLOBAL, Group, Topic};
 use crate::flags::help::Page;
-use crate::{logging, signals};
+use crate::{logging, program, signals};
 
 /// A command that runs on a node.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ impl Node {
                 examples: "",
             },
         };
-        Command::new(self.names(), page, &[GLOBAL], Action::Node(self))
+        Command::leaf(self.names(), page, &[GLOBAL], Action::Node(self))
     }
 
     const fn names(self) -> &'static [&'static str] {
@@ -53,11 +53,11 @@ impl Node {
         }
     }
 
-    /// Reads the flags and runs the command until it ends or a signal asks it to.
-    pub(crate) fn run(self, page: &Page, line: &[String]) -> anyhow::Result<()> {
-        let command = clap::Command::new(page.path)
-            .bin_name(page.path)
-            .about(page.about)
+    /// The command as clap knows it.
+    fn parser(self, path: &'static str, about: &str) -> clap::Command {
+        let command = clap::Command::new(path)
+            .bin_name(program::renamed(path).into_owned())
+            .about(about.to_owned())
             .no_binary_name(true)
             .arg(
                 clap::Arg::new("debug")
@@ -66,19 +66,52 @@ impl Node {
                     .help("Log what is going on, on standard error")
                     .action(clap::ArgAction::SetTrue),
             );
-        let command = match self {
+        match self {
             Self::Agent => agent::Args::augment_args(command),
             Self::Demo => demo::Args::augment_args(command),
             Self::Relay => relay::Args::augment_args(command),
-        };
-        let matches = match command.try_get_matches_from(line) {
+        }
+    }
+
+    /// Adds what clap knows of the command to what there is to say of it.
+    pub(crate) fn complete(self, topic: &mut Topic) {
+        let mut command = self.parser(topic.path, &topic.about);
+        command.build();
+        let mut groups: Vec<Group> = Vec::new();
+        for arg in command.get_arguments() {
+            let Some(entry) = entry(arg) else { continue };
+            let heading = arg.get_help_heading().unwrap_or("Flags").to_owned();
+            match groups.iter_mut().find(|group| group.heading == heading) {
+                Some(group) => group.entries.push(entry),
+                None => groups.push(Group {
+                    heading: heading.into(),
+                    entries: vec![entry],
+                }),
+            }
+        }
+        topic.groups = groups;
+        if let Some(about) = command.get_about() {
+            topic.about = about.to_string();
+        }
+        if let Some(examples) = command.get_after_help() {
+            topic.examples = examples.to_string();
+        }
+    }
+
+    /// Reads the flags and runs the command until it ends or a signal asks it to.
+    pub(crate) fn run(self, page: &Page, line: &[String]) -> anyhow::Result<()> {
+        let matches = match self
+            .parser(page.path, page.about)
+            .try_get_matches_from(line)
+        {
             Ok(matches) => matches,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-                return super::print(&error.render().to_string());
+                return super::print(&program::renamed(&error.render().to_string()));
             }
             Err(error) => {
                 let text = one_line(&error.render().to_string());
-                return Err(anyhow::anyhow!("{text}; see '{} --help'", page.path));
+                let path = program::renamed(page.path);
+                return Err(anyhow::anyhow!("{text}; see '{path} --help'"));
             }
         };
         logging::start(matches.get_flag("debug"), LevelFilter::INFO);
@@ -88,13 +121,7 @@ impl Node {
         }
         let pace = ::relay::Pace::default();
         let runtime = if self == Self::Relay {
-            // Passing bytes on keeps no two processors busy, and what threads say to each other costs
-            // more than they win.
-            let rest = pace.clone();
-            tokio::runtime::Builder::new_current_thread()
-                .on_thread_park(move || rest.rest())
-                .enable_all()
-                .build()?
+            pace.runtime()?
         } else {
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -111,6 +138,53 @@ impl Node {
             }
         })
     }
+}
+
+/// A flag as clap knows it; `None` for what is no flag, or hidden.
+fn entry(arg: &clap::Arg) -> Option<Entry> {
+    let long = arg.get_long().filter(|_| !arg.is_hide_set())?.to_owned();
+    let takes_value = arg.get_action().takes_values();
+    let value = takes_value.then(|| match arg.get_value_names() {
+        Some(names) => names.join("> <"),
+        None => long.to_uppercase(),
+    });
+    let mut help = arg
+        .get_long_help()
+        .or_else(|| arg.get_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let values: Vec<String> = if takes_value {
+        let possible = arg.get_possible_values();
+        possible
+            .iter()
+            .filter(|value| !value.is_hide_set())
+            .map(|value| value.get_name().to_owned())
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let defaults: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|v| v.to_string_lossy())
+        .collect();
+    if takes_value && !defaults.is_empty() {
+        help = format!("{help} [default: {}]", defaults.join(" "));
+    }
+    if let Some(variable) = arg.get_env() {
+        help = format!("{help} [env: {}]", variable.to_string_lossy());
+    }
+    if !values.is_empty() {
+        help = format!("{help} [values: {}]", values.join(", "));
+    }
+    Some(Entry {
+        short: arg.get_short(),
+        long: long.into(),
+        value: value.map(Into::into),
+        help: help.into(),
+        is_ours: false,
+        values,
+    })
 }
 
 /// clap's message without its usage lines, as one line.

@@ -73,7 +73,7 @@ pub(crate) async fn run(
             let subject = Subject::typed(&settings).map_err(Exit::usage)?;
             let (mut report, server) = subject.examine().await;
             let mut peers = match server {
-                Some(server) => {
+                Some(server) if !subject.is_forwarded() => {
                     let tls = settings.tls_options();
                     peers::named(&server, &tls, subject.patience())
                         .await
@@ -82,7 +82,7 @@ pub(crate) async fn run(
                             Vec::new()
                         })
                 }
-                None => Vec::new(),
+                _ => Vec::new(),
             };
             // An agent announces itself, too.
             peers.retain(|peer| !peer.is_where(&subject));

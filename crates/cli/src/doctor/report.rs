@@ -17,6 +17,8 @@ pub(super) enum Step {
     Port,
     /// Somebody listens on a Unix socket.
     Socket,
+    /// The API server of a cluster knows a relay, and passes a connection on to it.
+    Forward,
     /// Both sides prove who they are.
     Tls,
     /// What answers is gRPC.
@@ -34,6 +36,7 @@ impl Step {
             Self::Route => "route",
             Self::Port => "port",
             Self::Socket => "socket",
+            Self::Forward => "forward",
             Self::Tls => "TLS",
             Self::Grpc => "gRPC",
             Self::Api => "API",

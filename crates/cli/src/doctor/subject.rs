@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flow_api::connect::{ConnectOptions, Target, TargetError, TlsOptions, connect};
+use flow_api::connect::{ConnectOptions, DEFAULT_PORT, Target, TargetError, TlsOptions, connect};
 
 use super::{
     api,
@@ -13,6 +13,7 @@ use super::{
     speaks::{self, Answer},
     tls,
 };
+use crate::forward::ForwardError;
 use crate::settings::Settings;
 use crate::source::server::{Credentials, Server};
 
@@ -25,14 +26,24 @@ pub(super) struct Subject {
     credentials: Credentials,
     /// How long a call may take.
     call_timeout: Duration,
+    /// Settings by which a relay inside a cluster is reached, if it is one.
+    forwarded: Option<Settings>,
 }
 
 impl Subject {
     /// The server that the settings name.
     pub(super) fn typed(settings: &Settings) -> anyhow::Result<Self> {
-        let target = settings.target()?;
         let options = settings.connect_options();
         let credentials = Credentials::new(settings)?;
+        let is_forwarded = settings.forward().is_some();
+        let target = match is_forwarded {
+            // Never asked: the way is another.
+            true => Target::Tcp {
+                host: "port-forward".to_owned(),
+                port: DEFAULT_PORT,
+            },
+            false => settings.target()?,
+        };
         if credentials.are_given() && !is_encrypted(&target, &options) {
             anyhow::bail!(
                 "a password is sent to servers with TLS only: add --tls or write tls:// before \
@@ -40,11 +51,15 @@ impl Subject {
             );
         }
         Ok(Self {
-            name: target.to_string(),
+            name: match is_forwarded {
+                true => "port-forward".to_owned(),
+                false => target.to_string(),
+            },
             target: Ok(target),
             call_timeout: settings.request_timeout().max(options.connect_timeout),
             options,
             credentials,
+            forwarded: is_forwarded.then(|| settings.clone()),
         })
     }
 
@@ -64,11 +79,17 @@ impl Subject {
             },
             credentials: Credentials::none(),
             call_timeout: patience,
+            forwarded: None,
         }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is a relay inside a cluster: its nodes cannot be reached from here.
+    pub(super) const fn is_forwarded(&self) -> bool {
+        self.forwarded.is_some()
     }
 
     /// Whether both are reached in the same place.
@@ -103,6 +124,17 @@ impl Subject {
 
     /// From the name to something that speaks gRPC.
     async fn reach(&self, report: &mut Report) -> Result<Server, Failure> {
+        if let Some(settings) = &self.forwarded {
+            let server = Server::connect(settings).await.map_err(|error| {
+                let cause = match error.downcast_ref::<ForwardError>() {
+                    Some(error) => error.to_string(),
+                    None => format!("{error:#}"),
+                };
+                Failure::new(Step::Forward, cause)
+            })?;
+            report.address = Some(server.name().to_owned());
+            return Ok(server);
+        }
         let target = self
             .target
             .as_ref()
@@ -111,9 +143,11 @@ impl Subject {
             Target::Unix(path) => {
                 report.address = Some(target.to_string());
                 let mut stream = socket::open(path, self.patience()).await?;
-                match speaks::answer(&mut stream, self.patience()).await {
-                    Answer::Http2 => {}
-                    other => return Err(grpc(other, self.patience())),
+                if !is_encrypted(target, &self.options) {
+                    match speaks::answer(&mut stream, self.patience()).await {
+                        Answer::Http2 => {}
+                        other => return Err(grpc(other, self.patience())),
+                    }
                 }
             }
             Target::Tcp { host, port } | Target::Tls { host, port } => {
@@ -125,6 +159,7 @@ impl Subject {
             .await
             .map_err(|error| Failure::new(Step::Grpc, error.to_string()))?;
         Ok(Server::on(
+            target.to_string(),
             channel,
             self.credentials.clone(),
             self.call_timeout,
@@ -200,7 +235,6 @@ impl Subject {
 const fn is_encrypted(target: &Target, options: &ConnectOptions) -> bool {
     match target {
         Target::Tls { .. } => true,
-        Target::Tcp { .. } => options.tls.is_some(),
-        Target::Unix(_) => false,
+        Target::Tcp { .. } | Target::Unix(_) => options.tls.is_some(),
     }
 }

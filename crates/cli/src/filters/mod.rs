@@ -47,6 +47,11 @@ struct Pair {
 }
 
 impl Filters {
+    /// Whether `--not` waits for the filter that it turns around.
+    pub(crate) fn is_negating(&self) -> bool {
+        self.negate_next
+    }
+
     /// The allow and the deny list.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! The same [`Flag`]s make the help text.
 
 pub(crate) mod help;
+pub(crate) mod origin;
 mod scan;
 pub(crate) mod value;
 
@@ -84,7 +85,7 @@ impl Flag {
 /// Flags that belong together, under one heading in the help text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Section {
-    /// The heading.
+    /// The heading. Empty for flags that are taken, but that the help does not tell of.
     pub(crate) heading: &'static str,
     /// The flags under it.
     pub(crate) flags: &'static [Flag],
@@ -127,7 +128,11 @@ pub(crate) enum UsageError {
         cluster: String,
     },
     /// No such command.
-    #[error("unknown command {} for \"palomar\"{suggestion}", value::quote(.given))]
+    #[error(
+        "unknown command {} for \"{}\"{suggestion}",
+        value::quote(.given),
+        crate::program::name()
+    )]
     UnknownCommand {
         /// What was typed.
         given: String,

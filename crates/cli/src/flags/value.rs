@@ -194,14 +194,20 @@ pub(crate) fn list(text: &str) -> Result<Vec<String>, ValueError> {
     }
     let mut elements = Vec::new();
     let mut rest = text;
+    // `after` is the end of the text from the byte on that is wrong.
+    let wrong = |after: &str, why: &str| {
+        let column = text.len() - after.len() + 1;
+        ValueError(format!("parse error on line 1, column {column}: {why}"))
+    };
     loop {
         let (element, after) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_element(quoted)?,
+            Some(quoted) => quoted_element(quoted)
+                .map_err(|after| wrong(after, "extraneous or missing \" in quoted-field"))?,
             None => {
                 let end = rest.find(',').unwrap_or(rest.len());
                 let (element, after) = rest.split_at(end);
-                if element.contains('"') {
-                    return Err(ValueError::new("bare \" in non-quoted-field"));
+                if let Some(quote) = element.find('"') {
+                    return Err(wrong(&rest[quote..], "bare \" in non-quoted-field"));
                 }
                 (element.to_owned(), after)
             }
@@ -215,13 +221,14 @@ pub(crate) fn list(text: &str) -> Result<Vec<String>, ValueError> {
 }
 
 /// An element after its opening quote, and what follows its closing one.
-fn quoted_element(text: &str) -> Result<(String, &str), ValueError> {
+///
+/// # Errors
+/// The end of the text, from the quote on that should not be there; empty if one is missing.
+fn quoted_element(text: &str) -> Result<(String, &str), &str> {
     let mut element = String::new();
     let mut rest = text;
     loop {
-        let (part, after) = rest
-            .split_once('"')
-            .ok_or_else(|| ValueError::new("extraneous or missing \" in quoted-field"))?;
+        let (part, after) = rest.split_once('"').ok_or("")?;
         element.push_str(part);
         match after.strip_prefix('"') {
             Some(next) => {
@@ -229,7 +236,7 @@ fn quoted_element(text: &str) -> Result<(String, &str), ValueError> {
                 rest = next;
             }
             None if after.is_empty() || after.starts_with(',') => return Ok((element, after)),
-            None => return Err(ValueError::new("extraneous or missing \" in quoted-field")),
+            None => return Err(&rest[part.len()..]),
         }
     }
 }
@@ -342,7 +349,11 @@ mod tests {
         assert_eq!(list("a,,b").unwrap(), ["a", "", "b"]);
         assert_eq!(list(r#""a,b","c""d""#).unwrap(), ["a,b", "c\"d"]);
         assert!(list("").unwrap().is_empty());
-        assert!(list(r#""a"#).is_err());
+        for (text, column) in [(r#""a"#, 3), (r#""a"b"#, 3), (r#"x,yy""#, 5), ("\"", 2)] {
+            let message = list(text).unwrap_err().to_string();
+            let place = format!("parse error on line 1, column {column}: ");
+            assert!(message.starts_with(&place), "{text}: {message}");
+        }
     }
 
     #[test]

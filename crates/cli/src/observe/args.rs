@@ -1,10 +1,13 @@
 //! What was typed after `observe` and its sub-commands. No I/O.
 
+use super::conditions::{self, Conditions};
+use super::record::{self, RecordArgs};
 use crate::filters::{self, Filters};
 use crate::flags::{
     Accept, Flag, Section, ValueError,
     value::{self, Base},
 };
+use crate::group::{self, GroupArgs};
 use crate::settings::{self, ServerArgs};
 
 /// Which events, from when, how many.
@@ -62,8 +65,8 @@ const FORMATTING: Section = Section {
             "output",
             "FORMAT",
             "compact: a line each; dict: a line for each field; \
-            table: aligned columns; json or jsonpb: all that is known, a line each [default: \
-            compact]",
+            table: aligned columns; json or jsonpb: all that is known, a line each; csv: rows for \
+            spreadsheets and data frames [default: compact]",
         )
         .short('o'),
         Flag::switch("print-node-name", "Show which node saw it"),
@@ -90,6 +93,12 @@ const FLOW_FORMAT: Section = Section {
             "WHEN",
             "auto, always or never; for compact and dict [default: auto]",
         ),
+        Flag::value(
+            "columns",
+            "NAMES",
+            "For csv: these columns, with commas between: usual ones, or fields as --where names them, \
+            as in time,source.pod,l4.TCP.flags.SYN",
+        ),
         Flag::switch(
             "ip-translation",
             "Show names instead of addresses; switch it off with --ip-translation=false \
@@ -111,7 +120,8 @@ const OTHER: Section = Section {
         Flag::value(
             "input-file",
             "FILE",
-            "Read flows from a file of JSON lines instead of a server; - is standard input",
+            "Read flows from a file of JSON lines instead of a server, packed by gzip or zstd or not; \
+            may be repeated; - is standard input",
         ),
         Flag::switch(
             "print-raw-filters",
@@ -190,14 +200,29 @@ const DETAIL: Section = Section {
 pub(crate) const FLOWS: &[Section] = &[
     SELECTORS,
     filters::table::SECTION,
+    conditions::SECTION,
     RAW_FILTERS,
     FORMATTING,
     FLOW_FORMAT,
+    group::SECTION,
+    record::SECTION,
     DETAIL,
     #[cfg(feature = "node")]
     EMBEDDED,
     settings::SECTION,
     OTHER,
+    crate::cli::GLOBAL,
+];
+
+/// The flags of `top`.
+pub(crate) const TOP: &[Section] = &[
+    crate::top::args::SECTION,
+    filters::table::SECTION,
+    RAW_FILTERS,
+    FLOW_FORMAT,
+    #[cfg(feature = "node")]
+    EMBEDDED,
+    settings::SECTION,
     crate::cli::GLOBAL,
 ];
 
@@ -220,9 +245,12 @@ pub(crate) struct Args {
     pub(crate) since: String,
     pub(crate) until: String,
     pub(crate) filters: Filters,
+    pub(crate) conditions: Conditions,
     pub(crate) allowlist: Vec<String>,
     pub(crate) denylist: Vec<String>,
     pub(crate) output: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) record: RecordArgs,
     pub(crate) print_node_name: bool,
     pub(crate) print_policy_names: bool,
     pub(crate) time_format: String,
@@ -230,7 +258,8 @@ pub(crate) struct Args {
     pub(crate) ip_translation: bool,
     pub(crate) numeric: bool,
     pub(crate) field_mask: Vec<String>,
-    pub(crate) input_file: String,
+    /// Files of JSON lines, in the order in which they are read.
+    pub(crate) input_file: Vec<String>,
     pub(crate) print_raw_filters: bool,
     pub(crate) silent_errors: bool,
     pub(crate) use_default_field_masks: bool,
@@ -238,6 +267,7 @@ pub(crate) struct Args {
     pub(crate) coverage: Option<bool>,
     pub(crate) detail: bool,
     pub(crate) total: bool,
+    pub(crate) groups: GroupArgs,
     #[cfg(feature = "node")]
     pub(crate) aggregation: String,
     #[cfg(feature = "node")]
@@ -263,9 +293,12 @@ impl Default for Args {
             since: String::new(),
             until: String::new(),
             filters: Filters::default(),
+            conditions: Conditions::default(),
             allowlist: Vec::new(),
             denylist: Vec::new(),
             output: "compact".to_owned(),
+            columns: Vec::new(),
+            record: RecordArgs::default(),
             print_node_name: false,
             print_policy_names: false,
             time_format: String::new(),
@@ -273,13 +306,14 @@ impl Default for Args {
             ip_translation: true,
             numeric: false,
             field_mask: Vec::new(),
-            input_file: String::new(),
+            input_file: Vec::new(),
             print_raw_filters: false,
             silent_errors: false,
             use_default_field_masks: true,
             coverage: None,
             detail: false,
             total: false,
+            groups: GroupArgs::default(),
             #[cfg(feature = "node")]
             aggregation: String::new(),
             #[cfg(feature = "node")]
@@ -321,6 +355,13 @@ impl Accept for Args {
             "allowlist" => self.allowlist.push(text.to_owned()),
             "denylist" => self.denylist.push(text.to_owned()),
             "output" => text.clone_into(&mut self.output),
+            "columns" => self.columns.extend(value::list(text)?),
+            // Whatever `--not` turns around comes next, and a condition can say "not" itself.
+            "where" if self.filters.is_negating() => {
+                return Err(ValueError::new(
+                    "--not is for filter flags: write !(...) in the condition",
+                ));
+            }
             "print-node-name" => self.print_node_name = value::switch(text)?,
             "print-policy-names" => self.print_policy_names = value::switch(text)?,
             "time-format" => text.clone_into(&mut self.time_format),
@@ -328,7 +369,8 @@ impl Accept for Args {
             "ip-translation" => self.ip_translation = value::switch(text)?,
             "numeric" => self.numeric = value::switch(text)?,
             "field-mask" => self.field_mask.extend(value::list(text)?),
-            "input-file" => text.clone_into(&mut self.input_file),
+            "input-file" if text.is_empty() => {}
+            "input-file" => self.input_file.push(text.to_owned()),
             "print-raw-filters" => self.print_raw_filters = value::switch(text)?,
             "silent-errors" => self.silent_errors = value::switch(text)?,
             "use-default-field-masks" => self.use_default_field_masks = value::switch(text)?,
@@ -347,7 +389,13 @@ impl Accept for Args {
             "source" => text.clone_into(&mut self.source),
             #[cfg(feature = "node")]
             "take-over" => self.take_over = value::switch(text)?,
-            _ => return Ok(self.server.accept(flag, text)? || self.filters.accept(flag, text)?),
+            _ => {
+                return Ok(self.server.accept(flag, text)?
+                    || self.filters.accept(flag, text)?
+                    || self.groups.accept(flag, text)?
+                    || self.conditions.accept(flag, text)?
+                    || self.record.accept(flag, text)?);
+            }
         }
         Ok(true)
     }

@@ -37,13 +37,13 @@ const FLOW: &str = ".flow.Flow";
 /// A path that does not lead to a field of a flow.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 #[error("failed to construct field mask: proto: invalid path \"{0}\" for message \"flow.Flow\"")]
-pub(super) struct InvalidPath(String);
+pub(crate) struct InvalidPath(pub(crate) String);
 
 /// A mask of these paths.
 ///
 /// # Errors
 /// One of them names no field. A path may go through messages, but not through lists.
-pub(super) fn mask(paths: Vec<String>) -> Result<FieldMask, InvalidPath> {
+pub(crate) fn mask(paths: Vec<String>) -> Result<FieldMask, InvalidPath> {
     // Our own descriptors are well formed.
     let descriptors: FileDescriptorSet =
         prost::Message::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
@@ -72,7 +72,10 @@ fn leads_to_field(descriptors: &FileDescriptorSet, path: &str) -> bool {
 }
 
 /// The message of this full name. Nested messages are not looked for: no field of a flow has one.
-fn message<'a>(descriptors: &'a FileDescriptorSet, name: &str) -> Option<&'a DescriptorProto> {
+pub(crate) fn message<'a>(
+    descriptors: &'a FileDescriptorSet,
+    name: &str,
+) -> Option<&'a DescriptorProto> {
     let (package, simple) = name.strip_prefix('.')?.rsplit_once('.')?;
     descriptors
         .file

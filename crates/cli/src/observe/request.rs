@@ -8,10 +8,12 @@ use flow_api::{
 };
 use prost_types::Timestamp;
 
-use super::{args::Args, mask};
+use super::{args::Args, mask, record::Recorder};
 use crate::config::Config;
 use crate::filters::raw;
-use crate::print::{Color, Escape, Format, Style, time::TimeFormat};
+use crate::group::Grouping;
+use crate::print::{self, Color, Column, Escape, Format, Printer, Style, time::TimeFormat};
+use crate::progress::Progress;
 use crate::since;
 
 /// How many events are shown where nothing is said.
@@ -24,7 +26,7 @@ const COMPAT_VARIABLE: &str = "HUBBLE_COMPAT";
 const LEGACY_JSON: &str = "legacy-json-output";
 
 /// How to show events.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Display {
     /// In which format.
     pub(crate) format: Format,
@@ -32,9 +34,41 @@ pub(crate) struct Display {
     pub(crate) style: Style,
     /// Say nothing about nodes.
     pub(crate) silent: bool,
+    /// Count flows instead; then the format is that of the groups.
+    pub(crate) grouping: Option<Grouping>,
+    /// Save what is shown as well.
+    pub(crate) recorder: Option<Recorder>,
+    /// Where to say how far the work is.
+    pub(crate) progress: Progress,
 }
 
 impl Display {
+    /// Whether what becomes of a response depends on nothing that came before it.
+    pub(crate) fn is_stateless(&self) -> bool {
+        self.format.is_stateless() && !self.wants_all()
+    }
+
+    /// What is looked at of a response, as paths; `None` if that may be any field.
+    pub(crate) fn shown(&self) -> Option<&'static [&'static str]> {
+        match self.wants_all() {
+            true => None,
+            false => self.format.shown(),
+        }
+    }
+
+    /// Whether more becomes of a response than that it is printed.
+    fn wants_all(&self) -> bool {
+        self.grouping.is_some() || self.recorder.is_some()
+    }
+
+    /// What prints events so.
+    pub(crate) fn printer(&self) -> Box<dyn Printer> {
+        match &self.grouping {
+            Some(grouping) => print::group_printer(grouping, self.style.clone()),
+            None => print::printer(self.format, self.style.clone()),
+        }
+    }
+
     /// Whether addresses are shown by the names that they are known by.
     pub(crate) fn shows_names(&self) -> bool {
         self.format != Format::Json
@@ -51,8 +85,12 @@ pub(crate) fn flows(
     debug: bool,
 ) -> anyhow::Result<(GetFlowsRequest, Display)> {
     let (mut whitelist, mut blacklist) = std::mem::take(&mut args.filters).finish()?;
-    let display = display(args, debug)?;
+    let mut display = display(args, debug)?;
+    display.style.columns = columns(args, display.format)?;
     let is_json = display.format == Format::Json;
+    if display.grouping.is_some() && !args.field_mask.is_empty() {
+        bail!("cannot set both --group-by and --field-mask");
+    }
     if !is_json && !args.field_mask.is_empty() {
         bail!(
             "{} output format is not compatible with custom field mask",
@@ -68,13 +106,27 @@ pub(crate) fn flows(
         "denylist",
         &lists("denylist", &args.denylist, config),
     )?);
-    let paths = if !args.field_mask.is_empty() {
+    args.conditions.narrow(&mut whitelist)?;
+    let is_custom = !args.field_mask.is_empty();
+    let mut paths = if is_custom {
         std::mem::take(&mut args.field_mask)
+    } else if args.record.is_given() {
+        // What is saved is to be whole.
+        Vec::new()
+    } else if let Some(grouping) = &display.grouping
+        && args.use_default_field_masks
+    {
+        grouping.fields.mask()
+    } else if display.format == Format::Csv && args.use_default_field_masks {
+        Column::paths(&display.style.columns)
     } else if !is_json && args.use_default_field_masks {
         mask::SHOWN.map(str::to_owned).to_vec()
     } else {
         Vec::new()
     };
+    if !is_custom {
+        args.conditions.add_fields(&mut paths);
+    }
     let field_mask = match paths.is_empty() {
         true => None,
         false => Some(mask::mask(paths)?),
@@ -88,7 +140,7 @@ pub(crate) fn flows(
         since: window.since,
         until: window.until,
         field_mask,
-        extensions: args.detail.then(ask_for_flow_detail),
+        extensions: (args.detail || display.grouping.is_some()).then(ask_for_flow_detail),
         ..GetFlowsRequest::default()
     };
     Ok((request, display))
@@ -135,8 +187,11 @@ pub(crate) fn debug_events(
 }
 
 fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
+    let grouping = args.groups.grouping(&args.output, args.follow)?;
     let format = match args.output.as_str() {
+        _ if grouping.is_some() => Format::Compact,
         "compact" => Format::Compact,
+        "csv" => Format::Csv,
         "dict" => Format::Dict,
         "json" | "JSON" if wants_legacy_json() => Format::LegacyJson,
         "json" | "JSON" | "jsonpb" => Format::Json,
@@ -154,12 +209,26 @@ fn display(args: &Args, debug: bool) -> anyhow::Result<Display> {
         node_name: args.print_node_name,
         policy_names: args.print_policy_names,
         all_node_states: debug,
+        columns: Vec::new(),
     };
     Ok(Display {
         format,
         style,
         silent: args.silent_errors,
+        grouping,
+        recorder: None,
+        progress: Progress::default(),
     })
+}
+
+/// The columns of a table that has a choice of them.
+fn columns(args: &Args, format: Format) -> anyhow::Result<Vec<Column>> {
+    match (format, args.columns.is_empty()) {
+        (Format::Csv, true) => Ok(Column::usual()),
+        (Format::Csv, false) => Column::named(&args.columns),
+        (_, true) => Ok(Vec::new()),
+        (_, false) => bail!("--columns says what -o csv shows: add -o csv"),
+    }
 }
 
 fn wants_legacy_json() -> bool {
@@ -205,6 +274,8 @@ impl Window {
         let number = match number {
             0 if since.is_some() || until.is_some() => 0,
             0 if args.all => u64::MAX,
+            // Of the latest few nobody wants groups.
+            0 if args.groups.is_given() && !args.follow => u64::MAX,
             0 if !args.follow && !args.is_read_here() => USUAL_COUNT,
             number => number,
         };

@@ -34,6 +34,10 @@ impl Color {
         }
     }
 
+    pub(crate) fn is_on(self) -> bool {
+        self.0
+    }
+
     /// Appends what `text` appends, in a colour.
     pub(super) fn paint(self, out: &mut Vec<u8>, paint: Paint, text: impl FnOnce(&mut Vec<u8>)) {
         if !self.0 {

@@ -177,6 +177,13 @@ impl Style {
     }
 }
 
+/// Where a packet was, why it was dropped, what a policy said, or which request it was.
+pub(crate) fn point(flow: &Flow) -> String {
+    let mut out = Vec::new();
+    Style::PLAIN.kind(&mut out, flow);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 fn endpoint(flow: &Flow, end: End) -> Option<&Endpoint> {
     end.pick(&flow.source, &flow.destination).as_ref()
 }
@@ -186,7 +193,8 @@ fn service(flow: &Flow, end: End) -> Option<&Service> {
         .as_ref()
 }
 
-fn port(flow: &Flow, end: End) -> Option<u32> {
+/// The port of one end, where the protocol has ports.
+pub(crate) fn port(flow: &Flow, end: End) -> Option<u32> {
     let (source, destination) = match flow.l4.as_ref()?.protocol.as_ref()? {
         Protocol::Tcp(flow::Tcp {
             source_port,
@@ -209,7 +217,7 @@ fn port(flow: &Flow, end: End) -> Option<u32> {
 }
 
 /// The pod, else the service, else the DNS names of one end.
-fn name(flow: &Flow, end: End) -> Option<std::borrow::Cow<'_, str>> {
+pub(crate) fn name(flow: &Flow, end: End) -> Option<std::borrow::Cow<'_, str>> {
     let endpoint = endpoint(flow, end);
     let service = service(flow, end);
     let namespace = match (service, endpoint) {

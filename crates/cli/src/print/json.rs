@@ -33,6 +33,16 @@ impl Printer for Json {
         }
     }
 
+    fn flows_in_json(&mut self, response: &GetFlowsResponse, json: &str, page: &mut Page) {
+        let out = match &response.response_types {
+            Some(ResponseTypes::Flow(_) | ResponseTypes::LostEvents(_)) => &mut page.out,
+            Some(ResponseTypes::NodeStatus(status)) if self.style.shows(status) => &mut page.err,
+            Some(ResponseTypes::NodeStatus(_)) | None => return,
+        };
+        out.extend_from_slice(json.as_bytes());
+        out.push(b'\n');
+    }
+
     fn agent_event(
         &mut self,
         response: &GetAgentEventsResponse,
@@ -93,7 +103,8 @@ impl Printer for LegacyJson {
     }
 }
 
-fn line(message: &impl json::Json, out: &mut Vec<u8>) {
+/// Appends a message as a line.
+pub(super) fn line(message: &impl json::Json, out: &mut Vec<u8>) {
     json::write(message, out);
     out.push(b'\n');
 }

@@ -1,7 +1,9 @@
 //! Where events come from: a server, a file of JSON lines, or a source that this process reads.
 
+#[cfg(feature = "node")]
 mod batches;
 pub(crate) mod file;
+pub(crate) mod follow;
 #[cfg(feature = "node")]
 pub(crate) mod offline;
 mod selection;

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{
     Flows,
     batches::{self, Batches},
-    selection::Selection,
+    selection::{Count, Counted, Wanted},
 };
 use crate::embedded::host_name;
 
@@ -26,12 +26,13 @@ pub(crate) fn flows(
         Some(path) => Inventory::read(path)?,
         None => Inventory::default(),
     };
-    let selection = Selection::new(request)?;
+    let wanted = Wanted::new(request)?;
+    let counted = Counted::new(Count::new(request)?);
     let with_detail = asks_for_flow_detail(request.extensions.as_ref());
     let offline = Offline::open(source, &host_name(), inventory, with_detail)?;
     let (batches, flows) = batches::channel();
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(offline, selection, &batches) {
+        if let Err(error) = read(offline, &wanted, counted, &batches) {
             // Nobody listens any more if this fails, so nobody misses it.
             batches.blocking_send(Err(error)).ok();
         }
@@ -40,20 +41,26 @@ pub(crate) fn flows(
 }
 
 /// Reads to the end, or until nobody wants more.
-fn read(mut offline: Offline, mut selection: Selection, batches: &Batches) -> anyhow::Result<()> {
-    while !selection.is_complete() {
+fn read(
+    mut offline: Offline,
+    wanted: &Wanted,
+    mut counted: Counted,
+    batches: &Batches,
+) -> anyhow::Result<()> {
+    while !counted.is_complete() {
         let Some(responses) = offline.next_batch()? else {
             break;
         };
         let batch: Vec<_> = responses
             .into_iter()
-            .filter_map(|response| selection.pass(response))
+            .filter(|response| wanted.contain(response))
+            .filter_map(|response| counted.pass(response))
             .collect();
         if batches.is_closed() || (!batch.is_empty() && batches.blocking_send(Ok(batch)).is_err()) {
             return Ok(());
         }
     }
-    let rest = selection.finish().into();
+    let rest = counted.finish().into();
     batches.blocking_send(Ok(rest)).ok();
     for (reason, count) in offline.counters().undecodable_records() {
         warn!(reason, count, "skipped what could not be read");

@@ -1,13 +1,11 @@
 //! Calls to a server, and what went wrong with them in words.
 
+mod reach;
+
 use std::{error::Error, future::Future, time::Duration};
 
 use base64::Engine as _;
-use flow_api::{
-    HUBBLE_VERSION, code_name,
-    connect::{self, Target, TlsOptions},
-    observer::observer_client::ObserverClient,
-};
+use flow_api::{HUBBLE_VERSION, code_name, observer::observer_client::ObserverClient};
 use futures::{StreamExt as _, stream};
 use tonic::{
     Code, Request, Response, Status, Streaming, TimeoutExpired,
@@ -16,70 +14,35 @@ use tonic::{
     transport::Channel,
 };
 use tonic_health::pb::health_client::HealthClient;
-use tracing::{debug, warn};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
-use super::{Responses, reason};
+use tracing::warn;
+
+pub(crate) use self::reach::check_files;
+use super::Responses;
+use crate::forward::Forward;
 use crate::settings::Settings;
 
 /// A connection whose calls carry what the user has to say of himself.
 type Caller = InterceptedService<Channel, Credentials>;
+
+/// Who asks for flows.
+pub(crate) type Observer = ObserverClient<Caller>;
 
 /// A server that answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     caller: Caller,
     request_timeout_ns: i64,
+    name: String,
+    /// The way to it, if it is in a cluster.
+    forward: Option<Forward>,
 }
 
 impl Server {
-    /// Connects to the server that the settings name.
-    ///
-    /// # Errors
-    /// Settings that contradict each other, or nobody there.
-    pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Self> {
-        let address = settings.server();
-        let target: Target = settings.target().map_err(|error| RpcError {
-            code: Code::Unavailable,
-            message: error.to_string(),
-        })?;
-        let options = settings.connect_options();
-        let is_encrypted = match target {
-            Target::Tls { .. } => true,
-            Target::Tcp { .. } => options.tls.is_some(),
-            Target::Unix(_) => false,
-        };
-        let credentials = Credentials::new(settings)?;
-        if credentials.0.is_some() && !is_encrypted {
-            anyhow::bail!(
-                "failed to create gRPC client to '{address}': a password is sent to servers with \
-                 TLS only: add --tls or write tls:// before the address"
-            );
-        }
-        if let Some(tls) = &options.tls {
-            check_files(tls)?;
-        }
-        let channel = match connect::connect(&target, &options).await {
-            Ok(channel) => channel,
-            Err(error) => {
-                return Err(RpcError {
-                    code: Code::Unavailable,
-                    message: format!(
-                        "{error}; is an agent or relay running? start one with 'palomar agent' or \
-                         name it with --server"
-                    ),
-                }
-                .into());
-            }
-        };
-        debug!(server = %target, "connected to Hubble API");
-        Ok(Self {
-            caller: InterceptedService::new(channel, credentials),
-            request_timeout_ns: settings.request_timeout_ns(),
-        })
-    }
-
     /// The server at the other end of a connection.
     pub(crate) fn on(
+        name: String,
         channel: Channel,
         credentials: Credentials,
         request_timeout: Duration,
@@ -87,11 +50,18 @@ impl Server {
         Self {
             caller: InterceptedService::new(channel, credentials),
             request_timeout_ns: i64::try_from(request_timeout.as_nanos()).unwrap_or(i64::MAX),
+            name,
+            forward: None,
         }
     }
 
+    /// Who answers: the address as it was given, without the mark for TLS, or a pod.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A client for the Observer service.
-    pub(crate) fn observer(&self) -> ObserverClient<Caller> {
+    pub(crate) fn observer(&self) -> Observer {
         ObserverClient::new(self.caller.clone())
     }
 
@@ -103,6 +73,11 @@ impl Server {
     /// A client for the Peer service.
     pub(crate) fn peer(&self) -> flow_api::peer::peer_client::PeerClient<Caller> {
         flow_api::peer::peer_client::PeerClient::new(self.caller.clone())
+    }
+
+    /// A client for what a server tells of its services.
+    pub(crate) fn reflection(&self) -> ServerReflectionClient<Caller> {
+        ServerReflectionClient::new(self.caller.clone())
     }
 
     /// A client for what an agent says about itself.
@@ -187,26 +162,6 @@ impl Server {
         })
         .boxed())
     }
-}
-
-/// Looks into TLS files before anybody is asked, so that a wrong path is told apart from a server
-/// that does not answer.
-pub(crate) fn check_files(tls: &TlsOptions) -> anyhow::Result<()> {
-    for file in &tls.ca_files {
-        let path = file.display();
-        let pem = std::fs::read_to_string(file)
-            .map_err(|error| anyhow::anyhow!("cannot load cert '{path}': {}", reason(&error)))?;
-        if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            anyhow::bail!("cannot process cert '{path}': must be a PEM encoded certificate");
-        }
-    }
-    if let Some(client) = &tls.client {
-        for file in [&client.cert_file, &client.key_file] {
-            std::fs::metadata(file)
-                .map_err(|error| anyhow::anyhow!("open {}: {}", file.display(), reason(&error)))?;
-        }
-    }
-    Ok(())
 }
 
 /// Puts user name and password on every call.
@@ -330,7 +285,7 @@ fn compare_versions(headers: &MetadataMap) {
 }
 
 /// Major and minor number of a version such as `v1.19.4-rc.1+gabc`.
-fn minor_version(version: &str) -> Option<(u64, u64)> {
+pub(crate) fn minor_version(version: &str) -> Option<(u64, u64)> {
     let version = version.trim().trim_start_matches('v');
     let numbers = version.split(['-', '+']).next()?;
     let mut parts = numbers.split('.').map(|part| part.parse().ok());

@@ -1,5 +1,6 @@
 //! `palomar doctor` before servers that each have one thing wrong with them.
 
+mod hubble;
 #[cfg(feature = "node")]
 mod nodes;
 mod secured;

@@ -65,7 +65,8 @@ pub(crate) fn run_with(args: &[&str], input: &str) -> Ran {
     finished(output)
 }
 
-fn finished(output: Output) -> Ran {
+/// What a process left behind.
+pub(crate) fn finished(output: Output) -> Ran {
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -78,6 +79,36 @@ pub(crate) fn observe(flags: &[&str], lines: &[&str]) -> Ran {
     let mut args = vec!["observe", "--input-file", "-"];
     args.extend(flags);
     run_with(&args, &lines.join("\n"))
+}
+
+/// A part of Palomar that runs until the test ends.
+#[cfg(feature = "node")]
+pub(crate) struct Running(pub(crate) std::process::Child);
+
+#[cfg(feature = "node")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Asks again until the answer is as it should be, which takes as long as things need to start.
+#[cfg(feature = "node")]
+#[track_caller]
+pub(crate) fn eventually(args: &[&str], is_right: impl Fn(&Ran) -> bool) -> Ran {
+    let begun = std::time::Instant::now();
+    loop {
+        let ran = run(args);
+        if is_right(&ran) {
+            return ran;
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(60),
+            "{ran:?}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// A web server asks a database.

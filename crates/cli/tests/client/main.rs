@@ -6,11 +6,27 @@
     reason = "helpers of tests fail like tests do, but are not marked as such"
 )]
 
+mod completion;
+mod conditions;
+mod config;
 mod doctor;
 mod errors;
+mod files;
 mod filters;
 mod formats;
+mod forward;
+mod groups;
 mod harness;
 mod help;
 mod input;
+mod lines;
+mod names;
+mod prompt;
+mod pty;
+mod recording;
 mod server;
+mod tables;
+mod terminal;
+#[cfg(feature = "node")]
+mod tokens;
+mod top;

@@ -32,15 +32,19 @@ use crate::harness::{ANSWERS, ASKS, palomar};
 
 /// What the server does once it has sent its flows.
 #[derive(Clone, Debug)]
-enum End {
+pub(crate) enum End {
     Close,
     Fail(Status),
+    /// These lines again and again.
+    Repeat(Vec<String>),
     StayOpen,
 }
 
 /// Two flows, then an end.
 struct Server {
     end: End,
+    /// What stands in the head of its answers.
+    head: &'static [(&'static str, &'static str)],
     asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
 }
 
@@ -63,12 +67,24 @@ impl Observer for Server {
         let mut response = Response::new(match self.end.clone() {
             End::Close => flows.boxed(),
             End::Fail(status) => flows.chain(stream::iter([Err(status)])).boxed(),
+            End::Repeat(lines) => {
+                let lines = stream::iter(lines).map(|line| {
+                    let response: GetFlowsResponse = json::from_str(&line).unwrap();
+                    Ok(Bytes::from(response.encode_to_vec()))
+                });
+                let lines: Vec<_> = lines.collect().await;
+                let paced = stream::iter(lines).cycle().then(|line| async {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    line
+                });
+                flows.chain(paced).boxed()
+            }
             End::StayOpen => flows.chain(stream::pending()).boxed(),
         });
-        let version = "1.99.0".parse().unwrap();
-        response
-            .metadata_mut()
-            .insert("hubble-server-version", version);
+        for (name, value) in self.head {
+            let value = value.parse().unwrap();
+            response.metadata_mut().insert(*name, value);
+        }
         Ok(response)
     }
 
@@ -133,19 +149,25 @@ impl Observer for Server {
 }
 
 /// A running server. Ends with the test.
-struct Running {
-    address: String,
-    asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
+pub(crate) struct Running {
+    pub(crate) address: String,
+    pub(crate) asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
     _directory: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn serve(end: End) -> Running {
+pub(crate) fn serve(end: End) -> Running {
+    serve_as(end, &[("hubble-server-version", "1.99.0")])
+}
+
+/// A server that says so in the head of its answers.
+pub(crate) fn serve_as(end: End, head: &'static [(&'static str, &'static str)]) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("observer.sock");
     let asked = Arc::default();
     let server = Server {
         end,
+        head,
         asked: Arc::clone(&asked),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -171,7 +193,7 @@ fn serve(end: End) -> Running {
 }
 
 impl Running {
-    fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = palomar(args)
             .env("PALOMAR_SERVER", &self.address)
             .output()
@@ -391,4 +413,37 @@ fn doctor_counts_flows_and_looks_at_the_nodes_that_a_server_names() {
     let asked = server.asked.lock().unwrap();
     let follows: Vec<bool> = asked.iter().map(|request| request.follow).collect();
     assert_eq!((lines.len(), follows), (3, vec![false, true]));
+}
+
+#[test]
+fn groups_ask_for_their_fields_only_and_are_told_again_and_again_in_a_follow() {
+    let server = serve(End::StayOpen);
+    let mut child = palomar(&["observe", "-f", "--group-by", "verdict", "-o", "json"])
+        .args(["--interval", "100ms"])
+        .env("PALOMAR_SERVER", &server.address)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let totals = stdout
+        .lines()
+        .map(Result::unwrap)
+        .filter(|line| line.starts_with(r#"{"total":{"groups":1,"flows":2,"#));
+    assert_eq!(totals.take(3).count(), 3);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let finite = serve(End::Close);
+    finite.ask(&["observe", "--group-by", "client.pod"]);
+    let asked = [server, finite].map(|server| server.asked.lock().unwrap()[0].clone());
+    let paths = |index: usize| asked[index].field_mask.clone().unwrap().paths.join(" ");
+    assert_eq!((asked[0].number, asked[1].number), (0, u64::MAX));
+    assert_eq!(paths(0), "extensions time verdict");
+    assert_eq!(
+        paths(1),
+        "destination.namespace destination.pod_name extensions is_reply source.namespace \
+         source.pod_name time"
+    );
+    assert!(flow_api::extension::asks_for_flow_detail(
+        asked[0].extensions.as_ref()
+    ));
 }

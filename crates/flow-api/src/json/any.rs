@@ -14,8 +14,11 @@ use serde::de::{self, Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 use serde_json::{Map, Value};
 
 use super::{
-    Json, generated,
-    read::{Found, FromJson, Reader, read_message},
+    Json,
+    canonical::Walker,
+    fields::Fields,
+    generated,
+    read::{Found, FromJson, ReadOptions, Reader, read_message},
     write::{Object, ToJson, Writer},
 };
 
@@ -130,6 +133,15 @@ impl FromJson for Any {
         reader: &mut Reader,
     ) -> Result<Found<Self>, D::Error> {
         value.deserialize_any(AnyVisitor { reader })
+    }
+
+    fn read_canonical(walker: &mut Walker<'_>, _: &Fields) -> Option<Self> {
+        // What is in it has to be encoded, as the full reader does. It is known to be canonical.
+        let mut json = serde_json::Deserializer::from_str(walker.any()?);
+        match Self::read(&mut json, &mut Reader::new(ReadOptions::default())) {
+            Ok(Found::Value(any)) => Some(any),
+            Ok(Found::Null | Found::Unknown) | Err(_) => None,
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 
 use super::{
+    canonical::Walker,
     read::{Found, ReadOptions},
     scalar::{Number, Scalar},
     write::{ToJson, Writer},
 };
 
 /// An enum of the contract, by its names in the `.proto`.
-pub(super) trait Enumeration {
+pub trait Enumeration {
     /// The name of a number, if this contract knows it.
     fn name(number: i32) -> Option<&'static str>;
     /// The number of a name.
@@ -57,5 +58,9 @@ impl<E: Enumeration> Scalar for Named<E> {
             None if options.ignore_unknown => Some(Found::Unknown),
             None => None,
         }
+    }
+
+    fn from_canonical(walker: &mut Walker<'_>) -> Option<Self> {
+        walker.enumeration(E::number).map(Self::new)
     }
 }

@@ -8,12 +8,15 @@
     reason = "generated; deprecated fields are part of the contract, and some messages are empty"
 )]
 
-use serde::de::{Deserializer, MapAccess};
+use serde::de::Deserializer;
 
 use super::{
     any::AnyType,
+    canonical::Walker,
     enums::Enumeration,
+    fields::Fields,
     read::{Entry, Found, FromJson, ReadFields, Reader, read_message},
+    shape::{Field, Kind, Shape},
     write::{Object, WriteFields},
 };
 

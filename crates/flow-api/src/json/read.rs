@@ -1,5 +1,5 @@
 //! The reader: a stream of JSON tokens (serde_json) in, fields of messages out, without a tree of
-//! values in between.
+//! values in between. What it writes itself is read faster in [`canonical`](super::canonical).
 //!
 //! [`Reader`] holds what is the same for the whole text: the options, where in the message we are,
 //! and what went wrong first. Nesting is bounded by serde_json, which refuses more than 128 levels.
@@ -12,8 +12,12 @@ use serde::de::{
 };
 
 use super::{
+    canonical::Walker,
     enums::{Enumeration, Named},
     error::{JsonError, Problem, Step},
+    fields::Fields,
+    shape::Shape,
+    write::ToJson,
 };
 
 /// What the reader lets pass.
@@ -25,7 +29,7 @@ pub struct ReadOptions {
 }
 
 /// The state of reading one text.
-pub(super) struct Reader {
+pub struct Reader {
     options: ReadOptions,
     /// The way to the value being read. After an error it still leads there.
     path: Vec<Step>,
@@ -34,7 +38,7 @@ pub(super) struct Reader {
 }
 
 /// What stood in the place of a value.
-pub(super) enum Found<T> {
+pub enum Found<T> {
     /// A value.
     Value(T),
     /// `null`, which means "not set".
@@ -44,26 +48,58 @@ pub(super) enum Found<T> {
 }
 
 /// A type that can be read from one JSON value.
-pub(super) trait FromJson: Sized {
+pub trait FromJson: ToJson + Sized {
     /// Reads the value.
     fn read<'de, D: Deserializer<'de>>(
         value: D,
         reader: &mut Reader,
     ) -> Result<Found<Self>, D::Error>;
+
+    /// Reads the value in canonical form; of a message, these fields. `None` for another form, and
+    /// for types that have no such reader.
+    fn read_canonical(walker: &mut Walker<'_>, fields: &Fields) -> Option<Self>;
 }
 
 /// The fields of a message. Implemented by generated code.
 pub trait ReadFields: Default {
-    /// The names in the `.proto`, in the order of declaration.
-    const FIELDS: &'static [&'static str];
-    /// The position in [`Self::FIELDS`] of a name, in either spelling.
+    /// Its fields, in the order of declaration.
+    const SHAPE: &'static Shape;
+    /// The position in [`Self::SHAPE`] of a name, in either spelling.
     fn field(name: &str) -> Option<usize>;
     /// Reads the value of the field at a position.
-    fn read_field<'de, A: MapAccess<'de>>(
-        &mut self,
-        field: usize,
-        entry: Entry<'_, A>,
-    ) -> Result<(), A::Error>;
+    fn read_field<E: Entry>(&mut self, field: usize, entry: E) -> Result<(), E::Error>;
+}
+
+/// A key that was read and whose value comes next.
+pub trait Entry: Sized {
+    /// Why the value is refused.
+    type Error;
+
+    /// A field without presence: `null` leaves the default.
+    fn singular<T: FromJson>(self, slot: &mut T) -> Result<(), Self::Error>;
+
+    /// A field with presence.
+    fn optional<T: FromJson>(self, slot: &mut Option<T>) -> Result<(), Self::Error>;
+
+    /// An enum.
+    fn enumeration<E: Enumeration>(self, slot: &mut i32) -> Result<(), Self::Error>;
+
+    /// A list.
+    fn repeated<T: FromJson>(self, slot: &mut Vec<T>) -> Result<(), Self::Error>;
+
+    /// A list of enums.
+    fn enumerations<E: Enumeration>(self, slot: &mut Vec<i32>) -> Result<(), Self::Error>;
+
+    /// A member of a oneof, of which only one may be set.
+    fn variant<T: FromJson, O>(
+        self,
+        slot: &mut Option<O>,
+        oneof: &'static str,
+        variant: impl FnOnce(T) -> O,
+    ) -> Result<(), Self::Error>;
+
+    /// A position that no field has; the generated look-up never gives one.
+    fn skip(self) -> Result<(), Self::Error>;
 }
 
 impl Reader {
@@ -154,14 +190,15 @@ impl<'de, T: ReadFields> Visitor<'de> for MessageVisitor<'_, T> {
                 }
                 Key::Unknown(name) => return Err(reader.refuse(Problem::UnknownField { name })),
             };
-            reader.at(Step::Field(T::FIELDS[field]), |reader| {
+            reader.at(Step::Field(T::SHAPE.name(field)), |reader| {
                 let bit = 1 << field;
                 if seen & bit != 0 {
                     return Err(reader.refuse(Problem::DuplicateField));
                 }
                 seen |= bit;
                 let map = &mut map;
-                message.read_field(field, Entry { map, reader })
+                let text = PhantomData;
+                message.read_field(field, MapEntry { map, reader, text })
             })?;
         }
         Ok(Found::Value(message))
@@ -196,58 +233,56 @@ impl<T: ReadFields> Visitor<'_> for FieldSeed<T> {
     }
 }
 
-/// A key that was read and whose value comes next.
-pub struct Entry<'a, A> {
+/// The entry of an object that is read token by token.
+struct MapEntry<'a, 'de, A> {
     map: &'a mut A,
     reader: &'a mut Reader,
+    text: PhantomData<&'de str>,
 }
 
-impl<'de, A: MapAccess<'de>> Entry<'_, A> {
-    /// A field without presence: `null` leaves the default.
-    pub(super) fn singular<T: FromJson>(self, slot: &mut T) -> Result<(), A::Error> {
+impl<'de, A: MapAccess<'de>> Entry for MapEntry<'_, 'de, A> {
+    type Error = A::Error;
+
+    fn singular<T: FromJson>(self, slot: &mut T) -> Result<(), A::Error> {
         if let Found::Value(value) = self.value()? {
             *slot = value;
         }
         Ok(())
     }
 
-    /// A field with presence.
-    pub(super) fn optional<T: FromJson>(self, slot: &mut Option<T>) -> Result<(), A::Error> {
+    fn optional<T: FromJson>(self, slot: &mut Option<T>) -> Result<(), A::Error> {
         if let Found::Value(value) = self.value()? {
             *slot = Some(value);
         }
         Ok(())
     }
 
-    /// An enum.
-    pub(super) fn enumeration<E: Enumeration>(self, slot: &mut i32) -> Result<(), A::Error> {
+    fn enumeration<E: Enumeration>(self, slot: &mut i32) -> Result<(), A::Error> {
         if let Found::Value(value) = self.value::<Named<E>>()? {
             *slot = value.number;
         }
         Ok(())
     }
 
-    /// A list.
-    pub(super) fn repeated<T: FromJson>(self, slot: &mut Vec<T>) -> Result<(), A::Error> {
+    fn repeated<T: FromJson>(self, slot: &mut Vec<T>) -> Result<(), A::Error> {
         self.list(|value| slot.push(value))
     }
 
-    /// A list of enums.
-    pub(super) fn enumerations<E: Enumeration>(self, slot: &mut Vec<i32>) -> Result<(), A::Error> {
+    fn enumerations<E: Enumeration>(self, slot: &mut Vec<i32>) -> Result<(), A::Error> {
         self.list(|value: Named<E>| slot.push(value.number))
     }
 
-    /// A member of a oneof, of which only one may be set.
-    pub(super) fn variant<T: FromJson, O>(
+    fn variant<T: FromJson, O>(
         self,
         slot: &mut Option<O>,
         oneof: &'static str,
         variant: impl FnOnce(T) -> O,
     ) -> Result<(), A::Error> {
-        let Self { map, reader } = self;
-        let found = Entry {
+        let Self { map, reader, text } = self;
+        let found = MapEntry {
             map,
             reader: &mut *reader,
+            text,
         }
         .value()?;
         if let Found::Value(value) = found {
@@ -259,11 +294,12 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         Ok(())
     }
 
-    /// A position that no field has; the generated look-up never gives one.
-    pub(super) fn skip(self) -> Result<(), A::Error> {
+    fn skip(self) -> Result<(), A::Error> {
         self.map.next_value::<IgnoredAny>().map(|_| ())
     }
+}
 
+impl<'de, A: MapAccess<'de>> MapEntry<'_, 'de, A> {
     fn value<T: FromJson>(self) -> Result<Found<T>, A::Error> {
         self.map.next_value_seed(ValueSeed {
             reader: self.reader,

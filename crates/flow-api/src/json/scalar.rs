@@ -5,7 +5,12 @@ use std::{fmt, marker::PhantomData, str::FromStr as _};
 
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use super::read::{Found, FromJson, ReadOptions, Reader};
+use super::{
+    canonical::Walker,
+    fields::Fields,
+    read::{Found, FromJson, ReadOptions, Reader},
+    write::ToJson,
+};
 
 /// A number as the text gave it.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +42,7 @@ impl Number {
 }
 
 /// One kind of value. Each constructor says `None` to what this kind cannot be.
-pub(super) trait Scalar: Sized {
+pub(super) trait Scalar: ToJson + Sized {
     /// Completes "expected …".
     const EXPECTED: &'static str;
 
@@ -55,6 +60,11 @@ pub(super) trait Scalar: Sized {
     fn from_text(_: &str, _: ReadOptions) -> Option<Found<Self>> {
         None
     }
+
+    /// From the form that the writer gives it. Kinds that flows do not have need not bother.
+    fn from_canonical(_: &mut Walker<'_>) -> Option<Self> {
+        None
+    }
 }
 
 impl Scalar for String {
@@ -62,6 +72,10 @@ impl Scalar for String {
 
     fn from_text(text: &str, _: ReadOptions) -> Option<Found<Self>> {
         Some(Found::Value(text.to_owned()))
+    }
+
+    fn from_canonical(walker: &mut Walker<'_>) -> Option<Self> {
+        walker.text().map(|text| text.decoded())
     }
 }
 
@@ -71,6 +85,10 @@ impl Scalar for bool {
     fn from_bool(value: bool) -> Option<Self> {
         Some(value)
     }
+
+    fn from_canonical(walker: &mut Walker<'_>) -> Option<Self> {
+        walker.boolean()
+    }
 }
 
 /// From here on, not every whole number has an `f64` of its own, so that a number which came as one
@@ -78,7 +96,7 @@ impl Scalar for bool {
 const INEXACT_FLOATS: f64 = 9_007_199_254_740_992.0;
 
 macro_rules! whole_number {
-    ($($kind:ty: $expected:literal),* $(,)?) => {$(
+    ($($kind:ty: $expected:literal, $canonical:ident;)*) => {$(
         impl Scalar for $kind {
             const EXPECTED: &'static str = $expected;
 
@@ -97,15 +115,19 @@ macro_rules! whole_number {
             fn from_text(text: &str, _: ReadOptions) -> Option<Found<Self>> {
                 Number::parse(text).and_then(Self::from_number).map(Found::Value)
             }
+
+            fn from_canonical(walker: &mut Walker<'_>) -> Option<Self> {
+                walker.$canonical()
+            }
         }
     )*};
 }
 
 whole_number! {
-    i32: "a 32-bit integer",
-    i64: "a 64-bit integer",
-    u32: "an unsigned 32-bit integer",
-    u64: "an unsigned 64-bit integer",
+    i32: "a 32-bit integer", number;
+    i64: "a 64-bit integer", quoted_number;
+    u32: "an unsigned 32-bit integer", number;
+    u64: "an unsigned 64-bit integer", quoted_number;
 }
 
 impl Scalar for f64 {
@@ -139,6 +161,10 @@ impl<S: Scalar> FromJson for S {
             options: reader.options(),
             kind: PhantomData,
         })
+    }
+
+    fn read_canonical(walker: &mut Walker<'_>, _: &Fields) -> Option<Self> {
+        S::from_canonical(walker)
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Timel
 use prost_types::{Duration, Timestamp};
 
 use super::{
+    canonical::Walker,
     read::{Found, ReadOptions},
     scalar::Scalar,
     write::{ToJson, Writer},
@@ -49,6 +50,10 @@ impl Scalar for Timestamp {
 
     fn from_text(text: &str, _: ReadOptions) -> Option<Found<Self>> {
         parse_timestamp(text.as_bytes()).map(Found::Value)
+    }
+
+    fn from_canonical(walker: &mut Walker<'_>) -> Option<Self> {
+        walker.time()
     }
 }
 
@@ -164,6 +169,18 @@ fn parse_timestamp(text: &[u8]) -> Option<Timestamp> {
     let seconds = NaiveDateTime::new(date, time).and_utc().timestamp() - offset_minutes * 60;
     let time = Timestamp { seconds, nanos };
     time.has_json().then_some(time)
+}
+
+/// A time exactly as it is written: in `Z`, with no digits of a second, 3, 6 or 9, as few as say it
+/// all.
+pub(super) fn parse_canonical_timestamp(text: &[u8]) -> Option<Timestamp> {
+    let before_zone = text.strip_suffix(b"Z")?;
+    let is_short = match before_zone.len() {
+        19 => true,
+        23 | 26 | 29 => !before_zone.ends_with(b"000"),
+        _ => false,
+    };
+    is_short.then(|| parse_timestamp(text)).flatten()
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

@@ -3,14 +3,14 @@
 use super::enums::{Enumeration, Named};
 
 /// Where values are written to.
-pub(super) struct Writer<'a> {
+pub struct Writer<'a> {
     pub(super) out: &'a mut Vec<u8>,
     /// How many `Any` the current value is inside of.
     pub(super) any_depth: u32,
 }
 
 /// A type that can be written as one JSON value.
-pub(super) trait ToJson {
+pub trait ToJson {
     /// Whether a field without presence leaves this value out.
     fn is_default(&self) -> bool;
 
@@ -94,7 +94,8 @@ impl Object<'_> {
         self.writer.out.push(b']');
     }
 
-    fn key(&mut self, key: &str) {
+    /// Begins a field.
+    pub(super) fn key(&mut self, key: &str) {
         if !self.is_empty {
             self.writer.out.push(b',');
         }
@@ -137,8 +138,10 @@ impl Writer<'_> {
         self.out.push(b'"');
         // Everything before `start` is written.
         let mut start = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            let (length, escape) = match byte {
+        let mut next = 0;
+        while let Some(index) = special(bytes, next) {
+            next = index + 1;
+            let (length, escape) = match &bytes[index] {
                 b'"' => (1, "\\\""),
                 b'\\' => (1, "\\\\"),
                 b'\n' => (1, "\\n"),
@@ -149,7 +152,7 @@ impl Writer<'_> {
                 b'<' => (1, "\\u003c"),
                 b'>' => (1, "\\u003e"),
                 b'&' => (1, "\\u0026"),
-                0x00..0x20 => (1, CONTROL_ESCAPES[usize::from(*byte)]),
+                byte @ 0x00..0x20 => (1, CONTROL_ESCAPES[usize::from(*byte)]),
                 // U+2028 and U+2029 are e2 80 a8 and e2 80 a9.
                 0xe2 => match bytes.get(index + 1..index + 3) {
                     Some([0x80, 0xa8]) => (3, "\\u2028"),
@@ -165,6 +168,33 @@ impl Writer<'_> {
         self.out.extend_from_slice(&bytes[start..]);
         self.out.push(b'"');
     }
+}
+
+/// The next byte that may need an escape. Most texts have none, so many bytes are looked at together.
+#[inline]
+fn special(bytes: &[u8], from: usize) -> Option<usize> {
+    /// What one instruction or two compare.
+    const TOGETHER: usize = 16;
+    let is_special = |byte: u8| {
+        byte < 0x20
+            || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
+            // The first byte of U+2028 and U+2029.
+            || byte == 0xe2
+    };
+    let rest = bytes.get(from..)?;
+    let (chunks, tail) = rest.as_chunks::<TOGETHER>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        // Without branches, so that the compiler makes vectors of it.
+        let any = chunk
+            .iter()
+            .fold(0, |any, &byte| any | u8::from(is_special(byte)));
+        if any != 0 {
+            let within = chunk.iter().position(|&byte| is_special(byte))?;
+            return Some(from + number * TOGETHER + within);
+        }
+    }
+    let within = tail.iter().position(|&byte| is_special(byte))?;
+    Some(bytes.len() - tail.len() + within)
 }
 
 #[rustfmt::skip]

@@ -11,8 +11,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_write_buf;
 
 /// Written at a time: what the codec gathers.
 const LOT: usize = 64 * 1024;
@@ -43,11 +44,10 @@ impl<S: AsyncWrite + Unpin> Lots<S> {
     /// Writes what is kept.
     fn poll_write_kept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.kept.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.kept))?;
-            if written == 0 {
+            let stream = Pin::new(&mut self.stream);
+            if ready!(poll_write_buf(stream, cx, &mut self.kept))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.kept.advance(written);
         }
         // Hundreds of clients wait for flows most of the time.
         self.kept = BytesMut::new();

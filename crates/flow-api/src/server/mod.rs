@@ -24,6 +24,7 @@ mod lots;
 mod open_files;
 mod quiet;
 mod tls;
+mod watched;
 
 use std::{
     convert::Infallible,
@@ -56,6 +57,7 @@ pub use self::{
     listen::{ListenError, Listener, SocketAccess, SocketFile},
     open_files::raise_open_files,
     tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
+    watched::{Stamp, Watched},
 };
 use self::{
     admission::{Admission, Admitted, Peer},
@@ -267,8 +269,9 @@ impl Acceptor {
             }
             Self::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written in large pieces; the rest of one should not wait for the next.
-                stream.set_nodelay(true)?;
+                // Answers are written in large pieces; the rest of one should not wait for the next. A
+                // client that has gone meanwhile is noticed by whoever serves it.
+                drop(stream.set_nodelay(true));
                 Ok((Socket::Tcp(stream), Peer::of_address(address.ip())))
             }
         }

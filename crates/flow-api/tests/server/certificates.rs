@@ -62,7 +62,7 @@ impl Authority {
         TlsOptions {
             ca_files: vec![self.folder.path().join("ca.crt")],
             server_name: Some(SERVER_NAME.to_owned()),
-            client: None,
+            ..TlsOptions::default()
         }
     }
 

@@ -15,6 +15,7 @@ use super::search::Search;
 use super::syntax::{Expr, ExprKind, FieldInit, Literal};
 use super::types::Type;
 use super::unify::Unifier;
+use super::words;
 use crate::error::RegexpError;
 use crate::regexp_set::Budget;
 
@@ -129,6 +130,13 @@ impl Checker<'_> {
         )
     }
 
+    fn no_function(&mut self, place: usize, name: &str, is_method: bool) -> Typed {
+        let problem = format!("undeclared reference to '{name}' (in container '{CONTAINER}')");
+        let plain = words::no_function(name, is_method);
+        self.mistakes.add_in_words(place, problem, plain);
+        nothing()
+    }
+
     fn mistake(&mut self, place: usize, problem: String) -> Typed {
         self.mistakes.add(place, problem);
         nothing()
@@ -206,7 +214,7 @@ impl Checker<'_> {
             arguments.iter().map(|part| self.check(part)).unzip();
         let plain = name.strip_prefix('.').unwrap_or(name);
         let Some((function, overloads)) = overloads::find(plain) else {
-            return self.undeclared(place, name);
+            return self.no_function(place, name, target.is_some());
         };
         let mut result: Option<Type> = None;
         for overload in overloads {
@@ -224,26 +232,19 @@ impl Checker<'_> {
             });
         }
         let Some(result) = result else {
-            let shown = self.shown(&types, target.is_some());
-            return self.mistake(
+            let types: Vec<Type> = types
+                .iter()
+                .map(|of| self.types.resolved(of, true))
+                .collect();
+            let shown = shown(&types, target.is_some());
+            self.mistakes.add_in_words(
                 place,
                 format!("found no matching overload for '{plain}' applied to '{shown}'"),
+                words::no_overload(plain, &types),
             );
+            return nothing();
         };
         (self.call_node(function, nodes), result)
-    }
-
-    fn shown(&mut self, types: &[Type], is_method: bool) -> String {
-        let types: Vec<_> = types
-            .iter()
-            .map(|of| self.types.resolved(of, true).to_string())
-            .collect();
-        match types.split_first() {
-            Some((target, arguments)) if is_method => {
-                format!("{target}.({})", arguments.join(", "))
-            }
-            _ => format!("({})", types.join(", ")),
-        }
     }
 
     fn call_node(&mut self, function: Function, nodes: Vec<Node>) -> Node {
@@ -333,6 +334,14 @@ impl Checker<'_> {
         }
         let of = Type::of_message(&message);
         (Node::Message(message, nodes), of)
+    }
+}
+
+fn shown(types: &[Type], is_method: bool) -> String {
+    let types: Vec<_> = types.iter().map(Type::to_string).collect();
+    match types.split_first() {
+        Some((target, arguments)) if is_method => format!("{target}.({})", arguments.join(", ")),
+        _ => format!("({})", types.join(", ")),
     }
 }
 

@@ -11,6 +11,8 @@
 //! flow ── Subject ──► evaluate, functions ◄── program
 //! ```
 //!
+//! [`Where`] reads what people write, and spells it as such an expression.
+//!
 //! Expressions come from clients. All that one can cost is bounded: its length and depth, the types
 //! it can have, and the steps that it may take for one flow.
 
@@ -24,12 +26,15 @@ mod evaluate;
 mod functions;
 mod literal;
 mod macros;
+mod near;
 mod overloads;
 mod parse;
+mod plain;
 mod program;
 mod report;
 mod schema;
 mod search;
+mod spell;
 mod subject;
 mod syntax;
 mod time;
@@ -37,10 +42,12 @@ mod token;
 mod types;
 mod unify;
 mod value;
+mod words;
 
 use prost_reflect::MessageDescriptor;
 
 pub use error::{ExpressionError, Report};
+pub use plain::{FieldPath, Where, WhereError};
 pub(crate) use subject::{Failures, Subject};
 
 use crate::regexp_set::Budget;

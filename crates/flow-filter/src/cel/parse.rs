@@ -13,19 +13,30 @@ mod operators;
 
 use super::macros;
 use super::report::{Mistakes, Report};
+use super::schema::VARIABLE;
 use super::syntax::{Expr, ExprKind, FieldInit, Literal};
 use super::token::{Placed, Token, is_reserved, tokens};
+use super::words;
 
 /// How many levels an expression may have. All that goes through it calls itself once per level,
 /// and up to ten functions a level here.
 pub(super) const MOST_LEVELS: usize = 100;
 
 /// What may stand where an operand is missing.
-const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, \
+pub(super) const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, \
                        NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
 /// Reads an expression.
 pub(super) fn parse(expression: &str) -> Result<Expr, Report> {
+    read(expression, false)
+}
+
+/// The same where `has` may ask for a field of the flow by its name alone.
+pub(super) fn parse_bare(expression: &str) -> Result<Expr, Report> {
+    read(expression, true)
+}
+
+fn read(expression: &str, bare: bool) -> Result<Expr, Report> {
     let mut mistakes = Mistakes::default();
     let tokens = tokens(expression, &mut mistakes);
     let mut parser = Parser {
@@ -33,6 +44,7 @@ pub(super) fn parse(expression: &str) -> Result<Expr, Report> {
         tokens,
         next: 0,
         level: 0,
+        bare,
         mistakes,
     };
     let parsed = parser.whole();
@@ -52,6 +64,7 @@ pub(super) struct Parser<'e> {
     tokens: Vec<Placed<'e>>,
     next: usize,
     level: usize,
+    bare: bool,
     mistakes: Mistakes,
 }
 
@@ -165,7 +178,17 @@ impl<'e> Parser<'e> {
         Ok(leaf(place, ExprKind::Ident(name)))
     }
 
-    fn function(&mut self, place: usize, function: String, arguments: Vec<Expr>) -> Parsed {
+    fn function(&mut self, place: usize, function: String, mut arguments: Vec<Expr>) -> Parsed {
+        if self.bare
+            && function == "has"
+            && let [argument] = arguments.as_mut_slice()
+            && let ExprKind::Ident(name) = &argument.kind
+        {
+            let field = name.clone();
+            let operand = leaf(argument.place, ExprKind::Ident(VARIABLE.to_owned()));
+            let operand = Box::new(operand);
+            *argument = Expr::new(argument.place, ExprKind::Select { operand, field });
+        }
         match macros::function(function, arguments) {
             Ok(kind) => self.node(place, kind),
             Err(mistake) => Err(self.refuse(mistake.place.unwrap_or(place), mistake.problem)),
@@ -303,7 +326,9 @@ impl<'e> Parser<'e> {
             _ => &self.expression[*start..*end],
         };
         let problem = format!("Syntax error: mismatched input '{found}' expecting {expected}");
-        self.refuse(*start, problem)
+        let plain = words::unexpected(found, expected);
+        self.mistakes.add_in_words(*start, problem, plain);
+        Refused
     }
 
     fn refuse(&mut self, place: usize, problem: impl Into<String>) -> Refused {

@@ -23,23 +23,46 @@ struct Mistake {
     /// In characters, from 1; 0 for an expression that is empty.
     column: usize,
     problem: String,
+    /// The same in plain words, where they are others.
+    plain: Option<String>,
     /// The text of the line, unless it is too long.
     text: Option<String>,
 }
 
-/// Mistakes as they are found, by the place in bytes.
+/// Mistakes as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(Vec<(usize, String)>);
+pub(super) struct Mistakes(Vec<Found>);
+
+#[derive(Debug)]
+struct Found {
+    /// In bytes.
+    place: usize,
+    problem: String,
+    plain: Option<String>,
+}
 
 impl Mistakes {
     pub(super) fn add(&mut self, place: usize, problem: impl Into<String>) {
+        self.push(place, problem.into(), None);
+    }
+
+    /// A mistake that is told in other words where nobody expects those of CEL.
+    pub(super) fn add_in_words(
+        &mut self,
+        place: usize,
+        problem: impl Into<String>,
+        plain: impl Into<String>,
+    ) {
+        self.push(place, problem.into(), Some(plain.into()));
+    }
+
+    fn push(&mut self, place: usize, problem: String, plain: Option<String>) {
         if self.0.len() < MOST_MISTAKES {
-            let mut problem = problem.into();
-            if let Some((end, _)) = problem.char_indices().nth(MOST_SHOWN) {
-                problem.truncate(end);
-                problem.push_str("...");
-            }
-            self.0.push((place, problem));
+            self.0.push(Found {
+                place,
+                problem: shortened(problem),
+                plain: plain.map(shortened),
+            });
         }
     }
 
@@ -48,18 +71,31 @@ impl Mistakes {
         if self.0.is_empty() {
             return Ok(());
         }
-        self.0.sort_by_key(|(place, _)| *place);
+        self.0.sort_by_key(|found| found.place);
         let mistakes = self.0.into_iter();
         Err(Report {
             mistakes: mistakes
-                .map(|(place, problem)| Mistake::at(expression, place, problem))
+                .map(|found| Mistake::at(expression, found))
                 .collect(),
         })
     }
 }
 
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MOST_SHOWN) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
 impl Mistake {
-    fn at(expression: &str, place: usize, problem: String) -> Self {
+    fn at(expression: &str, found: Found) -> Self {
+        let Found {
+            place,
+            problem,
+            plain,
+        } = found;
         let before = expression.get(..place).unwrap_or(expression);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let text = expression[line_start..].split('\n').next().unwrap_or("");
@@ -72,8 +108,43 @@ impl Mistake {
                 before[line_start..].chars().count() + 1
             },
             problem,
+            plain,
             text: is_shown.then(|| text.to_owned()),
         }
+    }
+}
+
+impl Report {
+    /// The mistakes for a reader who knows nothing of CEL: what is wrong, and below it the line with
+    /// a mark under the place.
+    pub(super) fn in_plain_words(&self) -> String {
+        let mut text = String::new();
+        for mistake in &self.mistakes {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            // What cannot be read makes the rest look wrong, too.
+            let is_last = mistake.problem.starts_with("Syntax error");
+            text.push_str(mistake.plain.as_deref().unwrap_or(&mistake.problem));
+            match &mistake.text {
+                Some(line) => {
+                    // Tabs stay what they are, so that the mark stands where the place is.
+                    let before = line.chars().take(mistake.column.saturating_sub(1));
+                    let indent: String = before
+                        .map(|letter| if letter == '\t' { '\t' } else { ' ' })
+                        .collect();
+                    text.push_str(&format!("\n  {line}\n  {indent}^"));
+                }
+                None => text.push_str(&format!(
+                    " (line {}, column {})",
+                    mistake.line, mistake.column
+                )),
+            }
+            if is_last {
+                break;
+            }
+        }
+        text
     }
 }
 
@@ -87,6 +158,7 @@ impl fmt::Display for Report {
                 line,
                 column,
                 problem,
+                plain: _,
                 text,
             } = mistake;
             write!(formatter, "ERROR: <input>:{line}:{column}: {problem}")?;

@@ -1,7 +1,7 @@
 //! An expression as it was written, with its macros recognised. Made by `parse`, read by `check`.
 
 /// A part of an expression.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Expr {
     /// Where mistakes in it are reported, in bytes from the start: at the operator, the dot or the
     /// parenthesis, as clients of CEL know it.
@@ -11,7 +11,51 @@ pub(super) struct Expr {
     pub(super) kind: ExprKind,
 }
 
-#[derive(Debug)]
+impl Expr {
+    pub(super) fn new(place: usize, kind: ExprKind) -> Self {
+        Self {
+            place,
+            depth: kind.depth(),
+            kind,
+        }
+    }
+
+    /// An operator or a function of these arguments.
+    pub(super) fn call<const N: usize>(place: usize, function: &str, arguments: [Self; N]) -> Self {
+        let function = function.to_owned();
+        let arguments = arguments.into();
+        Self::new(
+            place,
+            ExprKind::Call {
+                function,
+                target: None,
+                arguments,
+            },
+        )
+    }
+
+    /// A function of a value, called with a dot.
+    pub(super) fn method(place: usize, target: Self, function: &str, argument: Self) -> Self {
+        Self::new(
+            place,
+            ExprKind::Call {
+                function: function.to_owned(),
+                target: Some(Box::new(target)),
+                arguments: vec![argument],
+            },
+        )
+    }
+
+    pub(super) fn literal(place: usize, literal: Literal) -> Self {
+        Self::new(place, ExprKind::Literal(literal))
+    }
+
+    pub(super) fn text(place: usize, text: impl Into<String>) -> Self {
+        Self::literal(place, Literal::String(text.into()))
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) enum ExprKind {
     Literal(Literal),
     /// With its leading dot, if it has one.
@@ -86,7 +130,7 @@ pub(super) enum Literal {
 }
 
 /// One field of a message that is written out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FieldInit {
     pub(super) place: usize,
     pub(super) name: String,
@@ -94,7 +138,7 @@ pub(super) struct FieldInit {
 }
 
 /// A macro that asks something of each element of a list, or of each key of a map.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Comprehension {
     pub(super) range: Expr,
     pub(super) variable: String,

@@ -13,7 +13,7 @@ use super::evaluate::{MOST_STEPS_OF_FLOW, evaluate};
 use super::*;
 
 mod checks;
-mod generated;
+pub(super) mod generated;
 mod limits;
 mod messages;
 

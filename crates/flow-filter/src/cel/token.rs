@@ -3,6 +3,7 @@
 use super::literal;
 use super::report::Mistakes;
 use super::syntax::Literal;
+use super::words;
 
 /// Longest first, so that a symbol is not taken for the beginning of a longer one.
 const SYMBOLS: [&str; 25] = [
@@ -73,7 +74,8 @@ pub(super) fn tokens<'e>(expression: &'e str, mistakes: &mut Mistakes) -> Vec<Pl
                 length
             }
             Err(Unreadable { length, problem }) => {
-                mistakes.add(start, format!("Syntax error: {problem}"));
+                let plain = words::unreadable(&rest[..length.min(rest.len())], &problem);
+                mistakes.add_in_words(start, format!("Syntax error: {problem}"), plain);
                 length
             }
         };

@@ -86,6 +86,8 @@ impl EncodedEvents {
             group.push(piece);
         }
         if let Some(piece) = group.iter().find(|piece| wanted & !piece.events == 0) {
+            let piece = piece.clone();
+            drop(group);
             return piece.part(wanted);
         }
         let gathered = Piece::gather(&group, wanted);
@@ -132,12 +134,12 @@ impl Piece {
         }
     }
 
-    /// The frames of some of the piece's events: shared if they lie beside each other.
-    fn part(&self, wanted: u64) -> Bytes {
+    /// The frames of some of the piece's events: shared if they are all, else a copy.
+    fn part(self, wanted: u64) -> Bytes {
         if wanted == self.events {
-            return self.frames.clone();
+            return self.frames;
         }
-        let mut rest = Frames::new(self.frames.clone());
+        let mut rest = Frames::new(self.frames);
         let mut frames = Vec::new();
         for event in ones(self.events) {
             let frame = rest.next_frame().unwrap_or_default();

@@ -80,6 +80,13 @@ pub(crate) fn timestamp(time_ns: i64) -> Timestamp {
     }
 }
 
+/// A time of protobuf in nanoseconds since 1970. What lies beyond the years 1677 to 2262 is as good as
+/// their ends.
+pub(crate) fn nanoseconds(time: Timestamp) -> i64 {
+    let ns = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    ns.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
 /// The fields of a `Timestamp`.
 fn put_timestamp(time_ns: i64, select: impl Select, writer: &mut Writer<'_>) {
     let time = timestamp(time_ns);

@@ -32,9 +32,7 @@ impl Claim {
     pub(super) fn rank(&self) -> (Provider, &str) {
         (self.provider, &self.key)
     }
-}
 
-impl Claim {
     /// By what a workload of this node goes, for the numbers of endpoints too: two providers that
     /// know the same pod agree. What has no name goes by its key.
     pub(super) fn local_name(&self, endpoint: &Endpoint) -> LocalName {

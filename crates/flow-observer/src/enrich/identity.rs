@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::record::Endpoint;
 
 /// Hubble's reserved identities that this observer assigns by itself.
-pub(super) const HOST: u32 = 1;
+pub(crate) const HOST: u32 = 1;
 pub(super) const WORLD: u32 = 2;
 pub(super) const INIT: u32 = 5;
 pub(super) const REMOTE_NODE: u32 = 6;

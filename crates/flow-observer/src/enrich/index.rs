@@ -57,6 +57,7 @@ impl Touched {
             && self.addresses.is_empty()
             && self.frontends.is_empty()
             && self.backends.is_empty()
+            && self.locals.is_empty()
             && self.own_addresses.is_none()
             && !(self.node_ports || self.prefixes || self.own_node || self.agents)
     }

@@ -39,6 +39,7 @@ pub(crate) use cilium::{CiliumEndpoints, End, Told};
 pub use containers::ContainerMode;
 pub(crate) use containers::Containers;
 pub use directory::Directory;
+pub(crate) use identity::HOST;
 pub use inventory::{Inventory, InventoryError};
 pub use labels::{LabelFilter, LabelFilterError};
 pub use names::{Answer, Identities, NameTable};

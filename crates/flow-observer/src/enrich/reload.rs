@@ -1,18 +1,13 @@
 //! Follows the inventory file: a new one is taken, a broken one is not.
-//!
-//! The file is looked at, not listened to: a look costs a microsecond, sees a file that is written in
-//! place, renamed into place, or behind a symbolic link that is turned (as Kubernetes does with
-//! ConfigMaps), and needs nothing of the kernel that a network file system would not have.
 
 use std::{
     error::Error as _,
-    fs, mem,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use flow_api::server::{Stamp, Watched};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,35 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct WatchedFile {
     path: PathBuf,
-    /// What was read, or could not be.
-    read: Option<Stamp>,
-    /// What the last look found.
-    found: Option<Stamp>,
+    watched: Watched<Option<Stamp>>,
     standing: Arc<Standing>,
-}
-
-/// What tells a file's contents from those before.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// `None` when there is no file. Symbolic links are followed.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
 }
 
 impl WatchedFile {
@@ -64,19 +32,17 @@ impl WatchedFile {
     /// # Errors
     /// When it cannot be read or is not an inventory.
     pub(crate) fn open(path: &Path) -> Result<(Self, Inventory), InventoryError> {
-        // Before the contents: what changes in between is seen as a change.
-        let stamp = Stamp::of(path);
+        let watched = Watched::new(Stamp::of(path));
         let inventory = Inventory::read(path)?;
         let standing = Standing::new("inventory", path.display().to_string());
         standing.knows(inventory.counts());
         standing.is_good();
-        let watched = Self {
+        let file = Self {
             path: path.to_owned(),
-            read: stamp,
-            found: stamp,
+            watched,
             standing: Arc::new(standing),
         };
-        Ok((watched, inventory))
+        Ok((file, inventory))
     }
 
     /// Who says how it is doing.
@@ -87,12 +53,9 @@ impl WatchedFile {
     /// What the file says now, if it is another than before, and at rest. Each change is told once,
     /// also one for the worse.
     fn look(&mut self) -> Option<Result<Inventory, InventoryError>> {
-        let now = Stamp::of(&self.path);
-        let is_at_rest = mem::replace(&mut self.found, now) == now;
-        if now == self.read || !is_at_rest {
+        if !self.watched.has_changed(Stamp::of(&self.path)) {
             return None;
         }
-        self.read = now;
         let read = Inventory::read(&self.path);
         match &read {
             Ok(inventory) => {
@@ -157,7 +120,7 @@ fn with_cause(error: &InventoryError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{fs, os::unix::fs::symlink};
 
     use super::*;
     use crate::enrich::ProviderState;

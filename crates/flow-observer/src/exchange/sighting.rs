@@ -15,10 +15,8 @@ use std::net::SocketAddr;
 use flow_api::flow::TrafficDirection;
 use probe_events::TracePoint;
 
+use crate::enrich::HOST;
 use crate::record::{FlowRecord, Observation, PacketHeaders, Party, Transport};
-
-/// The identity of the node itself.
-const HOST: u32 = 1;
 
 /// A message at a place where it may be told.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use flow_api::palomar::{
-    GetAgentStatusRequest, GetAgentStatusResponse, Provider, StageCount, agent_server::Agent,
+    Exporter, GetAgentStatusRequest, GetAgentStatusResponse, Provider, StageCount,
+    agent_server::Agent,
 };
 use tonic::{Request, Response, Status};
 
@@ -12,6 +13,7 @@ use crate::{
     counters::Counters,
     encode::timestamp,
     enrich::{ProviderStatus, Reports},
+    export::{ExportCounts, ExporterStatus},
     ring::FlowRing,
     source::{Hook, LocalDevices, SourceOptions},
 };
@@ -60,8 +62,21 @@ impl Agent for AgentService {
             newest: ring.span_ns.map(|(_, newest_ns)| timestamp(newest_ns)),
             ring_bytes: ring.bytes,
             ring_bytes_limit: self.ring.limits().bytes.unwrap_or(0),
+            exporters: exporters(self.counters.export()),
         }))
     }
+}
+
+fn exporters(counts: &ExportCounts) -> Vec<Exporter> {
+    let exporter = |status: ExporterStatus| Exporter {
+        name: status.name,
+        target: status.target,
+        active: status.is_active,
+        lines: status.lines,
+        lost: status.lost,
+        reason: status.reason,
+    };
+    counts.exporters().into_iter().map(exporter).collect()
 }
 
 fn provider(status: ProviderStatus) -> Provider {

@@ -7,7 +7,7 @@ use super::query::Tally;
 use crate::{
     assemble::now_ns,
     counters::{Counters, Stage},
-    encode::timestamp,
+    encode::{nanoseconds, timestamp},
     ring::{FlowRing, Read},
 };
 
@@ -114,13 +114,6 @@ fn time_at(ring: &FlowRing, position: u64) -> Option<i64> {
         Read::Batch(batch) => Some(batch.from(position).first()?.event.time_ns()),
         Read::Missed { .. } | Read::End => None,
     }
-}
-
-/// What lies beyond the years 1677 to 2262 is as good as their ends.
-fn nanoseconds(time: Timestamp) -> i64 {
-    time.seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(time.nanos.into())
 }
 
 #[cfg(test)]

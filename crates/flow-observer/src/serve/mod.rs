@@ -27,6 +27,7 @@ use tower::{ServiceBuilder, util::MapResponseLayer};
 use crate::{agent::AgentError, encode::NodeFacts, ring::FlowRing};
 
 pub(crate) use agent::AgentService;
+pub(crate) use mask::{Choice, Mask};
 pub(crate) use observer::ObserverService;
 pub(crate) use peer::{Announcing, PeerService, full_name, told_cluster};
 pub(crate) use rate::FlowRate;

@@ -9,7 +9,7 @@ use flow_api::{
         GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
         ServerStatusResponse,
     },
-    progress,
+    progress, resume,
     service::observer_server::Observer,
 };
 use tokio_util::sync::CancellationToken;
@@ -54,9 +54,17 @@ impl Observer for ObserverService {
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let tells_coverage = coverage::is_asked(request.metadata());
         let progress = progress::asked(request.metadata());
+        let after = resume::asked(request.metadata());
         let request = extension::asked(request);
+        let after = after.filter(|_| request.follow);
         let begun = tells_coverage.then(|| Begun::new(&request, &self.ring, &self.counters));
-        self.answer(Kind::of_flows(&request), &request, begun, progress)
+        let query = self.query(Kind::of_flows(&request), &request)?;
+        let query = query.telling_progress(progress).going_on_after(after);
+        let mut response = self.answer(query, begun);
+        if after.is_some() {
+            resume::accept(response.metadata_mut());
+        }
+        Ok(response)
     }
 
     async fn get_agent_events(
@@ -72,7 +80,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::AgentEvents, &request, None, None)
+        Ok(self.answer(self.query(Kind::AgentEvents, &request)?, None))
     }
 
     async fn get_debug_events(
@@ -88,7 +96,7 @@ impl Observer for ObserverService {
             until: asked.until,
             ..GetFlowsRequest::default()
         };
-        self.answer(Kind::DebugEvents, &request, None, None)
+        Ok(self.answer(self.query(Kind::DebugEvents, &request)?, None))
     }
 
     async fn get_nodes(
@@ -150,36 +158,27 @@ impl ObserverService {
         }
     }
 
-    /// Compiles a request, and answers it from its ring. Who wants to know what that covers is told
-    /// at the end, and who wants to know how far it is, whenever there is nothing to send.
-    fn answer(
-        &self,
-        kind: Kind,
-        request: &GetFlowsRequest,
-        begun: Option<Begun>,
-        progress: Option<Duration>,
-    ) -> Result<Response<Responses>, Status> {
+    /// Compiles a request to the ring that has what it asks for.
+    fn query(&self, kind: Kind, request: &GetFlowsRequest) -> Result<Query, Status> {
         let ring = match kind {
             Kind::AgentEvents => &self.agent_events,
             Kind::Flows | Kind::DetailedFlows | Kind::DebugEvents => &self.ring,
         };
-        let query = Query::new(
-            kind,
-            request,
-            Arc::clone(ring),
-            Arc::clone(&self.node),
-            self.shutdown.clone(),
-        )?
-        .telling_losses_every(self.lost_event_interval)
-        .telling_progress(progress);
+        let (ring, node) = (Arc::clone(ring), Arc::clone(&self.node));
+        let query = Query::new(kind, request, ring, node, self.shutdown.clone())?;
+        Ok(query.telling_losses_every(self.lost_event_interval))
+    }
+
+    /// Answers a request. Who wants to know what that covers is told at the end.
+    fn answer(&self, query: Query, begun: Option<Begun>) -> Response<Responses> {
         let Some(begun) = begun else {
-            return Ok(Response::new(Responses::of(query)));
+            return Response::new(Responses::of(query));
         };
         let (node, counters) = (Arc::clone(&self.node), Arc::clone(&self.counters));
         let report = move |query: &Query| {
             let coverage = begun.coverage(&node.name, query.tally(), &counters);
             coverage::report([coverage], 0)
         };
-        Ok(Response::new(Responses::with_coverage(query, report)))
+        Response::new(Responses::with_coverage(query, report))
     }
 }

@@ -13,7 +13,7 @@ mod scan;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest};
+use flow_api::{extension::asks_for_flow_detail, observer::GetFlowsRequest, resume::After};
 use prost_types::Timestamp;
 use tokio::{
     sync::{SemaphorePermit, watch},
@@ -26,7 +26,7 @@ use super::mask::Mask;
 use crate::{
     agent::DEFAULT_LOST_EVENT_INTERVAL,
     assemble::now_ns,
-    encode::NodeFacts,
+    encode::{NodeFacts, nanoseconds},
     outline::Sought,
     ring::{Event, FlowRing, Read, Slot},
 };
@@ -198,6 +198,18 @@ impl Query {
         }
     }
 
+    /// Goes on after a flow that the client has, whatever times are asked for, if it follows.
+    pub(super) fn going_on_after(mut self, flow: Option<After>) -> Self {
+        if let Some(flow) = flow.filter(|_| self.follow) {
+            let end = self.ring.end();
+            self.begin = Some(Begin::After { flow, end });
+            if let Some(scan) = Arc::get_mut(&mut self.scan) {
+                scan.since_ns = i64::MIN;
+            }
+        }
+        self
+    }
+
     /// Says how far it is when it has nothing to send, if it follows.
     pub(super) fn telling_progress(self, interval: Option<Duration>) -> Self {
         Self {
@@ -324,10 +336,12 @@ impl Query {
         if self.scan.until_ns == i64::MAX {
             return None;
         }
-        let left = self.scan.until_ns.saturating_sub(now_ns());
-        // A little later, so that an event of the last moment has come through the pipeline.
-        const GRACE: Duration = Duration::from_millis(250);
-        Some(Instant::now() + Duration::from_nanos(u64::try_from(left).unwrap_or(0)) + GRACE)
+        // A little later, so that an event of the last moment has come through the pipeline. Counted
+        // from `until`, since this may be asked again and again before it is over.
+        const GRACE_NS: i64 = 250_000_000;
+        let over_ns = self.scan.until_ns.saturating_add(GRACE_NS);
+        let left_ns = over_ns.saturating_sub(now_ns());
+        Some(Instant::now() + Duration::from_nanos(u64::try_from(left_ns).unwrap_or(0)))
     }
 
     /// Makes what was found ready.
@@ -372,11 +386,7 @@ fn bound(time: Option<&Timestamp>, field: &str) -> Result<Option<i64>, Status> {
             "invalid {field}: {seconds} seconds, expected a time in the years 1 to 9999"
         )));
     }
-    let ns = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    // What lies beyond the years 1677 to 2262 is as good as their ends.
-    Ok(Some(
-        ns.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
-    ))
+    Ok(Some(nanoseconds(*time)))
 }
 
 #[cfg(test)]

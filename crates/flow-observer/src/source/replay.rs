@@ -18,6 +18,8 @@ use flow_api::{
 };
 use tracing::warn;
 
+use crate::encode::nanoseconds;
+
 use super::{
     Progress, RawEvent, Source, SourceError,
     input::{self, Filled, Input},
@@ -204,11 +206,7 @@ impl Entry {
     /// Nanoseconds since 1970, for what has a time.
     fn time_ns(&self) -> Option<i64> {
         match self {
-            Self::Response(response) => response.time.map(|time| {
-                time.seconds
-                    .saturating_mul(1_000_000_000)
-                    .saturating_add(i64::from(time.nanos))
-            }),
+            Self::Response(response) => response.time.map(nanoseconds),
             Self::Other => None,
         }
     }

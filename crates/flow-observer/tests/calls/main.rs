@@ -5,4 +5,5 @@ mod agent_events;
 mod coverage;
 mod meta;
 mod peers;
+mod resume;
 mod support;

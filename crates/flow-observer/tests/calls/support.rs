@@ -82,6 +82,7 @@ impl Agent {
             lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
             prefer_ipv6: false,
             metrics_address: None,
+            export: flow_observer::export::Config::default(),
         };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(agent::run(config, shutdown.clone()));

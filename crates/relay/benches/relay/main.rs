@@ -8,6 +8,7 @@
 
 mod client;
 mod connection;
+mod floor;
 mod message;
 mod parts;
 mod peer;
@@ -41,6 +42,8 @@ enum Part {
     Sim(sim::Options),
     #[command(hide = true)]
     Child(process::ChildOptions),
+    #[command(hide = true)]
+    Floor(floor::ChildOptions),
 }
 
 fn main() -> Result<()> {
@@ -57,5 +60,6 @@ fn main() -> Result<()> {
         Some(Part::Idle(options)) => parts::idle(&options),
         Some(Part::Sim(options)) => sim::run(&options),
         Some(Part::Child(options)) => process::run(&options),
+        Some(Part::Floor(options)) => floor::child(&options),
     }
 }

@@ -11,6 +11,7 @@ use flow_api::observer::GetFlowsRequest;
 
 use crate::{
     client::{self, Account},
+    floor,
     peer::{Behaviour, Peers},
     process::{Process, raise_open_files},
 };
@@ -19,7 +20,7 @@ use crate::{
 const HELD: u64 = 4095;
 const MAX_HOLD: Duration = Duration::from_secs(1);
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Peers; reference: us per flow for `--all`, us per flow and p99 in ms for a follow.
 const REFERENCE: [(u32, f64, f64, f64); 4] = [
@@ -195,6 +196,11 @@ pub(crate) fn follow(options: &FollowOptions) -> Result<()> {
             )
         });
         println!("{count:>5} peers: {figures}{reference}");
+        let least = floor::measure(count, 100.0, Duration::from_secs(options.seconds.min(3)))?;
+        println!(
+            "{:>13} {least:.1} us for bare reads every 10 ms and writes",
+            "floor:"
+        );
     }
     Ok(())
 }
@@ -225,9 +231,11 @@ fn followed(count: u32, rate: f64, options: &FollowOptions) -> Result<String> {
         let mut account = Account::default();
         client::follow(&mut stream, &mut account, Duration::from_secs(2), false).await?;
         let (before, flows_before) = (scene.relay.cpu()?, account.flows);
+        let waited_before = scene.relay.waited()?;
         client::follow(&mut stream, &mut account, time, true).await?;
         let cpu = scene.relay.cpu()?.saturating_sub(before);
         let flows = account.flows - flows_before;
+        let waited = scene.relay.waited()?.saturating_sub(waited_before);
         scene.peers.quiet.store(true, Ordering::Relaxed);
         let made = async {
             // What was being made is made by then.
@@ -247,13 +255,14 @@ fn followed(count: u32, rate: f64, options: &FollowOptions) -> Result<String> {
         let ms = |latency: Duration| latency.as_secs_f64() * 1e3;
         Ok(format!(
             "{:.1} us of CPU per flow, {:.1} % of a core, p50 {:.1} ms, p99 {:.1} ms, \
-             at most {:.1} ms, 0 inversions, {:.0} MiB",
+             at most {:.1} ms, 0 inversions, {:.0} MiB, {:.1} % waiting for a processor",
             cpu.as_secs_f64() * 1e6 / flows as f64,
             cpu.as_secs_f64() * 100.0 / time.as_secs_f64(),
             ms(account.latency(0.5)),
             ms(account.latency(0.99)),
             ms(most),
-            scene.relay.memory_kib("VmHWM")? as f64 / 1024.0
+            scene.relay.memory_kib("VmHWM")? as f64 / 1024.0,
+            waited.as_secs_f64() * 100.0 / time.as_secs_f64()
         ))
     })
 }

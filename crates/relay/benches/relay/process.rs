@@ -32,24 +32,12 @@ pub(crate) struct ChildOptions {
     port: u16,
     #[arg(long)]
     max_hold_ms: u64,
-    /// Without rests between turns
-    #[arg(long, env = "RESTLESS")]
-    restless: bool,
 }
 
 /// The child: a relay as `palomar relay` runs it, on one thread, until it is killed.
 pub(crate) fn run(options: &ChildOptions) -> Result<()> {
     let pace = Pace::default();
-    let rest = pace.clone();
-    let restless = options.restless;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .on_thread_park(move || {
-            if !restless {
-                rest.rest();
-            }
-        })
-        .enable_all()
-        .build()?;
+    let runtime = pace.runtime()?;
     runtime.block_on(async {
         let config = Config {
             listen: vec!["127.0.0.1:0".parse::<Listen>()?],
@@ -66,9 +54,53 @@ pub(crate) fn run(options: &ChildOptions) -> Result<()> {
     })
 }
 
-/// A child that runs.
+/// A process of this program that runs until this is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str], stdout: Stdio) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Ok(Self(command.args(arguments).stdout(stdout).spawn()?))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.0.id()))
+    }
+
+    /// Time that all its threads have run.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        self.scheduled(0)
+    }
+
+    /// Time that they could have run, and no processor was free.
+    pub(crate) fn waited(&self) -> Result<Duration> {
+        self.scheduled(1)
+    }
+
+    /// Of all threads the sum of what `schedstat` has in this place.
+    fn scheduled(&self, place: usize) -> Result<Duration> {
+        let mut sum = 0;
+        for task in fs::read_dir(self.file("task"))? {
+            // A thread may end meanwhile.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            let time = text.split_whitespace().nth(place).unwrap_or("0");
+            sum += time.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(sum))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A relay that runs.
 pub(crate) struct Process {
-    child: Child,
+    running: Running,
     pub(crate) address: Target,
     sockets: SocketMemory,
 }
@@ -76,13 +108,19 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(peers: u32, port: u16, max_hold: Duration) -> Result<Self> {
         let sockets = SocketMemory::watch()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["child", "--peers", &peers.to_string()])
-            .args(["--port", &port.to_string()])
-            .args(["--max-hold-ms", &max_hold.as_millis().to_string()])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().context("the relay has no output")?;
+        let (peers, port) = (peers.to_string(), port.to_string());
+        let max_hold = max_hold.as_millis().to_string();
+        let arguments = [
+            "child",
+            "--peers",
+            &peers,
+            "--port",
+            &port,
+            "--max-hold-ms",
+            &max_hold,
+        ];
+        let mut running = Running::start(&arguments, Stdio::piped())?;
+        let stdout = running.0.stdout.take().context("the relay has no output")?;
         let mut address = String::new();
         BufReader::new(stdout).read_line(&mut address)?;
         let address = address.trim();
@@ -90,31 +128,25 @@ impl Process {
             .parse()
             .with_context(|| format!("the relay says {address:?}"))?;
         Ok(Self {
-            child,
+            running,
             address,
             sockets,
         })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{name}", self.child.id()))
-    }
-
     /// Time that all its threads have run.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let mut sum = 0;
-        for task in fs::read_dir(self.file("task"))? {
-            // A thread may end meanwhile.
-            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            let ran = text.split_whitespace().next().unwrap_or("0");
-            sum += ran.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(sum))
+        self.running.cpu()
+    }
+
+    /// Time that they could have run, and no processor was free.
+    pub(crate) fn waited(&self) -> Result<Duration> {
+        self.running.waited()
     }
 
     /// `VmRSS` for what it has now, `VmHWM` for the most it had.
     pub(crate) fn memory_kib(&self, field: &str) -> Result<u64> {
-        let status = fs::read_to_string(self.file("status"))?;
+        let status = fs::read_to_string(self.running.file("status"))?;
         status
             .lines()
             .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
@@ -125,14 +157,6 @@ impl Process {
     /// The most that TCP has held since the start, of both ends of all connections.
     pub(crate) fn sockets_kib(&self) -> u64 {
         self.sockets.peak_kib.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 

@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use flow_api::server::{Stamp, Watched};
 use serde::Deserialize;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Access, Digest, Grant, digest_of};
 use crate::defaults::FILE_LOOK_EVERY;
-use crate::stamp::Stamp;
 
 /// A longer file is none of tokens.
 const LONGEST_FILE: u64 = 1024 * 1024;
@@ -59,32 +59,27 @@ pub enum TokensError {
 #[derive(Debug)]
 pub(crate) struct TokensFile {
     path: PathBuf,
-    /// What was read, or could not be.
-    read: Option<Stamp>,
+    watched: Watched<Option<Stamp>>,
 }
 
 impl TokensFile {
     pub(super) fn open(path: &Path) -> Result<(Self, Grants), TokensError> {
-        let read = Stamp::of(path);
+        let watched = Watched::new(Stamp::of(path));
         let grants = read_file(path)?;
         let path = path.to_owned();
-        Ok((Self { path, read }, grants))
+        Ok((Self { path, watched }, grants))
     }
 
     /// Takes what is new until `closing`.
     pub(crate) async fn follow(mut self, access: Arc<Access>, closing: CancellationToken) {
-        let mut found = self.read;
         while closing
             .run_until_cancelled(sleep(FILE_LOOK_EVERY))
             .await
             .is_some()
         {
-            // At rest, so that a file that is being written is not read by half.
-            let was = std::mem::replace(&mut found, Stamp::of(&self.path));
-            if found == self.read || found != was {
+            if !self.watched.has_changed(Stamp::of(&self.path)) {
                 continue;
             }
-            self.read = found;
             let path = self.path.clone();
             match tokio::task::spawn_blocking(move || read_file(&path)).await {
                 Ok(Ok(grants)) => {

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use flow_api::connect::TargetError;
+use flow_api::server::{Stamp, Watched};
 use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::Place;
 use crate::defaults::{FILE_LOOK_EVERY, MAX_PEERS};
 use crate::peers::{Peers, Rules, StaticPeer, StaticPeerError, agent_target};
-use crate::stamp::Stamp;
 
 /// A longer file is none of peers.
 const LONGEST_FILE: u64 = 8 * 1024 * 1024;
@@ -58,8 +58,7 @@ pub(crate) struct PeerFile {
     path: PathBuf,
     rules: Rules,
     first: Peers,
-    /// What was read, or could not be.
-    read: Option<Stamp>,
+    watched: Watched<Option<Stamp>>,
 }
 
 impl PeerFile {
@@ -68,30 +67,26 @@ impl PeerFile {
     /// # Errors
     /// When it cannot be read, or is broken: at the start there is no better one.
     pub(crate) fn open(path: &Path, rules: &Rules) -> Result<Self, PeerFileError> {
-        let read = Stamp::of(path);
+        let watched = Watched::new(Stamp::of(path));
         Ok(Self {
             path: path.to_owned(),
             rules: rules.clone(),
             first: read_file(path, rules)?,
-            read,
+            watched,
         })
     }
 
     /// Follows it for as long as anybody wants to know.
     pub(super) async fn run(mut self, place: Place) {
         place.put(std::mem::take(&mut self.first));
-        let mut found = self.read;
         loop {
             tokio::select! {
                 () = sleep(FILE_LOOK_EVERY) => {}
                 () = place.closed() => return,
             }
-            // At rest, so that a file that is being written is not read by half.
-            let was = std::mem::replace(&mut found, Stamp::of(&self.path));
-            if found == self.read || found != was {
+            if !self.watched.has_changed(Stamp::of(&self.path)) {
                 continue;
             }
-            self.read = found;
             let (path, rules) = (self.path.clone(), self.rules.clone());
             let read = tokio::task::spawn_blocking(move || read_file(&path, &rules)).await;
             match read {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
 use super::Place;
-use crate::defaults::{MAX_PEERS, PEER_TIMEOUT, SNAPSHOT_SETTLE};
+use crate::defaults::{MAX_PEERS, PEER_TIMEOUT, SNAPSHOT_LONGEST, SNAPSHOT_SETTLE};
 use crate::dial::Dialer;
 use crate::peers::{Peers, Rules};
 use crate::retry::Backoff;
@@ -92,6 +92,7 @@ impl Notify {
         tracing::info!(service = %self.service, "peer service connected");
         book.start_snapshot();
         place.put(book.peers());
+        let latest = Instant::now() + SNAPSHOT_LONGEST;
         let settled = sleep(SNAPSHOT_SETTLE);
         tokio::pin!(settled);
         let mut in_snapshot = true;
@@ -110,7 +111,7 @@ impl Notify {
                         book.apply(change);
                     }
                     backoff.reset();
-                    settled.as_mut().reset(Instant::now() + SNAPSHOT_SETTLE);
+                    settled.as_mut().reset(latest.min(Instant::now() + SNAPSHOT_SETTLE));
                 }
                 () = &mut settled, if in_snapshot => {
                     book.end_snapshot();

@@ -16,6 +16,7 @@ use crate::call::Method;
 use crate::defaults::{ERROR_WINDOW, MAX_HOLD};
 use crate::peers::PeerSet;
 use crate::pool::{Keeper, Ways};
+use crate::reader::Report;
 
 /// A call without peers of its own, and lanes that the test adds.
 struct Scene {

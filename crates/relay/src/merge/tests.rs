@@ -335,3 +335,46 @@ proptest! {
         prop_assert_eq!(released, expected);
     }
 }
+
+#[test]
+fn peers_that_come_and_go_take_no_more_places_than_there_were_at_once() {
+    let mut scene = Scene::with_lanes(2);
+    for round in 0..1000 {
+        scene.queue(0, &[2 * round + 1]);
+        scene.queue(1, &[2 * round]);
+        let left = scene.lanes[1];
+        scene.merge.remove(left);
+        scene.merge.remove(left);
+        if round % 2 == 0 {
+            // The next one comes while something of the last one is still queued.
+            scene.lanes[1] = scene.merge.add_lane();
+        }
+        let expected = [format!("b{}", 2 * round), format!("a{}", 2 * round + 1)];
+        assert_eq!(scene.released(), expected);
+        if round % 2 == 1 {
+            scene.lanes[1] = scene.merge.add_lane();
+        }
+        scene.merge.open(scene.lanes[1]);
+    }
+    assert_eq!(scene.merge.lanes.len(), 3);
+}
+
+#[test]
+fn what_is_said_of_a_lane_that_was_removed_does_not_concern_the_one_in_its_place() {
+    let mut scene = Scene::with_lanes(2);
+    let left = scene.lanes[1];
+    scene.merge.remove(left);
+    let new = scene.merge.add_lane();
+    assert_eq!((new.place, scene.merge.lanes.len()), (left.place, 2));
+    scene.merge.open(left);
+    scene.queue(0, &[1]);
+    assert_eq!(scene.released(), ["a1"], "nobody waits for a closed lane");
+    scene.merge.open(new);
+    scene.merge.close(left);
+    scene.merge.passed(left, at(9));
+    scene.merge.push(left, named(1, &[2]), None);
+    scene.queue(0, &[3]);
+    assert!(scene.released().is_empty(), "the new lane is waited for");
+    scene.merge.push(new, named(1, &[4]), None);
+    assert_eq!(scene.released(), ["a3"]);
+}

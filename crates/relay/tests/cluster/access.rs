@@ -3,16 +3,19 @@
 use std::fs;
 use std::path::Path;
 
+use flow_api::flow::{Endpoint, Flow, FlowFilter, Ip};
+use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
-    GetAgentEventsRequest, GetFlowsRequest, GetNamespacesRequest, GetNodesRequest,
+    GetAgentEventsRequest, GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNodesRequest,
 };
+use prost::Message as _;
 use relay::{Relay, RelayError};
 use tempfile::TempDir;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Client, Cluster, FakePeer, LONG, config};
+use crate::support::{Client, Cluster, FakePeer, LONG, config, time};
 
 const OPERATOR: &str = "operators-0123456789";
 const SHOP: &str = "team-shop-0123456789";
@@ -100,7 +103,7 @@ async fn a_token_of_namespaces_sees_flows_of_those_and_nothing_that_has_none() {
     assert!(metadata.get("authorization").is_none());
     assert_eq!(*operator, GetFlowsRequest::default());
 
-    let elsewhere = flow_api::flow::FlowFilter {
+    let elsewhere = FlowFilter {
         source_pod: vec!["bank/".into()],
         destination_pod: vec!["bank/".into()],
         ..Default::default()
@@ -127,6 +130,75 @@ async fn a_token_of_namespaces_sees_flows_of_those_and_nothing_that_has_none() {
     let nodes = client.grpc.get_nodes(with(SHOP, GetNodesRequest {})).await;
     let node = nodes.unwrap().into_inner().nodes.remove(0);
     assert_eq!((node.name.as_str(), node.address.as_str()), ("a", ""));
+}
+
+#[tokio::test]
+async fn of_an_end_in_another_namespace_only_its_address_is_seen() {
+    let (peer, dir) = (FakePeer::new("a"), TempDir::new().unwrap());
+    let pod = |namespace: &str, name: &str| Endpoint {
+        namespace: namespace.into(),
+        pod_name: name.into(),
+        identity: 5000,
+        labels: vec![format!("k8s:app={name}")],
+        ..Endpoint::default()
+    };
+    let flow = Flow {
+        time: Some(time(1)),
+        ip: Some(Ip {
+            destination: "10.0.0.2".into(),
+            ..Ip::default()
+        }),
+        source: Some(pod("shop", "web")),
+        destination: Some(pod("bank", "vault")),
+        destination_names: vec!["vault.bank.svc".into()],
+        ..Flow::default()
+    };
+    let response = GetFlowsResponse {
+        response_types: Some(ResponseTypes::Flow(flow.clone())),
+        node_name: "a".into(),
+        time: flow.time,
+    };
+    peer.raw(time(1), response.encode_to_vec().into());
+    let (_cluster, client) = guarded(&peer, &dir).await;
+
+    let mut seen = Vec::new();
+    for (token, follow) in [(OPERATOR, false), (SHOP, false), (SHOP, true)] {
+        let request = GetFlowsRequest {
+            follow,
+            ..GetFlowsRequest::default()
+        };
+        let mut flows = client.flows(with(token, request)).await.0;
+        seen.push(loop {
+            let next = tokio::time::timeout(LONG, flows.message()).await.unwrap();
+            if let Some(ResponseTypes::Flow(flow)) = next.unwrap().unwrap().response_types {
+                break flow;
+            }
+        });
+    }
+    let redacted = Flow {
+        destination: Some(Endpoint::default()),
+        destination_names: vec![],
+        ..flow.clone()
+    };
+    assert_eq!(seen, [flow, redacted.clone(), redacted]);
+
+    // Nor is it found by asking for it.
+    let request = GetFlowsRequest {
+        whitelist: vec![FlowFilter {
+            destination_label: vec!["app=vault".into()],
+            ..FlowFilter::default()
+        }],
+        blacklist: vec![FlowFilter {
+            destination_pod: vec!["bank/".into()],
+            ..FlowFilter::default()
+        }],
+        ..GetFlowsRequest::default()
+    };
+    client.all(with(SHOP, request)).await;
+    let (asked, _) = peer.requests().pop().unwrap();
+    let is_within = |filter: &FlowFilter| filter.destination_pod == ["shop/"];
+    assert!(asked.whitelist.iter().all(is_within), "{asked:?}");
+    assert!(asked.blacklist.is_empty());
 }
 
 #[tokio::test]

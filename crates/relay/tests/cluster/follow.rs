@@ -150,7 +150,7 @@ async fn a_killed_peer_is_told_and_its_return_too_and_nothing_comes_twice() {
     let since = request.since.unwrap();
     assert_eq!(
         (request.number, since.seconds, since.nanos),
-        (0, 0, 20_000_001)
+        (0, 0, 20_000_000)
     );
     assert!(flows.is_quiet_for(Duration::from_millis(300)).await);
 }

@@ -12,6 +12,8 @@ mod discovery;
 mod finite;
 mod follow;
 mod metrics;
+mod nested;
+mod returns;
 #[cfg(feature = "kubernetes")]
 mod slices;
 mod support;

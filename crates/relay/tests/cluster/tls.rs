@@ -172,6 +172,7 @@ async fn clients_need_a_certificate_by_tcp_and_none_at_the_socket() {
             ca_files: vec![file("ca.crt")],
             client,
             server_name: Some("ui.hubble-relay.cilium.io".to_owned()),
+            ..TlsOptions::default()
         }),
         ..ConnectOptions::default()
     };

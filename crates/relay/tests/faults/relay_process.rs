@@ -33,11 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     let folder = (certificates != "-").then(|| PathBuf::from(certificates));
     let pace = Pace::default();
-    let rest = pace.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .on_thread_park(move || rest.rest())
-        .enable_all()
-        .build()?;
+    let runtime = pace.runtime()?;
     runtime.block_on(async {
         let config = Config {
             listen: vec![Listen::Unix(socket.into())],

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::forward::{self, Upgrade};
+use super::query::Query;
 use super::store::{End, Next, Store};
 
 /// Resources by the paths under which they are.
@@ -39,19 +41,67 @@ const PATHS: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// What was asked for.
-#[derive(Default)]
-struct Query {
-    /// Only what is in there, where the path names one.
+/// What a path leads to.
+struct Resource {
+    /// As in `services`, with what is below one behind a slash: `pods/portforward`.
+    name: String,
+    kind: &'static str,
+    /// The group and its version, as in `discovery.k8s.io/v1`.
+    group: String,
     namespace: Option<String>,
-    /// Only what has this label with this value. One of equality is all that anybody asks for.
-    label: Option<(String, String)>,
-    is_watch: bool,
-    limit: Option<usize>,
-    token: Option<String>,
-    version: u64,
-    has_bookmarks: bool,
-    seconds: Option<u64>,
+    /// One of them.
+    object: Option<String>,
+}
+
+impl Resource {
+    fn of(path: &str) -> Option<Self> {
+        let (namespace, path) = match path.split_once("/namespaces/") {
+            Some((above, rest)) if rest.contains('/') => {
+                let (namespace, resource) = rest.split_once('/').unwrap_or_default();
+                (Some(namespace.to_owned()), format!("{above}/{resource}"))
+            }
+            _ => (None, path.to_owned()),
+        };
+        let (known, resource, kind) = PATHS.iter().find(|(known, ..)| {
+            let below = path.strip_prefix(known);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })?;
+        let mut below = path[known.len()..].split('/').skip(1).map(str::to_owned);
+        let object = below.next();
+        let name = match below.next() {
+            Some(part) => format!("{resource}/{part}"),
+            None => (*resource).to_owned(),
+        };
+        let group = known.strip_prefix("/apis/").map_or("v1", |rest| {
+            rest.rsplit_once('/').map_or(rest, |(group, _)| group)
+        });
+        Some(Self {
+            name,
+            kind,
+            group: group.to_owned(),
+            namespace,
+            object,
+        })
+    }
+
+    /// The answer to those who may not.
+    fn forbidden(&self, verb: &str) -> Value {
+        let place = match &self.namespace {
+            Some(namespace) => format!("in the namespace \"{namespace}\""),
+            None => "at the cluster scope".to_owned(),
+        };
+        let (name, group) = (&self.name, self.group.rsplit_once('/'));
+        let group = group.map_or("", |(group, _)| group);
+        let object = match &self.object {
+            Some(object) => format!("{name} \"{object}\" is forbidden"),
+            None => format!("{name} is forbidden"),
+        };
+        let message = format!(
+            "{object}: User \"system:serviceaccount:palomar:palomar\" cannot {verb} resource \
+             \"{name}\" in API group \"{group}\" {place}"
+        );
+        status(403, "Forbidden", &message)
+    }
 }
 
 /// Answers requests until either side ends.
@@ -65,44 +115,98 @@ pub(super) fn serve(connection: TcpStream, store: &Store, life: u64) -> io::Resu
             return Ok(());
         }
         let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        // Headers, which nothing here depends on; requests have no bodies.
+        store.count_request(&target);
+        // Of the headers only those of a WebSocket count; requests have no bodies.
+        let mut upgrade = Upgrade::default();
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
                 break;
             }
+            upgrade.header(&line);
         }
         thread::sleep(store.current_settings().delay);
-        answer(&target, store, life, &mut out)?;
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let resource = Resource::of(path);
+        match resource {
+            Some(resource) if resource.name == "pods/portforward" => {
+                return forward(&resource, &Query::parse(query), &upgrade, store, life, out);
+            }
+            resource => answer(
+                resource.as_ref(),
+                Query::parse(query),
+                store,
+                life,
+                &mut out,
+            )?,
+        }
     }
 }
 
-fn answer(target: &str, store: &Store, life: u64, out: &mut TcpStream) -> io::Result<()> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut query = Query::parse(query);
-    let path = &match path.split_once("/namespaces/") {
-        Some((above, rest)) if rest.contains('/') => {
-            let (namespace, resource) = rest.split_once('/').unwrap_or_default();
-            query.namespace = Some(namespace.to_owned());
-            format!("{above}/{resource}")
+/// Passes a connection on to where a port of a pod leads.
+fn forward(
+    resource: &Resource,
+    query: &Query,
+    upgrade: &Upgrade,
+    store: &Store,
+    life: u64,
+    mut out: TcpStream,
+) -> io::Result<()> {
+    let namespace = resource.namespace.as_deref().unwrap_or_default();
+    let pod = resource.object.as_deref().unwrap_or_default();
+    let refusal = if store.current_settings().forbidden.contains(&resource.name) {
+        resource.forbidden("create")
+    } else if store.get("pods", namespace, pod).is_none() {
+        status(404, "NotFound", &format!("pods \"{pod}\" not found"))
+    } else {
+        match forward::accept(upgrade, &query.ports) {
+            Ok(head) => {
+                out.write_all(head.as_bytes())?;
+                let key = (namespace.to_owned(), pod.to_owned());
+                return forward::serve(out, store, life, &key, query.ports[0]);
+            }
+            Err(message) => status(400, "BadRequest", message),
         }
-        _ => path.to_owned(),
     };
+    let code = refusal["code"].as_u64().unwrap_or_default();
+    let code = u16::try_from(code).unwrap_or_default();
+    respond(&mut out, code, "application/json", &refusal.to_string())
+}
+
+fn answer(
+    asked: Option<&Resource>,
+    mut query: Query,
+    store: &Store,
+    life: u64,
+    out: &mut TcpStream,
+) -> io::Result<()> {
     let settings = store.current_settings();
-    let known = PATHS.iter().find(|(known, ..)| *known == path);
-    let known =
-        known.filter(|(_, resource, _)| settings.has_cilium || !resource.starts_with("cilium"));
-    let Some((_, resource, kind)) = known else {
+    let asked = asked.filter(|asked| settings.has_cilium || !asked.name.starts_with("cilium"));
+    let Some(asked) = asked else {
         // Not even the resource is known: no words of the API.
         return respond(out, 404, "text/plain", "404 page not found\n");
     };
-    if settings.forbidden.contains(*resource) {
-        let message = format!(
-            "{resource} is forbidden: User \"system:serviceaccount:palomar:palomar\" cannot list \
-             resource \"{resource}\" at the cluster scope"
-        );
-        let status = status(403, "Forbidden", &message);
+    query.namespace.clone_from(&asked.namespace);
+    let (resource, kind) = (asked.name.as_str(), asked.kind);
+    if settings.forbidden.contains(resource) {
+        let verb = if asked.object.is_some() {
+            "get"
+        } else {
+            "list"
+        };
+        let status = asked.forbidden(verb);
         return respond(out, 403, "application/json", &status.to_string());
+    }
+    if let Some(name) = &asked.object {
+        let namespace = asked.namespace.as_deref().unwrap_or_default();
+        return match store.get(resource, namespace, name) {
+            Some(object) => respond(out, 200, "application/json", &object.to_string()),
+            None => {
+                let message = format!("{resource} \"{name}\" not found");
+                let status = status(404, "NotFound", &message);
+                respond(out, 404, "application/json", &status.to_string())
+            }
+        };
     }
     if query.is_watch {
         return watch(resource, kind, &query, store, life, out);
@@ -113,9 +217,6 @@ fn answer(target: &str, store: &Store, life: u64, out: &mut TcpStream) -> io::Re
         query.token.as_deref(),
     ) {
         Some(page) => {
-            let group = path.strip_prefix("/apis/").map_or("v1", |rest| {
-                rest.rsplit_once('/').map_or(rest, |(group, _)| group)
-            });
             let items: Vec<_> = page
                 .items
                 .into_iter()
@@ -126,7 +227,7 @@ fn answer(target: &str, store: &Store, life: u64, out: &mut TcpStream) -> io::Re
                 metadata["continue"] = next.into();
             }
             let list = json!({
-                "kind": format!("{kind}List"), "apiVersion": group, "metadata": metadata,
+                "kind": format!("{kind}List"), "apiVersion": asked.group, "metadata": metadata,
                 "items": items,
             });
             respond(out, 200, "application/json", &list.to_string())
@@ -185,63 +286,6 @@ fn watch(
             Next::HangUp => return Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
-}
-
-impl Query {
-    fn parse(text: &str) -> Self {
-        let mut query = Self::default();
-        for (name, value) in text.split('&').filter_map(|pair| pair.split_once('=')) {
-            let value = unescaped(value);
-            match name {
-                "watch" => query.is_watch = value == "true",
-                "limit" => query.limit = value.parse().ok().filter(|limit| *limit > 0),
-                "continue" => query.token = Some(value),
-                "resourceVersion" => query.version = value.parse().unwrap_or(0),
-                "allowWatchBookmarks" => query.has_bookmarks = value == "true",
-                "labelSelector" => {
-                    query.label = value
-                        .split_once('=')
-                        .map(|(label, value)| (label.to_owned(), value.to_owned()));
-                }
-                "timeoutSeconds" => query.seconds = value.parse().ok(),
-                _ => {}
-            }
-        }
-        query
-    }
-
-    /// Whether this object was asked for.
-    fn selects(&self, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        let namespace = self.namespace.as_ref();
-        let label = self.label.as_ref();
-        namespace.is_none_or(|it| metadata["namespace"] == **it)
-            && label.is_none_or(|(label, value)| metadata["labels"][label] == **value)
-    }
-
-    /// The same of an event, as it goes to a watch.
-    fn selects_event(&self, line: &str) -> bool {
-        let is_narrow = self.namespace.is_some() || self.label.is_some();
-        !is_narrow
-            || serde_json::from_str(line).is_ok_and(|event: Value| self.selects(&event["object"]))
-    }
-}
-
-fn unescaped(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut out = Vec::new();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits: Vec<u8> = bytes.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&digits).unwrap_or_default();
-                u8::from_str_radix(digits, 16).unwrap_or(b'?')
-            }
-            other => other,
-        });
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Value {

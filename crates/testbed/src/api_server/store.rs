@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,6 +12,8 @@ use serde_json::{Value, json};
 /// Changes that are kept for watches that come back; more than any test makes within a moment, and
 /// less than a hundred megabytes.
 const MAX_HISTORY: usize = 10_000;
+/// Requests that are remembered, the latest ones; a test looks at a few.
+const MAX_REQUESTS: usize = 1_000;
 /// The first version; a server is never new.
 const FIRST_VERSION: u64 = 1000;
 
@@ -37,6 +40,14 @@ struct State {
     watches: usize,
     list_requests: u64,
     bookmarks: u64,
+    requests: VecDeque<String>,
+    /// Where ports of pods lead, by namespace, pod and port.
+    targets: BTreeMap<(String, String, u16), SocketAddr>,
+    /// Forwards that began, and those of them that stand.
+    forwards: u64,
+    standing_forwards: usize,
+    /// Forwards up to this number break.
+    cut_forwards: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +100,11 @@ impl Default for Store {
                 watches: 0,
                 list_requests: 0,
                 bookmarks: 0,
+                requests: VecDeque::new(),
+                targets: BTreeMap::new(),
+                forwards: 0,
+                standing_forwards: 0,
+                cut_forwards: 0,
             }),
         }
     }
@@ -232,6 +248,63 @@ impl Store {
 
     pub(super) fn watches(&self) -> usize {
         self.lock().watches
+    }
+
+    pub(super) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        let key = format!("{namespace}/{name}");
+        self.lock().objects(resource).get(&key).cloned()
+    }
+
+    pub(super) fn count_request(&self, target: &str) {
+        let mut state = self.lock();
+        if state.requests.len() == MAX_REQUESTS {
+            state.requests.pop_front();
+        }
+        state.requests.push_back(target.to_owned());
+    }
+
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.lock().requests.iter().cloned().collect()
+    }
+
+    pub(super) fn set_target(&self, namespace: &str, pod: &str, port: u16, target: SocketAddr) {
+        let key = (namespace.to_owned(), pod.to_owned(), port);
+        self.lock().targets.insert(key, target);
+    }
+
+    pub(super) fn target(
+        &self,
+        (namespace, pod): &(String, String),
+        port: u16,
+    ) -> Option<SocketAddr> {
+        let key = (namespace.clone(), pod.clone(), port);
+        self.lock().targets.get(&key).copied()
+    }
+
+    /// A forward begins; its number.
+    pub(super) fn forward_begins(&self) -> u64 {
+        let mut state = self.lock();
+        state.forwards += 1;
+        state.standing_forwards += 1;
+        state.forwards
+    }
+
+    pub(super) fn forward_ends(&self) {
+        self.lock().standing_forwards -= 1;
+    }
+
+    pub(super) fn forwards(&self) -> (u64, usize) {
+        let state = self.lock();
+        (state.forwards, state.standing_forwards)
+    }
+
+    pub(super) fn cut_forwards(&self) {
+        let mut state = self.lock();
+        state.cut_forwards = state.forwards;
+    }
+
+    pub(super) fn forward_is_cut(&self, number: u64) -> bool {
+        number <= self.lock().cut_forwards
     }
 
     /// At most `limit` objects after the one that `token` names, which is `VERSION:KEY`. `None` when

@@ -1,5 +1,6 @@
 //! `palomar agent`: observes this node and serves its flows.
 
+pub(crate) mod export;
 mod identities;
 mod kubernetes;
 mod layer7;
@@ -8,7 +9,6 @@ mod ring;
 mod serving;
 
 pub(crate) use probes::aggregation;
-pub(crate) use serving::{mode as octal_mode, version as tls_version};
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -38,7 +38,11 @@ Examples:
     palomar agent --kubeconfig /etc/palomar/kubeconfig
 
   Serve other hosts as well, to clients with a certificate of ca.crt:
-    palomar agent --listen :4244 --tls-dir /etc/palomar/tls")]
+    palomar agent --listen :4244 --tls-dir /etc/palomar/tls
+
+  Write what is dropped to a file, for a log shipper:
+    palomar agent --export-file /var/log/palomar/drops.log \\
+      --export-allowlist '{\"verdict\":[\"DROPPED\"]}'")]
 pub(crate) struct Args {
     /// Name of this node in flows [default: the host name]
     #[arg(long, value_name = "NAME", env = "K8S_NODE_NAME")]
@@ -92,6 +96,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     probes: probes::Args,
+
+    #[command(flatten)]
+    export: export::Args,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -137,6 +144,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         lost_event_interval: args.ring.lost_event_interval(),
         prefer_ipv6: args.prefer_ipv6,
         metrics_address: args.metrics_listen,
+        export: args.export.config()?,
     };
     Ok(agent::run(config, shutdown).await?)
 }

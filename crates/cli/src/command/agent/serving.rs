@@ -3,93 +3,46 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    time::Duration,
 };
 
 use anyhow::bail;
-use flow_api::server::{SocketAccess, TlsFiles, TlsServer, TlsVersion};
+use flow_api::server::SocketAccess;
 use flow_observer::agent::{DEFAULT_SOCKET, Listen};
 
-use crate::command::duration;
+use crate::command::serving::Access;
 
 /// Hubble's port of a node.
 const DEFAULT_PORT: u16 = 4244;
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Serving")]
+#[command(
+    next_help_heading = "Serving",
+    mut_arg("tls_dir", |it| it.requires("listen")),
+    mut_arg("tls_cert_file", |it| it.requires("listen"))
+)]
 #[group(skip)]
 pub(super) struct Args {
     /// Unix socket to serve on
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
 
-    /// Permissions of the socket, in octal: who may write to it may connect
-    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
-    socket_mode: u32,
-
-    /// Group that the socket belongs to, by name or number [default: the agent's own]
-    #[arg(long, value_name = "GROUP")]
-    socket_group: Option<String>,
-
     /// Serve by TCP as well: `:PORT` on all addresses, `ADDRESS:PORT`, or `ADDRESS` for port 4244.
     /// Needs certificates
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 
-    /// Folder of certificates for TCP: `tls.crt`, `tls.key` and `ca.crt` as in a Kubernetes secret,
-    /// or `server.crt`, `server.key` and `client-ca.crt` as where Cilium mounts Hubble's. Clients
-    /// need a certificate of that authority. Files that change are read again
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "listen",
-        conflicts_with_all = ["tls_cert_file", "tls_key_file", "tls_client_ca_files"]
-    )]
-    tls_dir: Option<PathBuf>,
-
-    /// Certificate of the server, followed by its intermediates
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "listen",
-        requires = "tls_key_file"
-    )]
-    tls_cert_file: Option<PathBuf>,
-
-    /// Private key of the certificate
-    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
-    tls_key_file: Option<PathBuf>,
-
-    /// Authorities of clients, with commas between. Clients need a certificate of one of them;
-    /// without this flag, they need none
-    #[arg(
-        long,
-        value_name = "FILES",
-        value_delimiter = ',',
-        requires = "tls_cert_file"
-    )]
-    tls_client_ca_files: Vec<PathBuf>,
-
-    /// Oldest version of TLS to speak: 1.2 or 1.3
-    #[arg(long, value_name = "VERSION", default_value = "1.3", value_parser = version)]
-    tls_min_version: TlsVersion,
-
-    /// How long certificates may be missing at the start. The socket is served meanwhile
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    tls_wait: Duration,
-
     /// Serve TCP without TLS: everybody who can connect sees all flows
     #[arg(long, requires = "listen", conflicts_with_all = ["tls_dir", "tls_cert_file"])]
     insecure: bool,
+
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Args {
     /// Who may connect to the socket.
     pub(super) fn access(&self) -> SocketAccess {
-        SocketAccess {
-            mode: self.socket_mode,
-            group: self.socket_group.clone(),
-        }
+        self.access.socket()
     }
 
     /// Where to serve by TCP.
@@ -97,42 +50,15 @@ impl Args {
         let Some(address) = self.listen else {
             return Ok(None);
         };
-        let files = match (self.tls_dir, self.tls_cert_file, self.tls_key_file) {
-            (Some(folder), ..) => TlsFiles::Folder(folder),
-            (None, Some(cert), Some(key)) => TlsFiles::Each {
-                cert,
-                key,
-                client_cas: self.tls_client_ca_files,
-            },
-            _ if self.insecure => return Ok(Some(Listen { address, tls: None })),
-            _ => bail!(
+        let tls = self.access.tls();
+        if tls.is_none() && !self.insecure {
+            bail!(
                 "--listen needs certificates: name their folder with --tls-dir, or each of them with \
                  --tls-cert-file, --tls-key-file and --tls-client-ca-files; --insecure serves flows \
                  in plain text to everybody who can connect"
-            ),
-        };
-        let tls = TlsServer {
-            files,
-            oldest: self.tls_min_version,
-            wait: self.tls_wait,
-        };
-        let tls = Some(tls);
+            );
+        }
         Ok(Some(Listen { address, tls }))
-    }
-}
-
-pub(crate) fn mode(text: &str) -> anyhow::Result<u32> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => bail!("expected permissions in octal, as 0660"),
-    }
-}
-
-pub(crate) fn version(text: &str) -> anyhow::Result<TlsVersion> {
-    match text {
-        "1.2" => Ok(TlsVersion::Tls12),
-        "1.3" => Ok(TlsVersion::Tls13),
-        _ => bail!("expected 1.2 or 1.3"),
     }
 }
 
@@ -158,7 +84,10 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::{Args as _, FromArgMatches as _};
+    use flow_api::server::{TlsFiles, TlsVersion};
 
     use super::*;
 

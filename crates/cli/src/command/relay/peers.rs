@@ -9,7 +9,7 @@ use flow_api::{
 use flow_observer::agent::DEFAULT_SOCKET;
 use relay::{Config, PeerNames, PeerSlices, StaticPeer};
 
-use crate::command::agent::tls_version;
+use crate::command::serving::tls_version;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Nodes")]

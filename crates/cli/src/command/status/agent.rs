@@ -1,6 +1,6 @@
 //! What an agent of Palomar says about itself, below what every server of Hubble's API says.
 
-use flow_api::palomar::{GetAgentStatusResponse, Hook, Provider, StageCount};
+use flow_api::palomar::{Exporter, GetAgentStatusResponse, Hook, Provider, StageCount};
 use prost_types::Timestamp;
 
 use super::uptime;
@@ -46,6 +46,9 @@ pub(super) fn lines(out: &mut Vec<u8>, status: &GetAgentStatusResponse) {
     }
     for provider in &status.providers {
         tell_provider(out, provider);
+    }
+    for exporter in &status.exporters {
+        tell_exporter(out, exporter);
     }
     let lost: Vec<&StageCount> = status
         .counts
@@ -128,6 +131,26 @@ fn tell_provider(out: &mut Vec<u8>, provider: &Provider) {
     }
 }
 
+/// Who writes where, how much, and what keeps it from that.
+fn tell_exporter(out: &mut Vec<u8>, exporter: &Exporter) {
+    append!(out, "Export: ");
+    Escape::for_stdout().write(out, &exporter.name);
+    append!(out, " to ");
+    Escape::for_stdout().write(out, &exporter.target);
+    append!(out, ", {} lines", grouped(exporter.lines));
+    if exporter.lost > 0 {
+        append!(out, ", {} events lost", grouped(exporter.lost));
+    }
+    if !exporter.active {
+        append!(out, ", ended");
+    }
+    if !exporter.reason.is_empty() {
+        append!(out, ": ");
+        Escape::for_stdout().write(out, &exporter.reason);
+    }
+    append!(out, "\n");
+}
+
 /// How many, and how old what is known of them is.
 fn objects(provider: &Provider) -> String {
     let count = grouped(provider.objects);
@@ -182,6 +205,21 @@ mod tests {
             }),
             ring_bytes: 12_345_678,
             ring_bytes_limit: 64 << 20,
+            exporters: vec![
+                Exporter {
+                    name: "static".to_owned(),
+                    target: "/var/log/flows.log".to_owned(),
+                    active: true,
+                    lines: 12_345,
+                    lost: 67,
+                    reason: "cannot write: no space".to_owned(),
+                },
+                Exporter {
+                    name: "audit".to_owned(),
+                    target: "stdout".to_owned(),
+                    ..Exporter::default()
+                },
+            ],
         };
         let mut out = Vec::new();
         lines(&mut out, &status);
@@ -191,6 +229,8 @@ mod tests {
              Off: sockets (no cgroup v2)\n\
              Ring Span: 2m5s, 2023-11-14T22:13:20Z to 2023-11-14T22:15:25Z\n\
              Ring Memory: 11.8 MiB of 64.0 MiB\n\
+             Export: static to /var/log/flows.log, 12,345 lines, 67 events lost: cannot write: no space\n\
+             Export: audit to stdout, 0 lines, ended\n\
              Lost Events: 1,234\n  \
              - 1,234: decode, undecodable, short_packet\n"
         );

@@ -29,7 +29,7 @@ pub(crate) async fn run(globals: Globals<Args>, shutdown: CancellationToken) -> 
 async fn status(args: Args, config: Config) -> anyhow::Result<()> {
     let output = args.output.as_deref().unwrap_or("compact");
     let settings = Settings::new(args.server, config)?;
-    let server = Server::connect(&settings).await.map_err(|error| {
+    let server = Server::connect_in_time(&settings).await.map_err(|error| {
         if error.is::<RpcError>() {
             error.context("failed getting status")
         } else {
@@ -51,7 +51,7 @@ async fn status(args: Args, config: Config) -> anyhow::Result<()> {
         } else {
             format!("Unavailable: {}", serving_status(health.status))
         };
-        super::print(&format!("Healthcheck (via {}): {state}", settings.server()))?;
+        super::print(&format!("Healthcheck (via {}): {state}", server.name()))?;
     }
     if !serving {
         bail!("not healthy");

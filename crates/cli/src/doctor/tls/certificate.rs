@@ -16,6 +16,8 @@ pub(super) struct Shown {
     pub(super) names: Vec<String>,
     pub(super) subject: String,
     pub(super) issuer: String,
+    /// It may sign others, and servers are not to show it.
+    pub(super) is_authority: bool,
     /// In seconds since 1970.
     pub(super) not_before: i64,
     pub(super) not_after: i64,
@@ -33,6 +35,7 @@ impl Shown {
             names,
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
+            is_authority: certificate.is_ca(),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         })

@@ -14,7 +14,9 @@ use rustls::{
         ResolvesClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::CryptoProvider,
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
@@ -25,12 +27,21 @@ use crate::doctor::report::{Failure, Step};
 /// Takes notes of a handshake.
 #[derive(Debug)]
 pub(super) struct Witness {
-    /// Who decides; without one nobody is trusted.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    trust: Trust,
     ours: Option<Arc<CertifiedKey>>,
     shown: OnceLock<Option<Shown>>,
     /// The server has asked for a certificate of ours.
     is_asked: AtomicBool,
+}
+
+/// Who is believed.
+#[derive(Debug)]
+enum Trust {
+    /// Whoever answers, as the user has it.
+    Anyone(WebPkiSupportedAlgorithms),
+    /// Whom an authority vouches for.
+    Authorities(Arc<WebPkiServerVerifier>),
+    Nobody,
 }
 
 impl Witness {
@@ -39,18 +50,23 @@ impl Witness {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Failure> {
         let roots = Arc::new(roots(options)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-            .build()
-            .map_err(|_| {
-                Failure::new(Step::Tls, "this system has no certificate authorities")
-                    .next("add --tls-ca-cert-files")
-            })?;
+        let trust = if options.trusts_anyone {
+            Trust::Anyone(provider.signature_verification_algorithms)
+        } else {
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+                .build()
+                .map_err(|_| {
+                    Failure::new(Step::Tls, "this system has no certificate authorities")
+                        .next("add --tls-ca-cert-files")
+                })?;
+            Trust::Authorities(verifier)
+        };
         let ours = match &options.client {
             Some(client) => Some(Arc::new(identity(client, provider)?)),
             None => None,
         };
         Ok(Self {
-            verifier: Some(verifier),
+            trust,
             ours,
             ..Self::trusting_nobody()
         })
@@ -59,7 +75,7 @@ impl Witness {
     /// For handshakes that are to fail as soon as something was shown.
     pub(super) fn trusting_nobody() -> Self {
         Self {
-            verifier: None,
+            trust: Trust::Nobody,
             ours: None,
             shown: OnceLock::new(),
             is_asked: AtomicBool::new(false),
@@ -91,15 +107,16 @@ impl ServerCertVerifier for Witness {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.shown.get_or_init(|| Shown::read(end_entity));
-        match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(
+        match &self.trust {
+            Trust::Anyone(_) => Ok(ServerCertVerified::assertion()),
+            Trust::Authorities(verifier) => verifier.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
                 ocsp_response,
                 now,
             ),
-            None => Err(CertificateError::ApplicationVerificationFailure.into()),
+            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
 
@@ -109,9 +126,10 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.verifier {
-            Some(verifier) => verifier.verify_tls12_signature(message, cert, dss),
-            None => Err(CertificateError::ApplicationVerificationFailure.into()),
+        match &self.trust {
+            Trust::Anyone(known) => verify_tls12_signature(message, cert, dss, known),
+            Trust::Authorities(verifier) => verifier.verify_tls12_signature(message, cert, dss),
+            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
 
@@ -121,16 +139,18 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.verifier {
-            Some(verifier) => verifier.verify_tls13_signature(message, cert, dss),
-            None => Err(CertificateError::ApplicationVerificationFailure.into()),
+        match &self.trust {
+            Trust::Anyone(known) => verify_tls13_signature(message, cert, dss, known),
+            Trust::Authorities(verifier) => verifier.verify_tls13_signature(message, cert, dss),
+            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        match &self.verifier {
-            Some(verifier) => verifier.supported_verify_schemes(),
-            None => rustls::crypto::ring::default_provider()
+        match &self.trust {
+            Trust::Anyone(known) => known.supported_schemes(),
+            Trust::Authorities(verifier) => verifier.supported_verify_schemes(),
+            Trust::Nobody => rustls::crypto::ring::default_provider()
                 .signature_verification_algorithms
                 .supported_schemes(),
         }

@@ -81,6 +81,14 @@ fn certificate(error: &CertificateError, asked: &str, shown: Option<&Shown>) -> 
             failed("certificate is not for servers".to_owned())
                 .next("issue one with the extended key usage of a server")
         }
+        CertificateError::Other(_) if shown.is_authority => {
+            let whose = match shown.is_self_signed() {
+                true => "self-signed and an authority's",
+                false => "an authority's",
+            };
+            failed(format!("certificate is {whose} ({})", shown.subject))
+                .next("give the server one of its own without CA:TRUE, which that one may sign")
+        }
         other => failed(format!("certificate is not valid: {other}")),
     }
 }

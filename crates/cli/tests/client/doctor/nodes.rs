@@ -1,41 +1,12 @@
 //! Agents and relays of our own.
 
-use std::{
-    fs,
-    process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Stdio};
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 use super::{fails, listener, secured::Authority};
 use crate::harness::*;
-
-/// A part of Palomar that runs until the test ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// Asks again until the answer is as it should be, which takes as long as things need to start.
-#[track_caller]
-fn eventually(args: &[&str], is_right: impl Fn(&Ran) -> bool) -> Ran {
-    let begun = Instant::now();
-    loop {
-        let ran = run(args);
-        if is_right(&ran) {
-            return ran;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{ran:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn an_agent_is_well_and_a_relay_names_the_node_that_is_gone() {

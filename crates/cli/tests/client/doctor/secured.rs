@@ -9,7 +9,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
 };
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned,
@@ -19,7 +20,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 
-use super::{SETTINGS, fails, listener};
+use super::{SETTINGS, fails, listener, told};
 
 /// An authority, and servers with certificates of it.
 pub(super) struct Authority {
@@ -82,23 +83,87 @@ impl Authority {
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let config = Arc::new(config);
-        let (listener, address) = listener();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-                let mut stream = StreamOwned::new(connection, stream.unwrap());
-                // An error is what the other side is told.
-                if stream.read(&mut [0; 1024]).is_ok() {
-                    stream.write_all(SETTINGS).ok();
-                    stream.flush().ok();
-                } else {
-                    stream.conn.write_tls(&mut stream.sock).ok();
-                }
-            }
-        });
-        address
+        listening(config)
     }
+}
+
+/// A server of gRPC that says nothing but hello.
+fn listening(config: ServerConfig) -> SocketAddr {
+    let config = Arc::new(config);
+    let (listener, address) = listener();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream.unwrap());
+            // An error is what the other side is told.
+            if stream.read(&mut [0; 1024]).is_ok() {
+                stream.write_all(SETTINGS).ok();
+                stream.flush().ok();
+            } else {
+                stream.conn.write_tls(&mut stream.sock).ok();
+            }
+        }
+    });
+    address
+}
+
+/// A server whose certificate nobody signs but itself, in a file too.
+fn self_signed(is_ca: IsCa) -> (SocketAddr, TempDir) {
+    let mut params = CertificateParams::new(["relay".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "relay");
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("tls.crt"), certificate.pem()).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    (listening(config), folder)
+}
+
+#[test]
+fn a_certificate_that_signs_itself_until_it_is_trusted() {
+    let (server, folder) = self_signed(IsCa::NoCa);
+    let server = format!("tls://{server}");
+    let other = Authority::new();
+    fails(
+        &server,
+        &[
+            "--tls-ca-cert-files",
+            &other.file(),
+            "--tls-server-name",
+            "relay",
+        ],
+        "TLS failed: certificate is self-signed (CN=relay); add it with --tls-ca-cert-files if you \
+         trust it",
+    );
+    let own = folder.path().join("tls.crt").display().to_string();
+    let trusting = ["--tls-ca-cert-files", &own, "--tls-server-name", "relay"];
+    let line = told(1, &[&trusting[..], &[&server]].concat());
+    // There is nothing behind it.
+    assert!(
+        line.starts_with(&format!("{server}  API failed: ")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_certificate_of_an_authority_that_a_server_shows_as_its_own() {
+    let (server, folder) = self_signed(IsCa::Ca(BasicConstraints::Unconstrained));
+    let file = folder.path().join("tls.crt").display().to_string();
+    fails(
+        &format!("tls://{server}"),
+        &["--tls-ca-cert-files", &file, "--tls-server-name", "relay"],
+        "TLS failed: certificate is self-signed and an authority's (CN=relay); give the server one of \
+         its own without CA:TRUE, which that one may sign",
+    );
 }
 
 #[test]

@@ -5,7 +5,6 @@
 
 use std::{
     error::Error as _,
-    mem,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -24,6 +23,7 @@ use super::{
     files::{Stamps, certificates, private_key},
     reload::LOOK_EVERY,
 };
+use crate::server::watched::Watched;
 
 /// The names in a folder: those of a Kubernetes secret, and those under which Cilium's chart mounts
 /// the certificates of Hubble's relay.
@@ -134,8 +134,10 @@ impl TlsClient {
     /// Takes what is new until `closing`.
     pub async fn follow(self: Arc<Self>, closing: CancellationToken) {
         // Nothing is known of what was read at the start, so it is read once more at rest.
-        let mut read = Stamps::of([]);
-        let mut found = self.files.stamps();
+        let mut watched = Watched {
+            read: Stamps::of([]),
+            found: self.files.stamps(),
+        };
         while closing
             .run_until_cancelled(sleep(LOOK_EVERY))
             .await
@@ -143,11 +145,11 @@ impl TlsClient {
         {
             let client = Arc::clone(&self);
             let looked = spawn_blocking(move || {
-                client.look(&mut read, &mut found);
-                (read, found)
+                client.look(&mut watched);
+                watched
             });
             match looked.await {
-                Ok(seen) => (read, found) = seen,
+                Ok(back) => watched = back,
                 Err(error) => {
                     warn!(%error, "certificates are not followed any more");
                     return;
@@ -157,12 +159,11 @@ impl TlsClient {
     }
 
     /// Takes the files if they are others than before, and at rest.
-    fn look(&self, read: &mut Stamps, found: &mut Stamps) {
-        let was = mem::replace(found, self.files.stamps());
-        if *found == *read || *found != was {
+    fn look(&self, watched: &mut Watched<Stamps>) {
+        let is_first = watched.read == Stamps::of([]);
+        if !watched.has_changed(self.files.stamps()) {
             return;
         }
-        let is_first = mem::replace(read, was) == Stamps::of([]);
         match settings(&self.files, self.oldest) {
             Ok(new) => {
                 let had_none = self.current.swap(Arc::new(Ok(new))).is_err();

@@ -2,7 +2,6 @@
 
 use std::{
     fmt, fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,6 +9,7 @@ use std::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::validity;
+use crate::server::watched::Stamp;
 
 /// The names in a folder: those of a Kubernetes secret, as Hubble's certificates come, and those
 /// under which Cilium's chart mounts them.
@@ -79,36 +79,12 @@ impl TlsFiles {
 }
 
 /// [`Stamp`]s of all files, in order.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Stamps(Vec<Option<Stamp>>);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::server) struct Stamps(Vec<Option<Stamp>>);
 
 impl Stamps {
     pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         Self(paths.into_iter().map(|path| Stamp::of(path)).collect())
-    }
-}
-
-/// What a file looks like from outside; symbolic links are followed, so that one that is turned
-/// makes it another file.
-#[derive(Debug, Eq, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 

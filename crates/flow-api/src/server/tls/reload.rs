@@ -1,12 +1,7 @@
 //! Follows certificate files: new ones are used by the next connection, broken ones are not.
-//!
-//! The files are looked at, not listened to: a look costs some microseconds, and sees files that are
-//! written in place, renamed into place, or behind a symbolic link that is turned, as Kubernetes does
-//! with secrets.
 
 use std::{
     error::Error as _,
-    mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,7 +17,7 @@ use super::{
     files::{Loaded, Stamps, TlsError},
     settings,
 };
-use crate::server::counts::ServerCounts;
+use crate::server::{counts::ServerCounts, watched::Watched};
 
 /// How often to look. A changed file is read at the second look that finds it the same, so that a
 /// new certificate is in use within about two seconds.
@@ -42,15 +37,6 @@ pub(in crate::server) struct Certificates {
     counts: Arc<ServerCounts>,
 }
 
-/// What the looks found.
-#[derive(Debug)]
-pub(in crate::server) struct Seen {
-    /// What was read, or could not be.
-    read: Stamps,
-    /// What the last look found.
-    found: Stamps,
-}
-
 impl Certificates {
     /// Reads the files; waits for them where they are missing.
     ///
@@ -59,12 +45,12 @@ impl Certificates {
     pub(in crate::server) async fn wait_for(
         tls: TlsServer,
         counts: Arc<ServerCounts>,
-    ) -> Result<(Self, Seen), TlsError> {
+    ) -> Result<(Self, Watched<Stamps>), TlsError> {
         let begun = tokio::time::Instant::now();
         let mut reminded = None;
         loop {
             // Before the contents: what changes in between is seen as a change.
-            let (read, found) = (tls.files.stamps(), tls.files.stamps());
+            let watched = Watched::new(tls.files.stamps());
             let file = match read_now(&tls, true) {
                 Ok(current) => {
                     let current = ArcSwap::new(current);
@@ -73,7 +59,7 @@ impl Certificates {
                         tls,
                         counts,
                     };
-                    return Ok((certificates, Seen { read, found }));
+                    return Ok((certificates, watched));
                 }
                 Err(TlsError::Missing { file }) => file,
                 Err(error) => return Err(error),
@@ -101,7 +87,7 @@ impl Certificates {
     /// Takes what is new until `closing`.
     pub(in crate::server) async fn follow(
         self: Arc<Self>,
-        mut seen: Seen,
+        mut watched: Watched<Stamps>,
         closing: CancellationToken,
     ) {
         while closing
@@ -111,11 +97,11 @@ impl Certificates {
         {
             let certificates = Arc::clone(&self);
             let looked = spawn_blocking(move || {
-                certificates.look(&mut seen);
-                seen
+                certificates.look(&mut watched);
+                watched
             });
             match looked.await {
-                Ok(back) => seen = back,
+                Ok(back) => watched = back,
                 Err(error) => {
                     warn!(%error, "certificates are not followed any more");
                     return;
@@ -125,13 +111,10 @@ impl Certificates {
     }
 
     /// Takes the files if they are others than before, and at rest.
-    fn look(&self, seen: &mut Seen) {
-        let now = self.tls.files.stamps();
-        let was = mem::replace(&mut seen.found, now);
-        if seen.found == seen.read || seen.found != was {
+    fn look(&self, watched: &mut Watched<Stamps>) {
+        if !watched.has_changed(self.tls.files.stamps()) {
             return;
         }
-        seen.read = was;
         match read_now(&self.tls, false) {
             Ok(new) => {
                 self.current.store(new);

@@ -8,7 +8,7 @@ use super::{compile, flow, value};
 use crate::cel::ExpressionError;
 
 /// An expression that is a bool, in which nothing has a wrong type.
-fn any_question() -> BoxedStrategy<String> {
+pub(in crate::cel) fn any_question() -> BoxedStrategy<String> {
     let leaf = select(vec![
         "true",
         "has(_flow.l7)",

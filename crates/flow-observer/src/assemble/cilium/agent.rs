@@ -14,13 +14,10 @@ use crate::{
     assemble::{Assembler, Surroundings, now_ns, services},
     decode::cilium::{self as records, AccessLog, AgentNotification, DebugMessage, LoggedEndpoint},
     encode,
-    enrich::{Answer, End, Told},
+    enrich::{Answer, End, HOST, Told},
     ring::{Event, Message},
     translation,
 };
-
-/// The reserved identity of this node.
-const HOST: u64 = 1;
 
 impl Assembler {
     /// A request or response: a message already, to which the node adds what it knows.
@@ -190,5 +187,5 @@ fn address(log: &AccessLog, side: &LoggedEndpoint) -> Option<IpAddr> {
 /// Whether somebody is of this node, by the record or by what is known of the address: older agents
 /// do not log the number of an endpoint that asks a DNS server.
 fn is_of_node(id: u64, identity: u64, address: IpAddr, around: &Surroundings) -> bool {
-    id != 0 || identity == HOST || around.snapshot.endpoint(address).id != 0
+    id != 0 || identity == u64::from(HOST) || around.snapshot.endpoint(address).id != 0
 }

@@ -164,8 +164,9 @@ impl Beginnings {
                     return None;
                 }
                 self.begin(&piece, protocol);
-                self.add(&piece.stream, 0, piece.bytes);
-                self.finish(&piece.stream, false)
+                // Captures may have packets that are longer than the messages that wait.
+                let fits = self.add(&piece.stream, 0, piece.bytes);
+                self.finish(&piece.stream, !fits)
             }
             Some(protocol) => {
                 self.counters.note("unfinished", protocol.name());
@@ -267,6 +268,9 @@ impl Beginnings {
 
     /// Lets go what overtook a first piece that tells of nothing that goes on.
     fn forget_early(&mut self, piece: &Piece<'_>) {
+        if !piece.is_followed {
+            return;
+        }
         let early = self.waiting.get(&piece.stream);
         if early.is_some_and(|early| early.is_early(piece.sequence)) {
             self.waiting.remove(&piece.stream);
@@ -280,10 +284,10 @@ impl Beginnings {
                 self.give_up(&stream);
             }
         }
+        if self.waiting.is_empty() {
+            self.sweep_at_ns = piece.time_ns.saturating_add(PATIENCE_NS);
+        }
         self.waiting.insert(piece.stream, message);
-        self.sweep_at_ns = self
-            .sweep_at_ns
-            .max(piece.time_ns.saturating_add(PATIENCE_NS));
     }
 
     /// Adds to a message; false when there is no room.
@@ -373,7 +377,9 @@ fn goes_on(
         Err(PayloadError::Cut { protocol }) if is_tcp => *protocol,
         _ => return None,
     };
-    (protocol != Protocol::Http || piece.is_whole && piece.is_followed).then_some(protocol)
+    // More of a head than can be kept does not wait for its rest.
+    let may_go_on = piece.is_whole && piece.is_followed && piece.bytes.len() <= message::MAX_LEN;
+    (protocol != Protocol::Http || may_go_on).then_some(protocol)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod texts;
 
 use std::{net::IpAddr, sync::Arc};
 
+use super::HOST;
 use crate::{
     counters::Counters,
     decode::payload::{Application, tls::ClientHello},
@@ -25,9 +26,6 @@ use crate::{
 };
 use host_name::HostName;
 use table::{Known, Table, Told};
-
-/// The reserved identity of this node.
-const HOST: u32 = 1;
 
 /// What was heard, by whom.
 #[derive(Debug)]

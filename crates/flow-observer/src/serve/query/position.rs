@@ -1,9 +1,9 @@
 //! Where in the ring a request begins.
 
-use flow_api::observer::GetFlowsRequest;
+use flow_api::{observer::GetFlowsRequest, resume::After};
 use tokio::task::yield_now;
 
-use super::Query;
+use super::{Query, nanoseconds};
 use crate::ring::{FlowRing, Slot};
 
 /// What a request says of where to begin, at the time when it came.
@@ -15,6 +15,8 @@ pub(super) enum Begin {
     Last { number: u64, end: u64 },
     /// Behind the newest matching event before a position that is older than `since`.
     Since { end: u64 },
+    /// Behind a matching flow before a position.
+    After { flow: After, end: u64 },
 }
 
 impl Begin {
@@ -49,7 +51,39 @@ impl Query {
                 found.unwrap_or_else(|oldest| oldest)
             }
             Begin::Since { end } => self.first_since(end).await,
+            Begin::After { flow, end } => self.first_after(flow, end).await,
         }
+    }
+
+    /// Behind a flow that the client has. If it is not there any more, or this is another process, all
+    /// that is there came later.
+    async fn first_after(&self, flow: After, end: u64) -> u64 {
+        let time_ns = nanoseconds(flow.time);
+        let is_it = |slot: &Slot| slot.event.time_ns() == time_ns && self.matches(slot);
+        let mut last = match self
+            .find_back(end, |oldest_ns| oldest_ns <= time_ns, is_it)
+            .await
+        {
+            Ok(position) => position,
+            Err(oldest) => return oldest,
+        };
+        // All of this time that follow each other, the last one first.
+        let mut positions = vec![last];
+        loop {
+            let mut is_of_this_time = false;
+            let matching = |slot: &Slot| {
+                is_of_this_time = slot.event.time_ns() == time_ns;
+                self.matches(slot)
+            };
+            match self.find_back(last, |_| true, matching).await {
+                Ok(position) if is_of_this_time => last = position,
+                _ => break,
+            }
+            positions.push(last);
+        }
+        let count = usize::try_from(flow.count).unwrap_or(usize::MAX);
+        let position = positions.get(positions.len().saturating_sub(count));
+        position.map_or(end, |position| position + 1)
     }
 
     /// Behind the newest matching event that is older than `since`, as in Hubble: where the clock

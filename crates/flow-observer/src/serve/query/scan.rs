@@ -3,7 +3,7 @@
 //! In: a batch of the ring. Out: responses as frames ([`Found`]). A scan knows nothing of streams
 //! and can run on any thread.
 
-use std::{convert::identity, sync::Arc};
+use std::{cell::LazyCell, sync::Arc};
 
 use bytes::Bytes;
 use flow_api::frames::{Frames, PREFIX, put_frame};
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     encode::{
-        Everything, GROUP, NodeFacts, Surroundings, Writer, flow_extension, ones, put_message,
-        put_record, put_recorded, put_response,
+        GROUP, NodeFacts, Surroundings, Writer, flow_extension, ones, put_message, put_record,
+        put_recorded, put_response,
     },
     outline::Sought,
     ring::{Batch, Event, Slot},
@@ -122,7 +122,8 @@ impl Scan {
         limit: Option<u64>,
         found: &mut Found,
     ) -> u64 {
-        let around = Surroundings::now(&self.node);
+        // Most scans of a reader who keeps up find nothing.
+        let around = LazyCell::new(|| Surroundings::now(&self.node));
         let (encoded, origin) = batch.encoded();
         let mut position = position.max(batch.start());
         let mut selected = Vec::new();
@@ -227,40 +228,25 @@ impl Scan {
 
     /// The event as this client wants it.
     fn put(&self, event: &Event, around: &Surroundings<'_>, writer: &mut Writer<'_>) {
-        match (event, &self.mask) {
-            (Event::Flow(record), mask) => {
-                let extension = match self.kind {
-                    Kind::DetailedFlows => flow_extension(record),
-                    _ => Vec::new(),
+        let with_detail = self.kind == Kind::DetailedFlows;
+        let choice = self.mask.as_ref().map_or(Choice::Whole, Choice::Parts);
+        let apply = |bytes: Vec<u8>| match &self.mask {
+            None => bytes,
+            Some(mask) => mask.apply(&bytes),
+        };
+        match event {
+            Event::Flow(record) => {
+                let extension = match with_detail {
+                    true => flow_extension(record),
+                    false => Vec::new(),
                 };
-                match mask {
-                    None => put_record(record, around, Everything, &extension, writer),
-                    Some(mask) => {
-                        put_record(record, around, Choice::Parts(mask), &extension, writer);
-                    }
-                }
+                put_record(record, around, choice, &extension, writer);
             }
-            (Event::Message(flow), mask) => {
-                let with_detail = self.kind == Kind::DetailedFlows;
-                match mask {
-                    None => put_message(flow, Everything, with_detail, identity, writer),
-                    Some(mask) => {
-                        let choice = Choice::Parts(mask);
-                        put_message(flow, choice, with_detail, |it| mask.apply(&it), writer);
-                    }
-                }
+            Event::Message(flow) => put_message(flow, choice, with_detail, apply, writer),
+            Event::Recorded(response) => {
+                put_recorded(response, choice, with_detail, apply, writer);
             }
-            (Event::Recorded(response), mask) => {
-                let with_detail = self.kind == Kind::DetailedFlows;
-                match mask {
-                    None => put_recorded(response, Everything, with_detail, identity, writer),
-                    Some(mask) => {
-                        let choice = Choice::Parts(mask);
-                        put_recorded(response, choice, with_detail, |it| mask.apply(&it), writer);
-                    }
-                }
-            }
-            (event, _) => put_response(event, around, writer),
+            event => put_response(event, around, writer),
         }
     }
 }

@@ -10,6 +10,7 @@ use flow_api::{
 use probe_events::{TracePoint, TraceReason};
 use prost::Message as _;
 use prost_types::FieldMask;
+use tokio::time::timeout;
 
 use super::*;
 use crate::{
@@ -150,6 +151,37 @@ async fn last_counts_matching_flows_from_the_newest() {
         ..last(2)
     };
     assert_eq!(answer(&ring, request).await, [6, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_goes_on_after_the_flow_that_was_named_whatever_the_clock_did() {
+    let ring = ring(100, [9, 10, 11, 11, 12, 5, 6, 9]);
+    let after = async |seconds, count, whitelist| {
+        let request = GetFlowsRequest {
+            follow: true,
+            whitelist,
+            // It does not hold.
+            since: at(11),
+            ..GetFlowsRequest::default()
+        };
+        let time = at(seconds).unwrap();
+        let query = start(&ring, &request).unwrap();
+        let mut query = query.going_on_after(Some(After { time, count }));
+        let mut seen = Vec::new();
+        let second = Duration::from_secs(1);
+        while let Ok(response) = timeout(second, response(&mut query)).await {
+            seen.push(response.unwrap().time.unwrap().seconds);
+        }
+        seen
+    };
+    assert_eq!(after(12, 1, vec![]).await, [5, 6, 9]);
+    assert_eq!(after(11, 1, vec![]).await, [11, 12, 5, 6, 9]);
+    assert_eq!(after(11, 2, vec![]).await, [12, 5, 6, 9]);
+    assert_eq!(after(9, 1, dropped()).await, [0; 0]);
+    assert_eq!(after(12, 1, dropped()).await, [6, 9]);
+    // It is gone, so that all else came later.
+    let all = [9, 10, 11, 11, 12, 5, 6, 9];
+    assert_eq!(after(8, 1, vec![]).await, all);
 }
 
 #[tokio::test]
@@ -357,7 +389,15 @@ async fn a_follow_ends_when_until_has_passed_although_nothing_happens() {
         number: 0,
         ..request
     };
-    assert_eq!(answer(&ring, quiet).await, Vec::<i64>::new());
+    assert_eq!(answer(&ring, quiet.clone()).await, Vec::<i64>::new());
+
+    // Nor does it go on for telling how far it is.
+    let often = Some(Duration::from_millis(10));
+    let mut telling = start(&ring, &quiet).unwrap().telling_progress(often);
+    let all = async { while telling.next_frames().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(20), all)
+        .await
+        .expect("it ends");
 }
 
 #[tokio::test]

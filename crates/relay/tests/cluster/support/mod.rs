@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use certificates::{Authority, tls_server};
 pub(crate) use client::{Client, Flows, Item, flow_times};
 pub(crate) use names::NameServer;
-pub(crate) use peer::{FakePeer, time};
+pub(crate) use peer::{FakePeer, encoded_flow, time};
 pub(crate) use peer_list::PeerList;
 
 /// Much longer than anything in a test takes that does not hang.

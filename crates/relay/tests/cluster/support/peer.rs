@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use flow_api::flow::{AgentEvent, Flow};
@@ -14,6 +15,7 @@ use flow_api::observer::{
     GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
     GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
 };
+use flow_api::resume::{self, After};
 use flow_api::server::{Limits, Listener, Server as TcpServer, TlsServer};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use futures::stream::{BoxStream, StreamExt as _};
@@ -65,6 +67,9 @@ struct Behaviour {
     refuse: Option<Status>,
     /// Takes calls and never answers.
     hang: bool,
+    /// Goes on after a flow that is named, as servers of ours do.
+    resumes: bool,
+    clock_behind: Duration,
     status: ServerStatusResponse,
     namespaces: Vec<Namespace>,
     agent_events: Vec<Bytes>,
@@ -238,6 +243,19 @@ impl FakePeer {
         self.change(|behaviour| behaviour.hang = true);
     }
 
+    pub(crate) fn resume(&self) {
+        self.change(|behaviour| behaviour.resumes = true);
+    }
+
+    /// Loses all that it had.
+    pub(crate) fn forget(&self) {
+        self.change(|behaviour| behaviour.flows.clear());
+    }
+
+    pub(crate) fn set_clock_behind(&self, by: Duration) {
+        self.change(|behaviour| behaviour.clock_behind = by);
+    }
+
     pub(crate) fn set_status(&self, status: ServerStatusResponse) {
         self.change(|behaviour| behaviour.status = status);
     }
@@ -252,7 +270,6 @@ impl FakePeer {
         });
     }
 
-    /// The `GetFlows` requests so far.
     /// Something happens to the agent at this time.
     pub(crate) fn agent_event(&self, millis: i64) {
         let event = GetAgentEventsResponse {
@@ -264,6 +281,7 @@ impl FakePeer {
         behaviour.agent_events.push(event.encode_to_vec().into());
     }
 
+    /// The `GetFlows` requests so far.
     pub(crate) fn requests(&self) -> Vec<(GetFlowsRequest, MetadataMap)> {
         self.shared.behaviour.lock().unwrap().requests.clone()
     }
@@ -287,6 +305,11 @@ impl Drop for FakePeer {
 
 struct Service(Arc<Shared>);
 
+/// For comparisons.
+fn key(at: &prost_types::Timestamp) -> (i64, i32) {
+    (at.seconds, at.nanos)
+}
+
 /// Where one stream is.
 struct Cursor {
     shared: Arc<Shared>,
@@ -297,15 +320,29 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(shared: Arc<Shared>, request: GetFlowsRequest) -> Self {
+    fn new(shared: Arc<Shared>, mut request: GetFlowsRequest, after: Option<After>) -> Self {
         shared.open_streams.fetch_add(1, Ordering::SeqCst);
         let changed = shared.changed.subscribe();
-        let stored = shared.behaviour.lock().unwrap().flows.len();
+        let times: Vec<_> = {
+            let behaviour = shared.behaviour.lock().unwrap();
+            behaviour.flows.iter().map(|(at, _)| key(at)).collect()
+        };
         let number = usize::try_from(request.number).unwrap();
-        let next = match request.since {
-            None if number > 0 => stored.saturating_sub(number),
+        let behind = |index: Option<usize>| index.map_or(0, |index| index + 1);
+        let next = match (after, request.since) {
+            (Some(After { time, count }), _) => {
+                request.since = None;
+                let of_this_time = times
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, at)| **at == key(&time));
+                let mut of_this_time = of_this_time.map(|(index, _)| index);
+                behind(of_this_time.nth(usize::try_from(count).unwrap() - 1))
+            }
+            (None, Some(since)) => behind(times.iter().rposition(|at| *at < key(&since))),
+            (None, None) if number > 0 => times.len().saturating_sub(number),
             // Everything stored; as if each test began with an empty ring.
-            _ => 0,
+            (None, None) => 0,
         };
         Self {
             shared,
@@ -330,7 +367,6 @@ impl Cursor {
                     return Some(Err(status.clone()));
                 }
                 let rest = behaviour.flows.get(self.next..).unwrap_or_default();
-                let key = |at: &prost_types::Timestamp| (at.seconds, at.nanos);
                 for (at, bytes) in rest {
                     self.next += 1;
                     if self
@@ -370,20 +406,25 @@ impl Observer for Service {
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let metadata = request.metadata().clone();
         let request = request.into_inner();
-        let refused = {
+        let (refused, after) = {
             let mut behaviour = self.0.behaviour.lock().unwrap();
+            let after = resume::asked(&metadata).filter(|_| behaviour.resumes);
             behaviour.requests.push((request.clone(), metadata));
-            behaviour.refuse.clone()
+            (behaviour.refuse.clone(), after)
         };
         if let Some(status) = refused {
             return Err(status);
         }
-        let cursor = Cursor::new(Arc::clone(&self.0), request);
+        let cursor = Cursor::new(Arc::clone(&self.0), request, after);
         let stream = futures::stream::unfold(cursor, |mut cursor| async move {
             let item = cursor.item().await?;
             Some((item, cursor))
         });
-        Ok(Response::new(stream.boxed()))
+        let mut response = Response::new(stream.boxed());
+        if after.is_some() {
+            resume::accept(response.metadata_mut());
+        }
+        Ok(response)
     }
 
     async fn get_agent_events(
@@ -440,6 +481,12 @@ impl Observer for Service {
         }
         let mut response = Response::new(behaviour.status.clone());
         flow_api::clock::answer(request.metadata(), response.metadata_mut());
+        if let Some(now) = flow_api::clock::told(response.metadata()) {
+            let told = now - behaviour.clock_behind;
+            let nanos = told.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            let value = nanos.as_nanos().to_string().parse().unwrap();
+            response.metadata_mut().insert("palomar-clock", value);
+        }
         Ok(response)
     }
 }

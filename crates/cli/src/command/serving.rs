@@ -1,0 +1,100 @@
+//! Who may connect to an agent or a relay: what was typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::bail;
+use flow_api::server::{SocketAccess, TlsFiles, TlsServer, TlsVersion};
+
+use super::duration;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Serving")]
+#[group(skip)]
+pub(super) struct Access {
+    /// Permissions of Unix sockets, in octal: who may write to one may connect
+    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
+    socket_mode: u32,
+
+    /// Group that Unix sockets belong to, by name or number [default: the program's own]
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+
+    /// Folder of certificates for TCP: `tls.crt`, `tls.key` and `ca.crt` as in a Kubernetes secret,
+    /// or `server.crt`, `server.key` and `client-ca.crt` as where Cilium mounts Hubble's. Clients
+    /// need a certificate of that authority. Files that change are read again
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["tls_cert_file", "tls_key_file", "tls_client_ca_files"]
+    )]
+    tls_dir: Option<PathBuf>,
+
+    /// Certificate of the server, followed by its intermediates
+    #[arg(long, value_name = "FILE", requires = "tls_key_file")]
+    tls_cert_file: Option<PathBuf>,
+
+    /// Private key of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_key_file: Option<PathBuf>,
+
+    /// Authorities of clients, with commas between. Clients need a certificate of one of them;
+    /// without this flag, they need none
+    #[arg(
+        long,
+        value_name = "FILES",
+        value_delimiter = ',',
+        requires = "tls_cert_file"
+    )]
+    tls_client_ca_files: Vec<PathBuf>,
+
+    /// Oldest version of TLS to speak with clients: 1.2 or 1.3
+    #[arg(long, value_name = "VERSION", default_value = "1.3", value_parser = tls_version)]
+    tls_min_version: TlsVersion,
+
+    /// How long certificates may be missing at the start; TCP waits for them
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    tls_wait: Duration,
+}
+
+impl Access {
+    /// Who may connect to Unix sockets.
+    pub(super) fn socket(&self) -> SocketAccess {
+        SocketAccess {
+            mode: self.socket_mode,
+            group: self.socket_group.clone(),
+        }
+    }
+
+    /// How TCP is encrypted; `None` where no certificates were named.
+    pub(super) fn tls(self) -> Option<TlsServer> {
+        let files = match (self.tls_dir, self.tls_cert_file, self.tls_key_file) {
+            (Some(folder), ..) => TlsFiles::Folder(folder),
+            (None, Some(cert), Some(key)) => TlsFiles::Each {
+                cert,
+                key,
+                client_cas: self.tls_client_ca_files,
+            },
+            _ => return None,
+        };
+        Some(TlsServer {
+            files,
+            oldest: self.tls_min_version,
+            wait: self.tls_wait,
+        })
+    }
+}
+
+fn mode(text: &str) -> anyhow::Result<u32> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => bail!("expected permissions in octal, as 0660"),
+    }
+}
+
+pub(super) fn tls_version(text: &str) -> anyhow::Result<TlsVersion> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        _ => bail!("expected 1.2 or 1.3"),
+    }
+}
