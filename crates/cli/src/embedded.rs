@@ -151,7 +151,7 @@ pub(crate) async fn live(
         ring: Limits::default(),
         lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
         prefer_ipv6: false,
-        metrics_address: None,
+        metrics: None,
         export: flow_observer::export::Config::default(),
     };
     let mut agent = tokio::spawn(agent::run(config, stopping.clone()));

@@ -1,5 +1,7 @@
 //! Numbers of the wire and the words that people know them by. Used by filters and printers.
 
+pub(crate) use flow_api::words::{TRACE_SUB_TYPES, observation_point, policy_match};
+
 /// Security identities that mean the same in every cluster.
 pub(crate) const RESERVED_IDENTITIES: &[(u32, &str)] = &[
     (1, "host"),
@@ -64,24 +66,6 @@ const AGENT_SUB_TYPES: &[(i32, &str)] = &[
     (10, "ipcache-deleted"),
 ];
 
-/// Sub-types of trace events: where on its way the packet was, at the index that is its number.
-const TRACE_SUB_TYPES: [&str; 14] = [
-    "to-endpoint",
-    "to-proxy",
-    "to-host",
-    "to-stack",
-    "to-overlay",
-    "from-endpoint",
-    "from-proxy",
-    "from-host",
-    "from-stack",
-    "from-overlay",
-    "from-network",
-    "to-network",
-    "from-crypto",
-    "to-crypto",
-];
-
 /// The number of a sub-type of an event type, by its name.
 pub(crate) fn sub_type(event_type: i32, name: &str) -> Option<i32> {
     match event_type {
@@ -114,11 +98,6 @@ pub(crate) fn event_type_names() -> Vec<String> {
         );
     }
     names
-}
-
-/// Where on its way a traced packet was.
-pub(crate) fn observation_point(sub_type: u8) -> Option<&'static str> {
-    TRACE_SUB_TYPES.get(usize::from(sub_type)).copied()
 }
 
 /// The name of a security identity that every cluster knows.
@@ -241,17 +220,3 @@ const DROP_REASONS: [&str; 76] = [
     "No Egress IP configured",
     "Punt to proxy",
 ];
-
-/// How well a policy matched.
-pub(crate) fn policy_match(number: u32) -> &'static str {
-    match number {
-        0 => "none",
-        1 => "L3-Only",
-        2 => "L3-L4",
-        3 => "L4-Only",
-        4 => "all",
-        5 => "L3-Proto",
-        6 => "Proto-Only",
-        _ => "unknown",
-    }
-}

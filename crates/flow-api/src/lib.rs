@@ -29,6 +29,7 @@ pub mod resume;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod service;
+pub mod words;
 
 pub use code::code_name;
 

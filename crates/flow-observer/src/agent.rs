@@ -20,7 +20,7 @@ use crate::{
     },
     exchange,
     export::{self, Exporters, Feed},
-    metrics::{self, MetricsError, Numbers},
+    metrics::{self, MetricsError, Numbers, Observed},
     namespaces::SeenNamespaces,
     ring::{FlowRing, Limits},
     running::Running,
@@ -67,8 +67,8 @@ pub struct Config {
     pub lost_event_interval: Duration,
     /// Relays are told the IPv6 addresses of nodes rather than those of IPv4.
     pub prefer_ipv6: bool,
-    /// Where to serve metrics; nowhere for `None`.
-    pub metrics_address: Option<SocketAddr>,
+    /// Which metrics to serve, and where; nowhere for `None`.
+    pub metrics: Option<metrics::Config>,
     /// What is written to files.
     pub export: export::Config,
 }
@@ -204,14 +204,19 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         let take = move |inventory| directory.set_inventory(inventory);
         tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
     }
-    if let Some(address) = config.metrics_address {
-        let numbers = Numbers {
-            counters: Arc::clone(&counters),
+    if let Some(config) = &config.metrics {
+        let observed = Observed {
             ring: Arc::clone(&ring),
-            hooks: running.hooks.clone(),
-            providers: providers.clone(),
+            agent_events: tells_own.then(|| Arc::clone(agent_events.ring())),
+            node: Arc::clone(&node),
+            numbers: Numbers {
+                counters: Arc::clone(&counters),
+                ring: Arc::clone(&ring),
+                hooks: running.hooks.clone(),
+                providers: providers.clone(),
+            },
         };
-        metrics::serve(address, numbers, closing.clone()).await?;
+        metrics::serve(config, observed, closing.clone()).await?;
     }
     info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {

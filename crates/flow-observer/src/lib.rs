@@ -23,7 +23,7 @@ pub mod exchange;
 pub mod export;
 pub mod layer7;
 mod loss_log;
-mod metrics;
+pub mod metrics;
 mod namespaces;
 pub mod offline;
 mod outline;
@@ -41,7 +41,6 @@ pub mod translation;
 mod uuid;
 mod view;
 
-pub use metrics::MetricsError;
 pub use namespaces::SeenNamespaces;
 #[doc(hidden)]
 pub use serve::serve_ring;

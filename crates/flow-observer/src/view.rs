@@ -41,6 +41,11 @@ impl<'a> RecordView<'a> {
         }
     }
 
+    /// The flow itself.
+    pub(crate) fn record(&self) -> &'a FlowRecord {
+        self.flow
+    }
+
     fn party(&self, side: Side) -> &Party {
         match side {
             Side::Source => &self.flow.source,

@@ -24,3 +24,4 @@ pub(crate) use packet::dissect_as_hubble_into;
 pub use packet::{Dissected, Network, PacketError, Start, dissect, dissect_as_hubble};
 pub(crate) use record::decode_into;
 pub use record::{DecodeError, Decoded, Detail, decode};
+pub(crate) use summary::{icmpv4_text, icmpv6_text};

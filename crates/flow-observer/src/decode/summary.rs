@@ -1,6 +1,6 @@
 //! One line about the innermost known header, as Hubble words it.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use flow_filter::TcpFlags;
 
@@ -41,8 +41,12 @@ fn headers(packet: &PacketHeaders) -> String {
         Some(Transport::Tcp { flags, .. }) => return tcp(flags),
         Some(Transport::Udp { .. }) => return "UDP".to_owned(),
         Some(Transport::Sctp { .. }) => return "SCTP".to_owned(),
-        Some(Transport::Icmpv4 { kind, code }) => return icmp("ICMPv4", ICMPV4, kind, code),
-        Some(Transport::Icmpv6 { kind, code }) => return icmp("ICMPv6", ICMPV6, kind, code),
+        Some(Transport::Icmpv4 { kind, code }) => {
+            return format!("ICMPv4 {}", icmpv4_text(kind, code));
+        }
+        Some(Transport::Icmpv6 { kind, code }) => {
+            return format!("ICMPv6 {}", icmpv6_text(kind, code));
+        }
         Some(Transport::Vrrp { version, kind, .. }) => return vrrp(version, kind),
         Some(Transport::Igmp { kind, .. }) => return igmp(kind),
         None => {}
@@ -206,19 +210,25 @@ const ICMPV6: &[IcmpType] = &[
     (137, "Redirect", &[]),
 ];
 
-fn icmp(protocol: &str, types: &[IcmpType], kind: u8, code: u8) -> String {
-    let mut text = format!("{protocol} ");
-    // Writing to a String cannot fail.
-    let written = match types.iter().find(|(number, ..)| *number == kind) {
-        None => write!(text, "{kind}({code})"),
+/// What an ICMP message is, as in `EchoRequest`.
+pub(crate) fn icmpv4_text(kind: u8, code: u8) -> Cow<'static, str> {
+    icmp_text(ICMPV4, kind, code)
+}
+
+/// What an ICMPv6 message is, as in `NeighborSolicitation`.
+pub(crate) fn icmpv6_text(kind: u8, code: u8) -> Cow<'static, str> {
+    icmp_text(ICMPV6, kind, code)
+}
+
+fn icmp_text(types: &'static [IcmpType], kind: u8, code: u8) -> Cow<'static, str> {
+    match types.iter().find(|(number, ..)| *number == kind) {
+        None => format!("{kind}({code})").into(),
         Some((_, name, codes)) => match codes.get(usize::from(code)) {
-            Some(code) => write!(text, "{name}({code})"),
-            None if codes.is_empty() && code == 0 => write!(text, "{name}"),
-            None => write!(text, "{name}(Code: {code})"),
+            Some(code) => format!("{name}({code})").into(),
+            None if codes.is_empty() && code == 0 => (*name).into(),
+            None => format!("{name}(Code: {code})").into(),
         },
-    };
-    debug_assert!(written.is_ok());
-    text
+    }
 }
 
 #[cfg(test)]
@@ -356,20 +366,11 @@ mod tests {
 
     #[test]
     fn icmp_types_and_codes_have_names_where_there_are_any() {
-        assert_eq!(icmp("ICMPv4", ICMPV4, 8, 0), "ICMPv4 EchoRequest");
-        assert_eq!(
-            icmp("ICMPv4", ICMPV4, 3, 3),
-            "ICMPv4 DestinationUnreachable(Port)"
-        );
-        assert_eq!(
-            icmp("ICMPv4", ICMPV4, 3, 77),
-            "ICMPv4 DestinationUnreachable(Code: 77)"
-        );
-        assert_eq!(icmp("ICMPv4", ICMPV4, 8, 5), "ICMPv4 EchoRequest(Code: 5)");
-        assert_eq!(icmp("ICMPv6", ICMPV6, 200, 1), "ICMPv6 200(1)");
-        assert_eq!(
-            icmp("ICMPv6", ICMPV6, 135, 0),
-            "ICMPv6 NeighborSolicitation"
-        );
+        assert_eq!(icmpv4_text(8, 0), "EchoRequest");
+        assert_eq!(icmpv4_text(3, 3), "DestinationUnreachable(Port)");
+        assert_eq!(icmpv4_text(3, 77), "DestinationUnreachable(Code: 77)");
+        assert_eq!(icmpv4_text(8, 5), "EchoRequest(Code: 5)");
+        assert_eq!(icmpv6_text(200, 1), "200(1)");
+        assert_eq!(icmpv6_text(135, 0), "NeighborSolicitation");
     }
 }

@@ -81,7 +81,7 @@ impl Agent {
             ring: Default::default(),
             lost_event_interval: DEFAULT_LOST_EVENT_INTERVAL,
             prefer_ipv6: false,
-            metrics_address: None,
+            metrics: None,
             export: flow_observer::export::Config::default(),
         };
         let shutdown = CancellationToken::new();

@@ -4,13 +4,14 @@ pub(crate) mod export;
 mod identities;
 mod kubernetes;
 mod layer7;
+mod metrics;
 mod probes;
 mod ring;
 mod serving;
 
 pub(crate) use probes::aggregation;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use flow_observer::{
@@ -78,9 +79,8 @@ pub(crate) struct Args {
     #[arg(long)]
     prefer_ipv6: bool,
 
-    /// Serve the agent's own numbers as metrics on `/metrics` there, as in 127.0.0.1:9965
-    #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    metrics: metrics::Args,
 
     #[command(flatten)]
     serving: serving::Args,
@@ -143,7 +143,7 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
         ring: args.ring.limits()?,
         lost_event_interval: args.ring.lost_event_interval(),
         prefer_ipv6: args.prefer_ipv6,
-        metrics_address: args.metrics_listen,
+        metrics: args.metrics.config()?,
         export: args.export.config()?,
     };
     Ok(agent::run(config, shutdown).await?)

@@ -1,20 +1,14 @@
-//! The agent's own numbers, as metrics.
+//! The agent's own numbers.
 //!
 //! Nothing is counted here: a scrape reads what the stages have counted.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
-};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text},
+    encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{counter::ConstCounter, gauge::ConstGauge},
-    registry::Registry,
 };
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     counters::Counters,
@@ -23,24 +17,6 @@ use crate::{
     source::Hook,
 };
 
-/// The text format of OpenMetrics.
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Why metrics cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetricsError {
-    /// The address is in use, or none of this host's.
-    #[error("cannot serve metrics on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
 /// What a scrape reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbers {
@@ -48,43 +24,6 @@ pub(crate) struct Numbers {
     pub(crate) ring: Arc<FlowRing>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) providers: Vec<Arc<dyn Reports>>,
-}
-
-/// Serves `/metrics` until `closing`.
-///
-/// # Errors
-/// When nothing can listen there.
-pub(crate) async fn serve(
-    address: SocketAddr,
-    numbers: Numbers,
-    closing: CancellationToken,
-) -> Result<(), MetricsError> {
-    let failed = |source| MetricsError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(numbers));
-    let router = Router::new()
-        .route("/metrics", get(scrape))
-        .with_state(Arc::new(registry));
-    tokio::spawn(async move {
-        let serving =
-            axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::warn!(%error, "metrics are served no longer");
-        }
-    });
-    Ok(())
-}
-
-async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
-    let mut page = String::new();
-    match text::encode(&mut page, &registry) {
-        Ok(()) => Ok(([(CONTENT_TYPE, CONTENT)], page)),
-        Err(error) => Err((
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            error.to_string(),
-        )),
-    }
 }
 
 impl Collector for Numbers {
@@ -202,6 +141,8 @@ fn encode_providers(
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::{encoding::text, registry::Registry};
+
     use super::*;
 
     #[test]

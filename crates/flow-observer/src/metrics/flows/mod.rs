@@ -1,0 +1,145 @@
+//! Metrics of flows, under the names that Hubble gives them, so that its dashboards and alerts work.
+//!
+//! In go events of the ring and a configuration, out come counters and histograms with labels. One
+//! thread counts ([`reader`]); a scrape reads what it has counted.
+
+mod config;
+mod context;
+mod file;
+mod handler;
+mod measured;
+mod names;
+mod plan;
+mod reader;
+mod series;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_filter::Filter;
+
+use handler::Handler;
+use measured::Measured;
+use series::{Page, Values};
+
+pub use config::{ConfigError, Metric, parse_line, parse_yaml};
+pub(crate) use file::WatchedConfig;
+pub use file::{FileError, read as read_file};
+pub use plan::{Plan, PlannedMetric};
+pub(crate) use reader::Reader;
+
+/// Series of a metric, unless told otherwise: some ten megabytes in Prometheus.
+pub const DEFAULT_SERIES_BUDGET: usize = 10_000;
+
+/// What scrapes read: all metrics that there are now.
+#[derive(Debug, Default)]
+pub(crate) struct Pages(Mutex<Vec<Arc<dyn Page>>>);
+
+impl Pages {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Page>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, pages: Vec<Arc<dyn Page>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pages;
+    }
+}
+
+/// The metrics that are counted.
+#[derive(Debug)]
+pub(crate) struct FlowMetrics {
+    counted: Vec<Counted>,
+    budget: usize,
+    values: Values,
+    pages: Arc<Pages>,
+}
+
+/// A metric at work.
+#[derive(Debug)]
+struct Counted {
+    metric: Metric,
+    filter: Filter,
+    /// `None` where nothing is ever counted.
+    handler: Option<Handler>,
+}
+
+impl FlowMetrics {
+    /// None yet.
+    pub(crate) fn new(budget: usize) -> Self {
+        Self {
+            counted: Vec::new(),
+            budget,
+            values: Values::default(),
+            pages: Arc::default(),
+        }
+    }
+
+    /// What scrapes read.
+    pub(crate) fn pages(&self) -> Arc<Pages> {
+        Arc::clone(&self.pages)
+    }
+
+    /// Counts these from now on. Of those that are counted with the same labels already, the counts
+    /// go on, with the filters that they have now.
+    ///
+    /// # Errors
+    /// A filter that makes no sense; nothing changes.
+    pub(crate) fn configure(&mut self, metrics: &[Metric]) -> Result<(), flow_filter::FilterError> {
+        let mut filters = Vec::with_capacity(metrics.len());
+        for metric in metrics {
+            filters.push(Filter::compile(&metric.include, &metric.exclude)?);
+        }
+        let mut before = std::mem::take(&mut self.counted);
+        for (metric, filter) in metrics.iter().zip(filters) {
+            let same = before.iter().position(|it| it.metric.is_like(metric));
+            let handler = match same {
+                Some(index) => before.swap_remove(index).handler,
+                None => Handler::new(metric, self.budget),
+            };
+            self.counted.push(Counted {
+                metric: metric.clone(),
+                filter,
+                handler,
+            });
+        }
+        let handlers = self.counted.iter().filter_map(|it| it.handler.as_ref());
+        self.pages.set(handlers.flat_map(Handler::pages).collect());
+        Ok(())
+    }
+
+    /// Counts a flow for all that count it.
+    pub(crate) fn count<F: Measured>(&mut self, flow: &F) {
+        for Counted {
+            metric,
+            filter,
+            handler,
+        } in &mut self.counted
+        {
+            if let Some(handler) = handler
+                && (filter.matches_everything() || filter.matches(flow))
+            {
+                handler.count(flow, &metric.contexts, &mut self.values);
+            }
+        }
+    }
+
+    /// Removes all series that name a pod.
+    pub(crate) fn remove_pod(&mut self, namespace: &str, pod: &str) {
+        let full_name = format!("{namespace}/{pod}");
+        for Counted {
+            metric, handler, ..
+        } in &mut self.counted
+        {
+            let Some(handler) = handler else { continue };
+            for wanted in metric.contexts.of_pod(namespace, pod, &full_name) {
+                handler.remove(&wanted);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! A metric and its series: values by those of its labels.
+//!
+//! One thread counts, without a lock; scrapes read a list that it shares with them, which is held only
+//! while series come and go, and for as long as it takes to copy the list.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use foldhash::{HashMap, HashMapExt as _};
+use prometheus_client::{
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, TypedMetric},
+};
+
+/// The value of all labels of the series for what is beyond a budget.
+const OTHER: &str = "other";
+
+/// Ends a value. No text has this byte.
+const END: u8 = 0xff;
+
+/// Values of labels, in the order of their metric. Used again for each flow.
+#[derive(Debug, Default)]
+pub(crate) struct Values(Vec<u8>);
+
+impl Values {
+    /// None yet.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Where the next value begins.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets all behind this place.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    /// Part of a value.
+    pub(crate) fn add(&mut self, part: &str) {
+        self.0.extend_from_slice(part.as_bytes());
+    }
+
+    /// Ends a value.
+    pub(crate) fn end(&mut self) {
+        self.0.push(END);
+    }
+
+    /// A whole value.
+    pub(crate) fn push(&mut self, value: &str) {
+        self.add(value);
+        self.end();
+    }
+
+    /// Part of a value that is no text yet.
+    pub(crate) fn write(&mut self, part: impl fmt::Display) {
+        use std::io::Write as _;
+        // Writing to a vector cannot fail.
+        drop(write!(self.0, "{part}"));
+    }
+
+    /// A whole value that is no text yet.
+    pub(crate) fn print(&mut self, value: impl fmt::Display) {
+        self.write(value);
+        self.end();
+    }
+
+    /// Part of a value: those of a list, with commas between them.
+    pub(crate) fn join<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
+        for (index, part) in parts.into_iter().enumerate() {
+            if index > 0 {
+                self.add(",");
+            }
+            self.add(part);
+        }
+    }
+}
+
+/// The values in a key.
+fn texts(key: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    key.split_inclusive(|&byte| byte == END)
+        .map(|value| String::from_utf8_lossy(&value[..value.len() - 1]))
+}
+
+/// What a metric is called, and what its labels are.
+#[derive(Clone, Debug)]
+pub(crate) struct Description {
+    /// Without the `_total` of a counter.
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) labels: Arc<[&'static str]>,
+}
+
+/// A metric as the thread that counts has it.
+#[derive(Debug)]
+pub(crate) struct Family<M> {
+    known: HashMap<Arc<[u8]>, M>,
+    /// Of what is beyond the budget.
+    other: Option<M>,
+    make: fn() -> M,
+    budget: usize,
+    shared: Arc<Shared<M>>,
+}
+
+/// A metric as scrapes have it.
+#[derive(Debug)]
+pub(crate) struct Shared<M> {
+    description: Description,
+    series: Mutex<HashMap<Arc<[u8]>, M>>,
+    /// How often something had no series of its own.
+    beyond_budget: AtomicU64,
+}
+
+impl<M: Clone> Family<M> {
+    /// Without series; at most `budget`, and one for the rest.
+    pub(crate) fn new(description: Description, budget: usize, make: fn() -> M) -> Self {
+        let shared = Shared {
+            description,
+            series: Mutex::default(),
+            beyond_budget: AtomicU64::new(0),
+        };
+        Self {
+            known: HashMap::new(),
+            other: None,
+            make,
+            budget,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// What scrapes read.
+    pub(crate) fn shared(&self) -> Arc<Shared<M>> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Changes the series with these values.
+    pub(crate) fn update(&mut self, values: &Values, change: impl FnOnce(&M)) {
+        if let Some(metric) = self.known.get(&*values.0) {
+            return change(metric);
+        }
+        if self.known.len() < self.budget {
+            let metric = (self.make)();
+            change(&metric);
+            let key: Arc<[u8]> = values.0.as_slice().into();
+            lock(&self.shared.series).insert(Arc::clone(&key), metric.clone());
+            self.known.insert(key, metric);
+            return;
+        }
+        self.shared.beyond_budget.fetch_add(1, Ordering::Relaxed);
+        let shared = &self.shared;
+        let make = self.make;
+        change(self.other.get_or_insert_with(|| {
+            let metric = make();
+            let mut other = Values::default();
+            for _ in shared.description.labels.iter() {
+                other.push(OTHER);
+            }
+            lock(&shared.series).insert(other.0.into(), metric.clone());
+            metric
+        }));
+    }
+
+    /// Removes the series of which all these labels have these values.
+    pub(crate) fn remove(&mut self, wanted: &[(&str, &str)]) {
+        let labels = &self.shared.description.labels;
+        let mut positions = Vec::with_capacity(wanted.len());
+        for (label, value) in wanted {
+            let Some(position) = labels.iter().position(|it| it == label) else {
+                return;
+            };
+            positions.push((position, *value));
+        }
+        let is_wanted = |key: &[u8]| {
+            positions
+                .iter()
+                .all(|&(position, value)| texts(key).nth(position).is_some_and(|it| it == value))
+        };
+        let gone: Vec<_> = self
+            .known
+            .keys()
+            .filter(|key| is_wanted(key))
+            .cloned()
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let mut shared = lock(&self.shared.series);
+        for key in gone {
+            self.known.remove(&key);
+            shared.remove(&key);
+        }
+    }
+}
+
+/// A metric of any type, as scrapes and plans have it.
+pub(crate) trait Page: fmt::Debug + Send + Sync {
+    /// Writes all series.
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result;
+    /// What it is.
+    fn description(&self) -> &Description;
+    /// Its name as samples have it.
+    fn full_name(&self) -> String;
+    /// How many series it has.
+    fn series(&self) -> usize;
+    /// How many different values each of the labels has.
+    fn distinct(&self) -> Vec<usize>;
+    /// How often something had no series of its own.
+    fn beyond_budget(&self) -> u64;
+}
+
+impl<M> Page for Shared<M>
+where
+    M: Clone + EncodeMetric + TypedMetric + fmt::Debug + Send + Sync,
+{
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Description { name, help, labels } = &self.description;
+        let mut family = encoder.encode_descriptor(name, help, None, M::TYPE)?;
+        // A copy, so that new series need not wait until all are written.
+        let series: Vec<_> = {
+            let series = lock(&self.series);
+            series
+                .iter()
+                .map(|(key, metric)| (Arc::clone(key), metric.clone()))
+                .collect()
+        };
+        let mut pairs = Vec::with_capacity(labels.len());
+        for (key, metric) in &series {
+            pairs.clear();
+            pairs.extend(labels.iter().copied().zip(texts(key)));
+            metric.encode(family.encode_family(&pairs.as_slice())?)?;
+        }
+        Ok(())
+    }
+
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn full_name(&self) -> String {
+        let is_counter = matches!(M::TYPE, MetricType::Counter);
+        let suffix = if is_counter { "_total" } else { "" };
+        format!("{}{suffix}", self.description.name)
+    }
+
+    fn series(&self) -> usize {
+        lock(&self.series).len()
+    }
+
+    fn distinct(&self) -> Vec<usize> {
+        let series = lock(&self.series);
+        let mut seen = vec![foldhash::HashSet::default(); self.description.labels.len()];
+        for key in series.keys() {
+            for (values, value) in seen.iter_mut().zip(texts(key)) {
+                values.insert(value);
+            }
+        }
+        seen.iter().map(foldhash::HashSet::len).collect()
+    }
+
+    fn beyond_budget(&self) -> u64 {
+        self.beyond_budget.load(Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::{
+        collector::Collector, encoding::text, metrics::counter::Counter, registry::Registry,
+    };
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Pages(Arc<Shared<Counter>>);
+
+    impl Collector for Pages {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            self.0.encode(&mut encoder)
+        }
+    }
+
+    fn family(budget: usize) -> Family<Counter> {
+        let description = Description {
+            name: "hubble_drop",
+            help: "Number of drops",
+            labels: ["reason", "source"].into(),
+        };
+        Family::new(description, budget, Counter::default)
+    }
+
+    fn count(family: &mut Family<Counter>, values: [&str; 2]) {
+        let mut key = Values::default();
+        values.iter().for_each(|value| key.push(value));
+        family.update(&key, |it| {
+            it.inc();
+        });
+    }
+
+    fn lines(family: &Family<Counter>) -> Vec<String> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Pages(family.shared())));
+        let mut page = String::new();
+        text::encode(&mut page, &registry).unwrap();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let mut lines: Vec<_> = samples.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn each_combination_of_values_is_counted_for_itself() {
+        let mut family = family(10);
+        count(&mut family, ["A", "x"]);
+        count(&mut family, ["A", "x"]);
+        count(&mut family, ["A", ""]);
+        count(&mut family, ["", "A"]);
+        assert_eq!(
+            lines(&family),
+            [
+                r#"hubble_drop_total{reason="",source="A"} 1"#,
+                r#"hubble_drop_total{reason="A",source=""} 1"#,
+                r#"hubble_drop_total{reason="A",source="x"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_beyond_the_budget_is_counted_together() {
+        let mut family = family(2);
+        for pod in ["a", "b", "c", "d", "a"] {
+            count(&mut family, ["A", pod]);
+        }
+        assert_eq!(
+            lines(&family),
+            [
+                r#"hubble_drop_total{reason="A",source="a"} 2"#,
+                r#"hubble_drop_total{reason="A",source="b"} 1"#,
+                r#"hubble_drop_total{reason="other",source="other"} 2"#,
+            ]
+        );
+        assert_eq!(family.shared().beyond_budget(), 2);
+        assert_eq!(family.shared().distinct(), [2, 3]);
+    }
+
+    #[test]
+    fn series_with_these_values_are_removed_and_make_place() {
+        let mut family = family(2);
+        count(&mut family, ["A", "shop/web"]);
+        count(&mut family, ["B", "shop/web"]);
+        family.remove(&[("source", "shop/web"), ("reason", "A")]);
+        family.remove(&[("no such label", "shop/web")]);
+        count(&mut family, ["C", "x"]);
+        assert_eq!(
+            lines(&family),
+            [
+                r#"hubble_drop_total{reason="B",source="shop/web"} 1"#,
+                r#"hubble_drop_total{reason="C",source="x"} 1"#,
+            ]
+        );
+    }
+}
