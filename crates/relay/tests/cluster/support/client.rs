@@ -194,8 +194,13 @@ impl Flows {
     }
 
     /// Nothing comes for this long, and the stream does not end.
-    pub(crate) async fn is_quiet_for(&mut self, wait: Duration) -> bool {
-        timeout(wait, self.0.message()).await.is_err()
+    pub(crate) async fn stays_quiet_for(&mut self, wait: Duration) {
+        if let Ok(next) = timeout(wait, self.0.message()).await {
+            panic!(
+                "nothing was to come: {:?}",
+                next.map(|it| it.map(Item::from))
+            );
+        }
     }
 
     /// How long the next item takes.

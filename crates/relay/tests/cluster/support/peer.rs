@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
+
+use super::LONG;
 
 /// Milliseconds after some moment as the wire has it. 0 is long ago.
 pub(crate) fn time(millis: i64) -> prost_types::Timestamp {
@@ -178,11 +181,15 @@ impl FakePeer {
         self.runtime = Some(runtime);
     }
 
-    /// Dies without a word: connections break, the socket's file stays.
+    /// Dies without a word: connections break, the socket's file stays. Nothing that happens after this
+    /// is sent by whoever was up before.
     pub(crate) fn kill(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        // Its end is waited for, which none may do who belong to a runtime, as tests do.
+        let ending = thread::spawn(move || runtime.shutdown_timeout(LONG));
+        ending.join().unwrap();
     }
 
     /// Does nothing any more, as a process that was stopped: connections stand, and nobody answers.
