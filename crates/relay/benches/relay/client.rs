@@ -19,7 +19,7 @@ pub(crate) struct Account {
     pub(crate) flows: u64,
     /// Flows that were told as lost.
     pub(crate) lost: u64,
-    /// Flows that are older than the one before.
+    /// Flows that are older than another one, of whichever peer, that came before.
     pub(crate) inversions: u64,
     /// Flows that had come already, or after a later one of the same peer.
     pub(crate) repeated: u64,
