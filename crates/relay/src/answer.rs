@@ -20,7 +20,7 @@ use crate::call::Method;
 use crate::via;
 
 /// The largest message that is taken, as in gRPC where nobody says otherwise. Flows have 700 bytes.
-const MAX_MESSAGE: usize = 4 << 20;
+pub(crate) const MAX_MESSAGE: usize = 4 << 20;
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -112,6 +112,11 @@ impl Answer {
         self.is_end
     }
 
+    /// How many messages were left out since this was asked last.
+    pub(crate) fn take_left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.cutter.left_out)
+    }
+
     /// What came with the end of the stream.
     pub(crate) fn trailers(&self) -> Option<&MetadataMap> {
         self.trailers.as_ref()
@@ -120,7 +125,7 @@ impl Answer {
     fn end(&mut self, trailers: HeaderMap) -> Result<(), Status> {
         match Status::from_header_map(&trailers) {
             Some(status) if status.code() != Code::Ok => Err(status),
-            Some(_) if !self.cutter.begun.is_empty() => Err(Status::internal(
+            Some(_) if self.cutter.is_within_message() => Err(Status::internal(
                 "the peer ended its answer within a message",
             )),
             Some(_) => {
@@ -151,64 +156,109 @@ fn no_grpc(status: StatusCode) -> Status {
 }
 
 /// Cuts a stream into messages, wherever it came in pieces.
+///
+/// Messages that nobody could read, since they are too long or compressed, are stepped over: the next one
+/// is as good as any, and a peer that is asked once more for what comes after its last flow would only
+/// send them again.
 #[derive(Debug, Default)]
 pub(crate) struct Cutter {
     /// The beginning of a message, prefix included.
     begun: BytesMut,
+    /// How much is still to come of a message that is left out.
+    unwanted: usize,
+    /// Messages that were left out.
+    left_out: u64,
 }
 
 impl Cutter {
     /// Appends the messages that end in this piece.
     ///
     /// # Errors
-    /// When one is compressed, or longer than any may be. Nothing after it can be read.
+    /// When there is something that no message begins with. Nothing after it can be read.
     pub(crate) fn cut(
         &mut self,
         mut piece: Bytes,
         messages: &mut Vec<Bytes>,
     ) -> Result<(), Status> {
+        self.step_over(&mut piece);
         while !self.begun.is_empty() && !piece.is_empty() {
             let wanted = match self.begun.first_chunk() {
-                Some(prefix) => PREFIX + length(*prefix)?,
+                Some(prefix) => PREFIX + Prefix::read(*prefix)?.length,
                 None => PREFIX,
             };
             let part = piece.split_to((wanted - self.begun.len()).min(piece.len()));
             self.begun.extend_from_slice(&part);
-            if let Some(prefix) = self.begun.first_chunk()
-                && self.begun.len() == PREFIX + length(*prefix)?
-            {
+            let Some(prefix) = self.begun.first_chunk() else {
+                break;
+            };
+            let prefix = Prefix::read(*prefix)?;
+            if !prefix.is_taken() {
+                self.begun.clear();
+                self.leave_out(prefix, &mut piece);
+            } else if self.begun.len() == PREFIX + prefix.length {
                 let mut message = std::mem::take(&mut self.begun);
                 message.advance(PREFIX);
                 messages.push(message.freeze());
             }
         }
         while let Some(prefix) = piece.first_chunk() {
-            let length = length(*prefix)?;
-            if piece.len() < PREFIX + length {
+            let prefix = Prefix::read(*prefix)?;
+            if !prefix.is_taken() {
+                piece.advance(PREFIX);
+                self.leave_out(prefix, &mut piece);
+                continue;
+            }
+            if piece.len() < PREFIX + prefix.length {
                 break;
             }
             piece.advance(PREFIX);
-            messages.push(piece.split_to(length));
+            messages.push(piece.split_to(prefix.length));
         }
         self.begun.extend_from_slice(&piece);
         Ok(())
     }
+
+    fn leave_out(&mut self, prefix: Prefix, piece: &mut Bytes) {
+        self.left_out += 1;
+        self.unwanted = prefix.length;
+        self.step_over(piece);
+    }
+
+    fn step_over(&mut self, piece: &mut Bytes) {
+        let part = self.unwanted.min(piece.len());
+        piece.advance(part);
+        self.unwanted -= part;
+    }
+
+    fn is_within_message(&self) -> bool {
+        !self.begun.is_empty() || self.unwanted > 0
+    }
 }
 
-/// The length of the message behind a prefix.
-fn length([compressed, length @ ..]: [u8; PREFIX]) -> Result<usize, Status> {
-    if compressed != 0 {
-        return Err(Status::internal(
-            "the peer sent a compressed message, and was not asked for such",
-        ));
+/// What stands before a message.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    is_compressed: bool,
+    length: usize,
+}
+
+impl Prefix {
+    fn read([compressed, length @ ..]: [u8; PREFIX]) -> Result<Self, Status> {
+        if compressed > 1 {
+            return Err(Status::internal(format!(
+                "the peer sent what is no message: it begins with {compressed}, and not with 0 or 1"
+            )));
+        }
+        Ok(Self {
+            // Nobody has asked for that.
+            is_compressed: compressed == 1,
+            length: usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX),
+        })
     }
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > MAX_MESSAGE {
-        return Err(Status::out_of_range(format!(
-            "the peer sent a message of {length} bytes, and at most {MAX_MESSAGE} are taken"
-        )));
+
+    fn is_taken(self) -> bool {
+        !self.is_compressed && self.length <= MAX_MESSAGE
     }
-    Ok(length)
 }
 
 #[cfg(test)]
@@ -227,16 +277,44 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_or_compressed_is_refused_at_its_prefix() {
-        let cases = [
-            ([0, 0, 0x40, 0, 1], Code::OutOfRange),
-            ([1, 0, 0, 0, 1], Code::Internal),
-        ];
-        for (prefix, code) in cases {
-            assert_eq!(cut(&[&prefix]).unwrap_err().code(), code);
-            let (a, b) = prefix.split_at(2);
-            assert_eq!(cut(&[a, b]).unwrap_err().code(), code);
+    fn what_is_too_long_or_compressed_is_stepped_over_however_it_is_cut() {
+        let mut stream = Vec::new();
+        let mut put = |compressed: u8, length: usize| {
+            let length = u32::try_from(length).unwrap();
+            stream.push(compressed);
+            stream.extend(length.to_be_bytes());
+            stream.resize(stream.len() + length as usize, 7);
+        };
+        for (compressed, length) in [(0, 3), (1, 300), (0, MAX_MESSAGE + 1), (1, 0), (0, 2)] {
+            put(compressed, length);
         }
+        for size in [3, 5, 16_384, stream.len()] {
+            let mut cutter = Cutter::default();
+            let mut messages = Vec::new();
+            let mut most = 0;
+            for piece in stream.chunks(size) {
+                let piece = Bytes::copy_from_slice(piece);
+                cutter.cut(piece, &mut messages).unwrap();
+                most = most.max(cutter.begun.capacity());
+            }
+            let lengths: Vec<usize> = messages.iter().map(Bytes::len).collect();
+            assert_eq!(lengths, [3, 2], "pieces of {size}");
+            assert_eq!(cutter.left_out, 3);
+            assert!(!cutter.is_within_message());
+            assert!(most < 1024, "{most} bytes are kept of what nobody wants");
+        }
+        let mut cutter = Cutter::default();
+        let begun = Bytes::from_static(&[1, 0, 0, 0, 5, 7]);
+        cutter.cut(begun, &mut Vec::new()).unwrap();
+        assert!(cutter.is_within_message());
+    }
+
+    #[test]
+    fn what_no_message_begins_with_is_refused() {
+        let prefix = [2, 0, 0, 0, 1];
+        assert_eq!(cut(&[&prefix]).unwrap_err().code(), Code::Internal);
+        let (a, b) = prefix.split_at(2);
+        assert_eq!(cut(&[a, b]).unwrap_err().code(), Code::Internal);
     }
 
     proptest! {

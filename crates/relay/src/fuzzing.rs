@@ -33,10 +33,10 @@ pub fn gathered(pieces: &[&[u8]], read_at_once: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// The messages of a stream that comes in these pieces.
+/// The messages of a stream that comes in these pieces, but for those that are too long or compressed.
 ///
 /// # Errors
-/// When it has one that is not taken.
+/// When there is something in it that no message begins with.
 pub fn cut(pieces: &[&[u8]]) -> Result<Vec<Bytes>, Status> {
     let (mut cutter, mut messages) = (Cutter::default(), Vec::new());
     for piece in pieces {

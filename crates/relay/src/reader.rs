@@ -5,6 +5,8 @@
 //! hands over with [`Credit`], so a client that reads slowly fills this call's read-ahead, then the
 //! window of this call's stream, and then makes the peer wait. No other call notices.
 
+mod hand_over;
+
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,7 @@ use crate::pool::{Lease, Member, State};
 use crate::rejoin::{Again, Reached, as_seen_by};
 use crate::retry::Backoff;
 use crate::status::error_text;
-use crate::wire::{Time, scan};
+use crate::wire::Time;
 
 /// One message on its way through the merge.
 #[derive(Debug)]
@@ -245,6 +247,10 @@ impl Reader {
             if !messages.is_empty() && !self.hand_over(&mut messages).await {
                 return End::Unheard;
             }
+            let left_out = answer.take_left_out();
+            if left_out > 0 && !self.skipped(left_out, UNREADABLE).await {
+                return End::Unheard;
+            }
             if let Some(end) = end {
                 let told = answer.trailers().and_then(coverage::told);
                 if let Some(mut told) = told.filter(|_| self.call.asks_for_coverage()) {
@@ -349,95 +355,13 @@ impl Reader {
         }
     }
 
-    /// Hands messages to the merge, when there is room for them. `false` when nobody listens any more.
-    async fn hand_over(&mut self, messages: &mut Vec<Bytes>) -> bool {
-        let mut events = Vec::with_capacity(messages.len());
-        let mut total = 0;
-        let mut reached = self.reached;
-        let mut malformed = None;
-        let mut malformed_count = 0;
-        let mut passed = None;
-        for bytes in messages.drain(..) {
-            match scan(&bytes) {
-                // Only what was asked for: to any other call it is a message like others.
-                Ok(envelope) if envelope.is_bare && self.call.request.follow => {
-                    passed = passed.max(envelope.time);
-                }
-                Ok(envelope) => {
-                    let (is_flow, mut time) = (envelope.is_flow, envelope.time);
-                    if is_flow {
-                        if self.again.as_mut().is_some_and(|again| again.is_one(time)) {
-                            continue;
-                        }
-                        match time {
-                            Some(time) => reached.flow(time),
-                            None => reached.timeless_flow(Time::now()),
-                        }
-                    } else {
-                        // A gap or a status has the time at which it was told, and flows that are
-                        // older may follow it: its place is where it came.
-                        time = reached.newest();
-                    }
-                    let completed = self.names.completed(&bytes, &envelope);
-                    let bytes = completed.unwrap_or(bytes);
-                    total += bytes.len();
-                    let event = Event {
-                        bytes,
-                        is_flow,
-                        credit: None,
-                    };
-                    events.push((time.unwrap_or(Time::UNKNOWN), event));
-                }
-                Err(reason) => {
-                    malformed_count += 1;
-                    malformed = Some(reason);
-                }
-            }
-        }
-        // A piece of very many tiny messages is no reason to keep room for as many.
-        messages.shrink_to(USUAL_MESSAGES);
-        if let Some(reason) = malformed {
-            self.member.count_malformed(malformed_count);
-            let trouble = format!("skipped a malformed response: {reason}");
-            if !self.report(Report::Trouble(trouble)).await {
-                return false;
-            }
-        }
-        if !events.is_empty() && !self.hand_over_events(events, total, reached).await {
-            return false;
-        }
-        match passed {
-            Some(passed) => self.report(Report::Passed(passed)).await,
-            None => true,
-        }
-    }
-
-    async fn hand_over_events(
-        &mut self,
-        mut events: Vec<(Time, Event)>,
-        bytes: usize,
-        reached: Reached,
-    ) -> bool {
-        let Ok(credit) = self.credit.take(bytes).await else {
-            return false;
-        };
-        if let Some((_, last)) = events.last_mut() {
-            last.credit = Some(credit);
-        }
-        let heard = self.report(Report::Events(events)).await;
-        if heard {
-            self.reached = reached;
-        }
-        heard
-    }
-
     async fn report(&self, report: Report) -> bool {
         self.reports.send((self.lane, report)).await.is_ok()
     }
 }
 
-/// Messages for which there is room without asking for memory each time: those of a frame of flows.
-const USUAL_MESSAGES: usize = 32;
+/// What is wrong with messages that are left out as they come.
+const UNREADABLE: &str = "it has more than 4 MiB or is compressed";
 
 /// What a client is told of a peer that is asked again by time.
 const CLOCK_TROUBLE: &str = "its clock was ahead: should it be set back by now, flows are missing until \

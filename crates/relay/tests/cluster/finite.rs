@@ -156,6 +156,30 @@ async fn what_is_not_a_response_is_left_out_and_told() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_is_left_out_and_told_and_nobody_asks_for_it_again() {
+    let peer = FakePeer::with_flows("odd", [1]);
+    peer.raw(time(2), vec![0; 5 << 20].into());
+    peer.flow(3);
+    let cluster = Cluster::over(&[&peer]).await;
+    let mut flows = cluster.client().await.follow().await;
+    let came = flows.take(4).await;
+    assert_eq!(flow_times(&came), [1, 3]);
+    let told = came.iter().filter_map(|item| match item {
+        Item::Status(NodeState::NodeError, nodes, message) => Some((nodes, message)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let [(nodes, message)] = told[..] else {
+        panic!("one error: {came:?}");
+    };
+    assert_eq!(nodes, &["odd"]);
+    assert!(message.contains("more than 4 MiB"), "{message}");
+    peer.flow(4);
+    assert_eq!(flows.next().await, flow("odd", 4));
+    assert_eq!(peer.requests().len(), 1, "the stream went on");
+}
+
+#[tokio::test]
 async fn gaps_pass_through_where_they_came_and_block_nobody() {
     let lossy = FakePeer::with_flows("lossy", [10]);
     let lost = GetFlowsResponse {

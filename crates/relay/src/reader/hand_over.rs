@@ -1,0 +1,102 @@
+//! From a peer's messages to the merge: what is none is left out and told, what came before a break is
+//! left out, names are made full, and the rest goes on as soon as there is room for it.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{Event, Reader, Report};
+use crate::rejoin::Reached;
+use crate::wire::{Time, scan};
+
+impl Reader {
+    /// Hands messages to the merge, when there is room for them. `false` when nobody listens any more.
+    pub(super) async fn hand_over(&mut self, messages: &mut Vec<Bytes>) -> bool {
+        let mut events = Vec::with_capacity(messages.len());
+        let mut total = 0;
+        let mut reached = self.reached;
+        let mut malformed = None;
+        let mut malformed_count = 0;
+        let mut passed = None;
+        for bytes in messages.drain(..) {
+            match scan(&bytes) {
+                // Only what was asked for: to any other call it is a message like others.
+                Ok(envelope) if envelope.is_bare && self.call.request.follow => {
+                    passed = passed.max(envelope.time);
+                }
+                Ok(envelope) => {
+                    let (is_flow, mut time) = (envelope.is_flow, envelope.time);
+                    if is_flow {
+                        if self.again.as_mut().is_some_and(|again| again.is_one(time)) {
+                            continue;
+                        }
+                        match time {
+                            Some(time) => reached.flow(time),
+                            None => reached.timeless_flow(Time::now()),
+                        }
+                    } else {
+                        // A gap or a status has the time at which it was told, and flows that are
+                        // older may follow it: its place is where it came.
+                        time = reached.newest();
+                    }
+                    let completed = self.names.completed(&bytes, &envelope);
+                    let bytes = completed.unwrap_or(bytes);
+                    total += bytes.len();
+                    let event = Event {
+                        bytes,
+                        is_flow,
+                        credit: None,
+                    };
+                    events.push((time.unwrap_or(Time::UNKNOWN), event));
+                }
+                Err(reason) => {
+                    malformed_count += 1;
+                    malformed = Some(reason);
+                }
+            }
+        }
+        // A piece of very many tiny messages is no reason to keep room for as many.
+        messages.shrink_to(USUAL_MESSAGES);
+        if let Some(reason) = malformed
+            && !self.skipped(malformed_count, reason).await
+        {
+            return false;
+        }
+        if !events.is_empty() && !self.hand_over_events(events, total, reached).await {
+            return false;
+        }
+        match passed {
+            Some(passed) => self.report(Report::Passed(passed)).await,
+            None => true,
+        }
+    }
+
+    async fn hand_over_events(
+        &mut self,
+        mut events: Vec<(Time, Event)>,
+        bytes: usize,
+        reached: Reached,
+    ) -> bool {
+        let Ok(credit) = self.credit.take(bytes).await else {
+            return false;
+        };
+        if let Some((_, last)) = events.last_mut() {
+            last.credit = Some(credit);
+        }
+        let heard = self.report(Report::Events(events)).await;
+        if heard {
+            self.reached = reached;
+        }
+        heard
+    }
+
+    /// Counts messages that cannot be passed on, and tells of them.
+    pub(super) async fn skipped(&self, count: u64, reason: impl fmt::Display) -> bool {
+        self.member.count_malformed(count);
+        let trouble = format!("skipped a malformed response: {reason}");
+        self.report(Report::Trouble(trouble)).await
+    }
+}
+
+/// Messages for which there is room without asking for memory each time: those of a frame of flows.
+const USUAL_MESSAGES: usize = 32;
