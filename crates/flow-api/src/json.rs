@@ -42,7 +42,7 @@ pub use self::{
     error::{JsonError, Place},
     fields::{Fields, UnknownField},
     read::ReadOptions,
-    wire::write_encoded,
+    wire::{unknown_field_number, write_encoded},
 };
 
 /// A message of the contract. Implemented by generated code only; use [`to_string`],

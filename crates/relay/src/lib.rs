@@ -44,6 +44,7 @@ mod sources;
 mod status;
 mod total;
 mod unary;
+mod unknown;
 mod via;
 mod wire;
 

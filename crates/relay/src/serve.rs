@@ -34,6 +34,7 @@ use crate::flows::{self, Settings};
 use crate::health::HealthService;
 use crate::pool::Pool;
 use crate::unary::{self, Asked};
+use crate::unknown::{Examined, Overlooked};
 use crate::via::{self, Waypoint};
 
 /// With this header each answer says that a relay gave it, and which Hubble it speaks as.
@@ -109,6 +110,9 @@ impl RelayService {
         method: Method,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<EventStream>, Status> {
+        if let Some(overlooked) = request.extensions().get::<Overlooked>() {
+            return Err(overlooked.refusal());
+        }
         let Some(metadata) = self.forwarded(request.metadata()) else {
             let mut nothing = Response::new(futures::stream::empty().boxed());
             via::end(nothing.metadata_mut());
@@ -333,7 +337,7 @@ pub(crate) async fn serve(
         .prepare();
     let service = ServiceBuilder::new().layer(version).service(Counted {
         inner: Guarded {
-            inner: routes,
+            inner: Examined { inner: routes },
             gate,
         },
         counts: calls,

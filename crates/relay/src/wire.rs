@@ -185,16 +185,18 @@ fn scan_time(before: Option<Time>, message: &[u8]) -> Result<Time, MalformedResp
 }
 
 /// The fields of one message, front to back.
-struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
-enum Value<'a> {
+/// What a field holds.
+pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
 impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MalformedResponse> {
+    /// The next one: its number and what it holds; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MalformedResponse> {
         if self.0.is_empty() {
             return Ok(None);
         }

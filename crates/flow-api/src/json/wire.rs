@@ -5,6 +5,8 @@
 //! rarely are on the wire. What is unusual, as a field that comes in two parts, is left to the message
 //! itself: it is decoded and written as ever.
 
+mod unknown;
+
 use std::str;
 
 use prost::{DecodeError, Message, bytes::Buf as _, encoding::decode_varint};
@@ -13,6 +15,7 @@ use super::{
     Json,
     write::{Object, ToJson, Writer},
 };
+pub use unknown::unknown_field_number;
 
 /// A table finds the fields with smaller numbers.
 const LOW: usize = 48;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use bytes::Bytes;
+use flow_api::codec::PassThrough;
 use flow_api::flow::{Endpoint, Flow, FlowFilter, Ip};
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
@@ -285,4 +287,61 @@ async fn each_call_is_written_down_with_who_asked_and_how_it_ended() {
     assert!(lines[0]["client"].as_str().unwrap().starts_with("user "));
     assert_eq!(told(&lines[1]), ["-", "refused", "Unauthenticated"]);
     assert_eq!(told(&lines[2]), ["operators", "GetFlows", "Canceled"]);
+}
+
+/// A request as it is on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RawRequest {
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    blacklist: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    whitelist: Vec<Vec<u8>>,
+    /// What a later version may have.
+    #[prost(bool, tag = "77")]
+    other: bool,
+}
+
+#[tokio::test]
+async fn a_filter_with_a_field_that_the_relay_does_not_know_is_refused_and_never_asked_without_it()
+{
+    let (peer, dir) = (FakePeer::with_flows("a", [1]), TempDir::new().unwrap());
+    let (cluster, _client) = guarded(&peer, &dir).await;
+    let options = flow_api::connect::ConnectOptions::default();
+    let channel = flow_api::connect::connect(&cluster.address, &options);
+    let mut grpc = tonic::client::Grpc::new(channel.await.unwrap());
+    let mut ask = async |token: &str, request: RawRequest| {
+        let codec = PassThrough::<Bytes, Bytes>::default();
+        let request = Bytes::from(request.encode_to_vec());
+        let path = http::uri::PathAndQuery::from_static("/observer.Observer/GetFlows");
+        grpc.ready().await.unwrap();
+        grpc.server_streaming(with(token, request), path, codec)
+            .await
+    };
+    // Field 41, which is all that it has.
+    let unknown = vec![vec![0xca, 0x02, 1, b'x']];
+    for token in [OPERATOR, SHOP] {
+        for (list, whitelist, blacklist) in [
+            ("whitelist", unknown.clone(), Vec::new()),
+            ("blacklist", Vec::new(), unknown.clone()),
+        ] {
+            let request = RawRequest {
+                blacklist,
+                whitelist,
+                other: true,
+            };
+            let status = ask(token, request).await.unwrap_err();
+            assert_eq!(status.code(), Code::InvalidArgument);
+            let expected = format!("field 41 of a filter in the {list}");
+            assert!(status.message().contains(&expected), "{status}");
+        }
+        assert!(peer.requests().is_empty(), "a wider filter was asked");
+    }
+    // Elsewhere a later version may have more to say.
+    let request = RawRequest {
+        other: true,
+        ..RawRequest::default()
+    };
+    let mut stream = ask(SHOP, request).await.unwrap().into_inner();
+    while stream.message().await.unwrap().is_some() {}
+    assert_eq!(peer.requests().len(), 1);
 }
