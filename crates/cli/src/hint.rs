@@ -3,6 +3,8 @@
 
 use std::io::{self, IsTerminal as _};
 
+use flow_api::near;
+
 use crate::cli::{Command, Entry};
 use crate::command::config::UnknownKey;
 use crate::complete::values;
@@ -113,7 +115,7 @@ pub(crate) fn alike<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec
     let mut found: Vec<(usize, &str)> = known
         .filter_map(|name| {
             let candidate = name.to_lowercase();
-            let distance = distance(&candidate, &lower);
+            let distance = near::distance(&candidate, &lower);
             // Of three letters with two wrong, nothing is left to go by.
             let is_near = distance <= MAX_DISTANCE.min(candidate.len() / 2);
             (is_near || candidate.starts_with(&lower)).then_some((distance, name))
@@ -123,19 +125,12 @@ pub(crate) fn alike<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Vec
     found.into_iter().map(|(_, name)| name).collect()
 }
 
-/// How many letters must be added, dropped or changed to make one word the other.
-pub(crate) fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, other) in to.iter().enumerate() {
-            let cost = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = cost.min(diagonal + 1).min(row[column] + 1);
-        }
+/// The end of a message about a word that is none of these: the one that was meant, or all of them.
+pub(crate) fn expected<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match near::nearest(word, known.clone()) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("expected one of {}", known.collect::<Vec<_>>().join(", ")),
     }
-    row[to.len()]
 }
 
 #[cfg(test)]

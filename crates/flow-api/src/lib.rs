@@ -24,6 +24,7 @@ pub mod coverage;
 pub mod extension;
 pub mod frames;
 pub mod json;
+pub mod near;
 pub mod progress;
 pub mod resume;
 #[cfg(feature = "server")]

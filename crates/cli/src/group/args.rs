@@ -9,7 +9,7 @@ use crate::flags::{
     Accept, Flag, Section, ValueError,
     value::{self, Base},
 };
-use crate::hint::distance;
+use crate::hint;
 
 /// Groups at most, unless told otherwise. With counts and keys that is some megabytes, and more rows
 /// than anybody reads.
@@ -215,16 +215,10 @@ fn order(name: &str, fields: &Fields) -> anyhow::Result<Order> {
     if let Some(index) = fields.position(name) {
         return Ok(Order::Field(index));
     }
-    let columns = || {
-        let columns = COLUMNS.iter().map(|(column, _)| *column);
-        columns.chain(fields.iter().map(super::Field::name))
-    };
-    let hint = match columns().min_by_key(|column| distance(column, name)) {
-        Some(nearest) if distance(nearest, name) <= 2 => format!("did you mean {nearest}?"),
-        _ => format!(
-            "expected one of {}",
-            columns().collect::<Vec<_>>().join(", ")
-        ),
-    };
-    bail!("invalid argument for --sort-by: no column \"{name}\", {hint}")
+    let columns = COLUMNS.iter().map(|(column, _)| *column);
+    let columns = columns.chain(fields.iter().map(super::Field::name));
+    bail!(
+        "invalid argument for --sort-by: no column \"{name}\", {}",
+        hint::expected(name, columns)
+    )
 }

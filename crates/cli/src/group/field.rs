@@ -1,12 +1,13 @@
 //! What to group by: names of fields in, their values out.
 
+use flow_api::near;
+
 use super::{
     Observed,
     ends::{END_FIELDS, EndField, Side},
     names::{NAMED_FIELDS, NamedField},
     path::{Path, PathError},
 };
-use crate::hint::distance;
 
 /// A value may be a URL of any length. What is longer than this is cut, so that memory is bounded by
 /// the number of groups.
@@ -14,9 +15,6 @@ const MOST_BYTES: usize = 512;
 
 /// Fields that tell groups apart at once: more make no table that anybody could read.
 const MOST_FIELDS: usize = 8;
-
-/// How alike a name must be to be the one that was meant.
-const MOST_DISTANCE: usize = 3;
 
 /// One thing that flows may differ in.
 #[derive(Clone, Debug)]
@@ -209,16 +207,10 @@ fn hint(text: &str, error: &PathError) -> String {
         PathError::NoField { before, names } => (before, names),
     };
     let paths = names.iter().map(|name| format!("{before}{name}"));
-    let lower = text.to_ascii_lowercase();
-    let nearest = all_names()
-        .chain(paths)
-        .map(|name| (distance(&name.to_ascii_lowercase(), &lower), name))
-        .min_by_key(|(distance, name)| (*distance, name.len()));
-    match nearest {
-        Some((distance, name)) if distance <= MOST_DISTANCE.min(text.len() / 2) => {
-            format!(", did you mean {name}?")
-        }
-        _ => ": expected one as source.pod, drop-reason or http.status, or the path of any field of a \
+    let known: Vec<String> = all_names().chain(paths).collect();
+    match near::nearest(text, known.iter().map(String::as_str)) {
+        Some(name) => format!(", did you mean {name}?"),
+        None => ": expected one as source.pod, drop-reason or http.status, or the path of any field of a \
               flow, as l4.TCP.flags.SYN"
             .to_owned(),
     }

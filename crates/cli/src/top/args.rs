@@ -13,7 +13,7 @@ use crate::flags::{
     value::{self, Base},
 };
 use crate::group::{self, Fields, GroupArgs};
-use crate::hint::distance;
+use crate::hint;
 use crate::observe::args::Args;
 
 /// Rates are those of so long.
@@ -132,7 +132,7 @@ impl TopArgs {
                 Some(index) => index,
                 None => bail!(
                     "invalid argument for --view: no view \"{name}\", {}",
-                    hint(name)
+                    hint::expected(name, View::ALL.into_iter().map(View::name))
                 ),
             },
         };
@@ -157,13 +157,5 @@ impl TopArgs {
             window,
             batches: self.batches,
         })
-    }
-}
-
-fn hint(name: &str) -> String {
-    let names = View::ALL.map(View::name);
-    match names.iter().min_by_key(|known| distance(known, name)) {
-        Some(nearest) if distance(nearest, name) <= 2 => format!("did you mean {nearest}?"),
-        _ => format!("expected one of {}", names.join(", ")),
     }
 }

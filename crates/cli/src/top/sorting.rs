@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::{nodes::Nodes, tally::Row, view::View};
 use crate::group::{Fields, SEPARATOR};
-use crate::hint::distance;
+use crate::hint;
 
 /// A column of a view.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,15 +70,12 @@ impl Column {
         if let Some(index) = fields.position(name) {
             return Ok(Self::Field(index));
         }
-        let names = || {
-            let names = NAMES.iter().map(|(name, _)| *name);
-            names.chain(fields.iter().map(crate::group::Field::name))
-        };
-        let hint = match names().min_by_key(|known| distance(known, name)) {
-            Some(nearest) if distance(nearest, name) <= 1 => format!("did you mean {nearest}?"),
-            _ => format!("expected one of {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        bail!("invalid argument for --sort-by: no column \"{name}\", {hint}")
+        let names = NAMES.iter().map(|(name, _)| *name);
+        let names = names.chain(fields.iter().map(crate::group::Field::name));
+        bail!(
+            "invalid argument for --sort-by: no column \"{name}\", {}",
+            hint::expected(name, names)
+        )
     }
 }
 

@@ -26,7 +26,6 @@ mod evaluate;
 mod functions;
 mod literal;
 mod macros;
-mod near;
 mod overloads;
 mod parse;
 mod plain;

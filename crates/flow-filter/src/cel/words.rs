@@ -1,6 +1,7 @@
 //! Mistakes in plain words, for people who wrote an expression by hand.
 
-use super::near::nearest;
+use flow_api::near::nearest;
+
 use super::parse::OPERAND;
 use super::spell::operator;
 use super::types::Type;

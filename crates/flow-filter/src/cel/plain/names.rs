@@ -1,9 +1,9 @@
 //! Names of fields as people write them. In: `source.port` or `verdict`. Out: the fields of the
 //! contract that are meant, or what is wrong with the name and what may have been meant.
 
+use flow_api::near::nearest;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use crate::cel::near::nearest;
 use crate::view::Side;
 
 /// Shorter names for fields, and those that people look for in another place.

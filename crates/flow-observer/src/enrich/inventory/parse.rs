@@ -1,5 +1,6 @@
 //! YAML text -> inventory, or the line of the first mistake.
 
+use flow_api::near::nearest;
 use serde::Deserialize;
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter as _, Spanned};
 
@@ -69,7 +70,7 @@ fn mistake(error: &Error) -> Mistake {
     let message = match original {
         Error::SerdeUnknownField {
             field, expected, ..
-        } => match nearest(field, expected) {
+        } => match nearest(field, expected.iter().copied()) {
             Some(known) => format!("unknown field {field:?}, did you mean {known:?}?"),
             None => format!("unknown field {field:?}, expected {}", expected.join(", ")),
         },
@@ -79,56 +80,5 @@ fn mistake(error: &Error) -> Mistake {
     Mistake {
         line: error.location().map_or(1, |location| location.line()),
         message,
-    }
-}
-
-/// The known name that is no more than two slips of the finger away.
-fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// Longer than any field: not worth comparing.
-    const MAX_TYPED: usize = 32;
-    if typed.len() > MAX_TYPED {
-        return None;
-    }
-    known
-        .iter()
-        .map(|&name| (slips(typed.as_bytes(), name.as_bytes()), name))
-        .filter(|&(slips, name)| slips <= 2 && slips < name.len())
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// How many letters were added, left out, mistaken, or swapped with the next.
-fn slips(typed: &[u8], meant: &[u8]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=meant.len()).collect();
-    for (row, &letter) in typed.iter().enumerate() {
-        let mut this = vec![row + 1];
-        for (column, &wanted) in meant.iter().enumerate() {
-            let mistaken = last[column] + usize::from(letter != wanted);
-            let mut least = mistaken.min(last[column + 1] + 1).min(this[column] + 1);
-            let swapped =
-                row > 0 && column > 0 && letter == meant[column - 1] && typed[row - 1] == wanted;
-            if swapped {
-                least = least.min(before[column - 1] + 1);
-            }
-            this.push(least);
-        }
-        before = std::mem::replace(&mut last, this);
-    }
-    last[meant.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_of_the_finger_is_told_from_another_word() {
-        let known = ["name", "ips", "labels"];
-        assert_eq!(nearest("nmae", &known), Some("name"));
-        assert_eq!(nearest("label", &known), Some("labels"));
-        assert_eq!(nearest("ip", &known), Some("ips"));
-        assert_eq!(nearest("zone", &known), None);
-        assert_eq!(nearest(&"x".repeat(10_000), &known), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Values beside a field: what they must be for the two to be compared.
 
+use flow_api::near::nearest;
 use prost_reflect::EnumDescriptor;
 
 use super::Rewriter;
-use crate::cel::near::nearest;
 use crate::cel::plain::sort::Sort;
 use crate::cel::syntax::{Expr, ExprKind, Literal};
 use crate::cel::time::Timestamp;

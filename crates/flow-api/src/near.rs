@@ -1,7 +1,16 @@
-//! Words that are spelled alike.
+//! Words that are spelled alike: what a person may have meant who wrote something that there is not.
+
+/// Longer than anything that has a name of its own: not worth comparing.
+const MOST_BYTES: usize = 256;
 
 /// The word that was probably meant; `None` if none is near.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+///
+/// Upper and lower case do not matter. Of words that are equally near, the first one counts.
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    if word.len() > MOST_BYTES {
+        return None;
+    }
     let word = word.to_lowercase();
     // A third of the letters may be wrong.
     let most = (word.chars().count() / 3).max(1);
@@ -19,7 +28,8 @@ pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) 
 }
 
 /// How many letters must be added, dropped, changed, or swapped with the next one.
-fn distance(from: &str, to: &str) -> usize {
+#[must_use]
+pub fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     // The rows of the table for the last two letters, and for this one.
     let mut before_last: Vec<usize> = Vec::new();
@@ -67,6 +77,11 @@ mod tests {
         assert_eq!(nearest("droped", known), Some("DROPPED"));
         assert_eq!(nearest("forw", known), Some("FORWARDED"));
         assert_eq!(nearest("denied", known), None);
+        let fields = ["name", "ips", "labels"];
+        assert_eq!(nearest("nmae", fields), Some("name"));
+        assert_eq!(nearest("ip", fields), Some("ips"));
+        assert_eq!(nearest("zone", fields), None);
         assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest(&"x".repeat(10_000), ["xx"]), None);
     }
 }
