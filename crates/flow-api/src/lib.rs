@@ -16,6 +16,7 @@
 //! Written by hand are [`connect`], which turns a server's name into a channel, `server` (a feature),
 //! which answers on sockets, [`codec`] and [`frames`], and the rules of the JSON mapping in [`json`].
 
+pub mod cause;
 pub mod clock;
 mod code;
 pub mod codec;

@@ -2,6 +2,7 @@
 
 use std::{error::Error as _, io, time::Duration};
 
+use flow_api::cause::root_cause;
 use hyper_util::{
     client::legacy::{Client as HttpClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -13,10 +14,7 @@ use kube::{
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
-use super::{
-    Wanted,
-    error::{ForwardError, root_cause},
-};
+use super::{Wanted, error::ForwardError};
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,8 @@
 //! Why there is no way to the relay, and what to do.
 
-use std::{error::Error, fmt};
+use std::fmt;
+
+use flow_api::cause::root_cause;
 
 use super::service::{Backend, Place};
 
@@ -158,28 +160,6 @@ impl ForwardError {
                 cause: root_cause(error),
             },
         }
-    }
-}
-
-/// The innermost error's text: those around it say that a request failed.
-pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    plain(&innermost.to_string())
-}
-
-/// `Broken pipe (os error 32)` is `broken pipe` to a reader.
-fn plain(text: &str) -> String {
-    let text = text.split(" (os error ").next().unwrap_or(text);
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        // Not a name in capitals, such as TLS.
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(text.chars().skip(1)).collect()
-        }
-        _ => text.to_owned(),
     }
 }
 

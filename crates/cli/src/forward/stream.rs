@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use flow_api::cause::root_cause;
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Fuse},
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::{
     access::Access,
-    error::{ForwardError, root_cause},
+    error::ForwardError,
     service::{Backend, Place},
 };
 

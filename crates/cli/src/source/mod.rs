@@ -9,7 +9,7 @@ pub(crate) mod offline;
 mod selection;
 pub(crate) mod server;
 
-use flow_api::observer::GetFlowsResponse;
+use flow_api::{cause::plain, observer::GetFlowsResponse};
 use futures::stream::BoxStream;
 
 /// Responses as they come, up to the first error.
@@ -20,11 +20,5 @@ pub(crate) type Flows = Responses<GetFlowsResponse>;
 
 /// An I/O error as people say it: `no such file or directory`, without number and capital.
 pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error ").next().unwrap_or_default();
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first.to_lowercase().chain(chars).collect(),
-        None => String::new(),
-    }
+    plain(&error.to_string())
 }
