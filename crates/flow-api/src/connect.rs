@@ -25,6 +25,7 @@ use tokio::{
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 pub use self::{
+    anyone::TrustAnyone,
     error::ConnectError,
     target::{DEFAULT_PORT, Target, TargetError},
 };
@@ -171,7 +172,7 @@ fn endpoint(target: &Target, options: &ConnectOptions) -> Result<Endpoint, Conne
     let options = options.tls.as_ref().unwrap_or(&default);
     let tls = tls_config(options)?;
     let endpoint = match options.trusts_anyone {
-        true => endpoint.tls_config_with_verifier(tls, Arc::new(anyone::Trust::new())),
+        true => endpoint.tls_config_with_verifier(tls, Arc::new(TrustAnyone::default())),
         false => endpoint.tls_config(tls),
     };
     endpoint.map_err(|error| ConnectError::unreachable(target, &error))

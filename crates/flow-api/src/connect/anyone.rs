@@ -3,22 +3,22 @@
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// Takes each certificate as it comes. The server must still own the key of the one that it shows,
 /// and so TLS is what it should be with whoever that is.
 #[derive(Debug)]
-pub(super) struct Trust(CryptoProvider);
+pub struct TrustAnyone(WebPkiSupportedAlgorithms);
 
-impl Trust {
-    pub(super) fn new() -> Self {
-        Self(ring::default_provider())
+impl Default for TrustAnyone {
+    fn default() -> Self {
+        Self(ring::default_provider().signature_verification_algorithms)
     }
 }
 
-impl ServerCertVerifier for Trust {
+impl ServerCertVerifier for TrustAnyone {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -36,12 +36,7 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -50,15 +45,10 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

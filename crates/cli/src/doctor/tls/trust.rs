@@ -7,16 +7,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use flow_api::connect::{ClientIdentity, TlsOptions};
+use flow_api::connect::{ClientIdentity, TlsOptions, TrustAnyone};
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         ResolvesClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-    },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
@@ -27,21 +25,12 @@ use crate::doctor::report::{Failure, Step};
 /// Takes notes of a handshake.
 #[derive(Debug)]
 pub(super) struct Witness {
-    trust: Trust,
+    /// Who decides whom we believe; without one, nobody is believed.
+    judge: Option<Arc<dyn ServerCertVerifier>>,
     ours: Option<Arc<CertifiedKey>>,
     shown: OnceLock<Option<Shown>>,
     /// The server has asked for a certificate of ours.
     is_asked: AtomicBool,
-}
-
-/// Who is believed.
-#[derive(Debug)]
-enum Trust {
-    /// Whoever answers, as the user has it.
-    Anyone(WebPkiSupportedAlgorithms),
-    /// Whom an authority vouches for.
-    Authorities(Arc<WebPkiServerVerifier>),
-    Nobody,
 }
 
 impl Witness {
@@ -50,23 +39,22 @@ impl Witness {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, Failure> {
         let roots = Arc::new(roots(options)?);
-        let trust = if options.trusts_anyone {
-            Trust::Anyone(provider.signature_verification_algorithms)
+        let judge: Arc<dyn ServerCertVerifier> = if options.trusts_anyone {
+            Arc::new(TrustAnyone::default())
         } else {
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
                 .build()
                 .map_err(|_| {
                     Failure::new(Step::Tls, "this system has no certificate authorities")
                         .next("add --tls-ca-cert-files")
-                })?;
-            Trust::Authorities(verifier)
+                })?
         };
         let ours = match &options.client {
             Some(client) => Some(Arc::new(identity(client, provider)?)),
             None => None,
         };
         Ok(Self {
-            trust,
+            judge: Some(judge),
             ours,
             ..Self::trusting_nobody()
         })
@@ -75,11 +63,16 @@ impl Witness {
     /// For handshakes that are to fail as soon as something was shown.
     pub(super) fn trusting_nobody() -> Self {
         Self {
-            trust: Trust::Nobody,
+            judge: None,
             ours: None,
             shown: OnceLock::new(),
             is_asked: AtomicBool::new(false),
         }
+    }
+
+    fn judge(&self) -> Result<&Arc<dyn ServerCertVerifier>, Error> {
+        let nobody = CertificateError::ApplicationVerificationFailure;
+        self.judge.as_ref().ok_or(Error::InvalidCertificate(nobody))
     }
 
     /// The server's certificate, if it came and could be read.
@@ -107,17 +100,8 @@ impl ServerCertVerifier for Witness {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.shown.get_or_init(|| Shown::read(end_entity));
-        match &self.trust {
-            Trust::Anyone(_) => Ok(ServerCertVerified::assertion()),
-            Trust::Authorities(verifier) => verifier.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
-            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
-        }
+        self.judge()?
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -126,11 +110,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.trust {
-            Trust::Anyone(known) => verify_tls12_signature(message, cert, dss, known),
-            Trust::Authorities(verifier) => verifier.verify_tls12_signature(message, cert, dss),
-            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
-        }
+        self.judge()?.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -139,20 +119,14 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.trust {
-            Trust::Anyone(known) => verify_tls13_signature(message, cert, dss, known),
-            Trust::Authorities(verifier) => verifier.verify_tls13_signature(message, cert, dss),
-            Trust::Nobody => Err(CertificateError::ApplicationVerificationFailure.into()),
-        }
+        self.judge()?.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        match &self.trust {
-            Trust::Anyone(known) => known.supported_schemes(),
-            Trust::Authorities(verifier) => verifier.supported_verify_schemes(),
-            Trust::Nobody => rustls::crypto::ring::default_provider()
-                .signature_verification_algorithms
-                .supported_schemes(),
+        match &self.judge {
+            Some(judge) => judge.supported_verify_schemes(),
+            // All, so that something is shown.
+            None => TrustAnyone::default().supported_verify_schemes(),
         }
     }
 }
