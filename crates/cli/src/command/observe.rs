@@ -22,7 +22,7 @@ use crate::observe::{
     explain::{Decides, explain},
     request::{self, Display},
 };
-use crate::print::{NoEvent, Page, Printer, Screen};
+use crate::print::{Page, Printer, Screen};
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::source::{
@@ -159,7 +159,10 @@ pub(crate) async fn agent_events(
     };
     let responses = asked(&shutdown, follow::responses(&settings, request, ask)).await;
     show(responses, display, shutdown, |printer, response, page| {
-        printer.agent_event(response, page)
+        let event = response.agent_event.as_ref();
+        let event = event.ok_or(NoEvent("an agent event"))?;
+        printer.agent_event(response, event, page);
+        Ok(())
     })
     .await
 }
@@ -185,7 +188,10 @@ pub(crate) async fn debug_events(
     };
     let responses = asked(&shutdown, follow::responses(&settings, request, ask)).await;
     show(responses, display, shutdown, |printer, response, page| {
-        printer.debug_event(response, page)
+        let event = response.debug_event.as_ref();
+        let event = event.ok_or(NoEvent("a debug event"))?;
+        printer.debug_event(response, event, page);
+        Ok(())
     })
     .await
 }
@@ -202,6 +208,11 @@ pub(super) async fn asked<T: Send + 'static>(
         None => stream::empty().boxed(),
     }
 }
+
+/// A response of the right type without what it is for.
+#[derive(Debug, thiserror::Error)]
+#[error("not {0}")]
+pub(crate) struct NoEvent(&'static str);
 
 /// Prints responses until they end, fail, or a signal comes. What was printed before an error is
 /// written.

@@ -2,12 +2,13 @@
 //! `Jan  2 15:04:05.000: shop/web-0:40812 (ID:4711) -> shop/db-0:5432 (ID:4712) to-endpoint
 //! FORWARDED (TCP Flags: SYN)`.
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
 };
 
-use super::{NoEvent, Page, Printer, Style, agent_event, append, debug_event, lost};
+use super::{Page, Printer, Style, agent_event, append, debug_event};
 use crate::filters::fields::End;
 
 /// See the module.
@@ -61,12 +62,7 @@ impl Printer for Compact {
                 append!(out, ")\n");
             }
             Some(ResponseTypes::LostEvents(event)) => {
-                style.time.write(out, response.time.as_ref());
-                append!(out, " EVENTS LOST: ");
-                lost::source(out, event);
-                append!(out, " ");
-                style.lost(out, event, " ");
-                append!(out, "\n");
+                style.lost_line(out, response, event);
             }
             Some(ResponseTypes::NodeStatus(status)) => {
                 style.node_status_line(&mut page.err, response, status);
@@ -78,24 +74,23 @@ impl Printer for Compact {
     fn agent_event(
         &mut self,
         response: &GetAgentEventsResponse,
+        event: &AgentEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+    ) {
         let out = &mut page.out;
         self.style.time.write(out, response.time.as_ref());
         self.node(out, &response.node_name);
         append!(out, "{} (", agent_event::kind(event));
         self.style.agent_event(out, event);
         append!(out, ")\n");
-        Ok(())
     }
 
     fn debug_event(
         &mut self,
         response: &GetDebugEventsResponse,
+        event: &DebugEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+    ) {
         let out = &mut page.out;
         self.style.time.write(out, response.time.as_ref());
         self.node(out, &response.node_name);
@@ -109,6 +104,5 @@ impl Printer for Compact {
         );
         self.style.escape.write(out, &event.message);
         append!(out, ")\n");
-        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod columns;
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
@@ -13,7 +14,7 @@ use flow_api::observer::{
 
 pub(crate) use columns::Column;
 
-use super::{Color, NoEvent, Page, Printer, Style, agent_event, append, debug_event, lost};
+use super::{Color, Page, Printer, Style, agent_event, debug_event};
 
 /// What a row takes; a writer is made for each.
 const ROW_BYTES: usize = 1024;
@@ -75,13 +76,7 @@ impl Printer for Csv {
             }
             // A gap has no place in the rows.
             Some(ResponseTypes::LostEvents(event)) => {
-                let out = &mut page.err;
-                self.style.time.write(out, response.time.as_ref());
-                append!(out, " EVENTS LOST: ");
-                lost::source(out, event);
-                append!(out, " ");
-                self.style.lost(out, event, " ");
-                append!(out, "\n");
+                self.style.lost_line(&mut page.err, response, event);
             }
             Some(ResponseTypes::NodeStatus(status)) => {
                 self.style.node_status_line(&mut page.err, response, status);
@@ -93,9 +88,9 @@ impl Printer for Csv {
     fn agent_event(
         &mut self,
         response: &GetAgentEventsResponse,
+        event: &AgentEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+    ) {
         let mut details = Vec::new();
         self.style.agent_event(&mut details, event);
         let cells = vec![
@@ -105,15 +100,14 @@ impl Printer for Csv {
             details,
         ];
         self.event(&mut page.out, &["time", "node", "type", "details"], cells);
-        Ok(())
     }
 
     fn debug_event(
         &mut self,
         response: &GetDebugEventsResponse,
+        event: &DebugEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+    ) {
         let mut from = Vec::new();
         self.style.endpoint(&mut from, event.source.as_ref());
         let cells = vec![
@@ -127,7 +121,6 @@ impl Printer for Csv {
         ];
         let names = ["time", "node", "type", "from", "mark", "cpu", "message"];
         self.event(&mut page.out, &names, cells);
-        Ok(())
     }
 
     fn finish(&mut self, page: &mut Page) {

@@ -1,11 +1,12 @@
 //! A line for each field, and a rule between events.
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
 };
 
-use super::{NoEvent, Page, Printer, Style, agent_event, append, debug_event, lost, node_status};
+use super::{Page, Printer, Style, agent_event, append, debug_event, lost, node_status};
 use crate::filters::fields::End;
 
 const RULE: &str = "------------";
@@ -92,9 +93,9 @@ impl Printer for Dict {
     fn agent_event(
         &mut self,
         response: &GetAgentEventsResponse,
+        event: &AgentEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+    ) {
         let out = &mut page.out;
         self.rule(out, "");
         self.head(out, response.time.as_ref(), &response.node_name);
@@ -102,15 +103,14 @@ impl Printer for Dict {
             append!(out, "{}", agent_event::kind(event))
         });
         Self::field(out, "DETAILS", |out| self.style.agent_event(out, event));
-        Ok(())
     }
 
     fn debug_event(
         &mut self,
         response: &GetDebugEventsResponse,
+        event: &DebugEvent,
         page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+    ) {
         let out = &mut page.out;
         self.rule(out, "");
         self.head(out, response.time.as_ref(), &response.node_name);
@@ -130,6 +130,5 @@ impl Printer for Dict {
         Self::field(out, "MESSAGE", |out| {
             style.escape.write(out, &event.message)
         });
-        Ok(())
     }
 }

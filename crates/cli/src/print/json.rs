@@ -1,12 +1,13 @@
 //! Each response as one line of JSON, exactly as Hubble's exporter and command line write it.
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::json;
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
 };
 
-use super::{NoEvent, Page, Printer, Style};
+use super::{Page, Printer, Style};
 
 /// The whole response.
 #[derive(Debug)]
@@ -43,24 +44,12 @@ impl Printer for Json {
         out.push(b'\n');
     }
 
-    fn agent_event(
-        &mut self,
-        response: &GetAgentEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+    fn agent_event(&mut self, response: &GetAgentEventsResponse, _: &AgentEvent, page: &mut Page) {
         line(response, &mut page.out);
-        Ok(())
     }
 
-    fn debug_event(
-        &mut self,
-        response: &GetDebugEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+    fn debug_event(&mut self, response: &GetDebugEventsResponse, _: &DebugEvent, page: &mut Page) {
         line(response, &mut page.out);
-        Ok(())
     }
 }
 
@@ -78,28 +67,12 @@ impl Printer for LegacyJson {
         }
     }
 
-    fn agent_event(
-        &mut self,
-        response: &GetAgentEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        line(
-            response.agent_event.as_ref().ok_or(NoEvent::AGENT)?,
-            &mut page.out,
-        );
-        Ok(())
+    fn agent_event(&mut self, _: &GetAgentEventsResponse, event: &AgentEvent, page: &mut Page) {
+        line(event, &mut page.out);
     }
 
-    fn debug_event(
-        &mut self,
-        response: &GetDebugEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent> {
-        line(
-            response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?,
-            &mut page.out,
-        );
-        Ok(())
+    fn debug_event(&mut self, _: &GetDebugEventsResponse, event: &DebugEvent, page: &mut Page) {
+        line(event, &mut page.out);
     }
 }
 

@@ -22,6 +22,21 @@ pub(super) fn node(response: &GetFlowsResponse) -> &str {
 }
 
 impl Style {
+    /// Appends a line about it.
+    pub(super) fn lost_line(
+        &self,
+        out: &mut Vec<u8>,
+        response: &GetFlowsResponse,
+        lost: &LostEvent,
+    ) {
+        self.time.write(out, response.time.as_ref());
+        append!(out, " EVENTS LOST: ");
+        source(out, lost);
+        append!(out, " ");
+        self.lost(out, lost, " ");
+        append!(out, "\n");
+    }
+
     /// Appends on which CPU how many were lost, and between which times where that is known.
     pub(super) fn lost(&self, out: &mut Vec<u8>, lost: &LostEvent, separator: &str) {
         let cpu = lost.cpu.unwrap_or(0);

@@ -26,6 +26,7 @@ pub(crate) mod time;
 
 use std::time::Duration;
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
@@ -79,25 +80,23 @@ pub(crate) trait Printer {
         self.flows(response, page);
     }
 
-    /// Something that the agent did.
-    ///
-    /// # Errors
-    /// The response holds no event.
+    /// Something that the agent did. Groups are of flows only.
     fn agent_event(
         &mut self,
-        response: &GetAgentEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent>;
+        _response: &GetAgentEventsResponse,
+        _event: &AgentEvent,
+        _page: &mut Page,
+    ) {
+    }
 
     /// A debug record.
-    ///
-    /// # Errors
-    /// The response holds no event.
     fn debug_event(
         &mut self,
-        response: &GetDebugEventsResponse,
-        page: &mut Page,
-    ) -> Result<(), NoEvent>;
+        _response: &GetDebugEventsResponse,
+        _event: &DebugEvent,
+        _page: &mut Page,
+    ) {
+    }
 
     /// What could only be printed once all events were known.
     fn finish(&mut self, _page: &mut Page) {}
@@ -109,25 +108,6 @@ pub(crate) trait Printer {
 
     /// An interval is over.
     fn tick(&mut self, _page: &mut Page) {}
-}
-
-/// A response of the right type without the event that it is for.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not {article} {kind} event")]
-pub(crate) struct NoEvent {
-    article: &'static str,
-    kind: &'static str,
-}
-
-impl NoEvent {
-    const AGENT: Self = Self {
-        article: "an",
-        kind: "agent",
-    };
-    const DEBUG: Self = Self {
-        article: "a",
-        kind: "debug",
-    };
 }
 
 /// The formats.

@@ -1,12 +1,13 @@
 //! Aligned columns. They are known only at the end, so all rows are kept until then; this is why
 //! the format cannot follow a stream.
 
+use flow_api::flow::{AgentEvent, DebugEvent};
 use flow_api::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
     get_flows_response::ResponseTypes,
 };
 
-use super::{Color, NoEvent, Page, Printer, Style, agent_event, append, debug_event, lost, tabs};
+use super::{Color, Page, Printer, Style, agent_event, append, debug_event, lost, tabs};
 use crate::filters::fields::End;
 
 /// See the module.
@@ -79,26 +80,15 @@ impl Printer for Table {
         }
     }
 
-    fn agent_event(
-        &mut self,
-        response: &GetAgentEventsResponse,
-        _: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.agent_event.as_ref().ok_or(NoEvent::AGENT)?;
+    fn agent_event(&mut self, response: &GetAgentEventsResponse, event: &AgentEvent, _: &mut Page) {
         self.start("TYPE\tDETAILS", response.time.as_ref(), &response.node_name);
         let out = &mut self.rows;
         append!(out, "{}\t", agent_event::kind(event));
         self.style.agent_event(out, event);
         append!(out, "\n");
-        Ok(())
     }
 
-    fn debug_event(
-        &mut self,
-        response: &GetDebugEventsResponse,
-        _: &mut Page,
-    ) -> Result<(), NoEvent> {
-        let event = response.debug_event.as_ref().ok_or(NoEvent::DEBUG)?;
+    fn debug_event(&mut self, response: &GetDebugEventsResponse, event: &DebugEvent, _: &mut Page) {
         // Hubble has an empty column after the first.
         let columns = "FROM\t\tTYPE\tCPU/MARK\tMESSAGE";
         self.start(columns, response.time.as_ref(), &response.node_name);
@@ -113,7 +103,6 @@ impl Printer for Table {
         );
         style.escape.write(out, &event.message);
         append!(out, "\n");
-        Ok(())
     }
 
     fn finish(&mut self, page: &mut Page) {

@@ -6,12 +6,9 @@ mod table;
 use std::{collections::BTreeMap, time::Duration};
 
 use flow_api::flow::LostEventSource;
-use flow_api::observer::{
-    GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsResponse,
-    get_flows_response::ResponseTypes,
-};
+use flow_api::observer::{GetFlowsResponse, get_flows_response::ResponseTypes};
 
-use super::{NoEvent, Page, Printer, Style, append, enum_name, grouped};
+use super::{Page, Printer, Style, append, enum_name, grouped};
 use crate::group::{Count, Form, Grouping, Groups, Observed, Order, SEPARATOR, order};
 
 /// See the module.
@@ -155,14 +152,6 @@ impl Printer for GroupPrinter {
             }
             None => {}
         }
-    }
-
-    fn agent_event(&mut self, _: &GetAgentEventsResponse, _: &mut Page) -> Result<(), NoEvent> {
-        Err(NoEvent::AGENT)
-    }
-
-    fn debug_event(&mut self, _: &GetDebugEventsResponse, _: &mut Page) -> Result<(), NoEvent> {
-        Err(NoEvent::DEBUG)
     }
 
     fn finish(&mut self, page: &mut Page) {
