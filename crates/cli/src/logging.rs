@@ -8,6 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use flow_filter::quoted;
 use prost_types::Timestamp;
 use tracing::{
     Event, Subscriber,
@@ -20,7 +21,6 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::flags::value::quote;
 use crate::print::time::TimeFormat;
 
 /// The variable that says what to log, as in `debug` or `relay=trace,h2=info`.
@@ -141,6 +141,6 @@ fn shown(value: &str) -> String {
     if plain {
         value.to_owned()
     } else {
-        quote(value)
+        quoted(value)
     }
 }

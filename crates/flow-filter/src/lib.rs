@@ -56,6 +56,7 @@ pub use error::{
     AddressError, ExpressionError, FilterError, NameError, PatternError, PortError, PrefixError,
     RegexpError, Report, SelectorError,
 };
+pub use quote::{quoted, quoted_char};
 pub use view::{
     EndpointView, EventKind, EventType, FlowView, HttpView, InterfaceView, IpView, L4Protocol,
     L7Protocol, NoEndpoint, ServiceView, Side, TcpFlags, WorkloadView,

@@ -1,14 +1,18 @@
 //! Text in quotes as Hubble's messages have it: Go's `%q`.
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 /// The text in double quotes, with everything unprintable escaped.
-pub(crate) fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     enclose(text, '"')
 }
 
 /// One character in single quotes, escaped alike.
-pub(crate) fn quoted_char(character: char) -> String {
+#[must_use]
+pub fn quoted_char(character: char) -> String {
     enclose(character.encode_utf8(&mut [0; 4]), '\'')
 }
 
@@ -52,9 +56,10 @@ fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return matches!(character, ' '..='~');
     }
-    // Only errors about exotic entries come here, so the class need not be kept compiled.
-    Regex::new(r"[\pL\pM\pN\pP\pS]")
-        .is_ok_and(|class| class.is_match(character.encode_utf8(&mut [0; 4])))
+    // Many processes quote nothing but ASCII.
+    static CLASS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\pL\pM\pN\pP\pS]").ok());
+    let class = CLASS.as_ref();
+    class.is_some_and(|class| class.is_match(character.encode_utf8(&mut [0; 4])))
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use flow_api::flow::{
     DropReason, EventTypeFilter, FlowFilter, HttpHeader, IpVersion, NetworkInterface, TcpFlags,
     TrafficDirection, Verdict, Workload, flow_filter::Experimental,
 };
+use flow_filter::quoted;
 
 use crate::flags::{
     ValueError,
-    value::{Base, quote, unsigned},
+    value::{Base, unsigned},
 };
 use crate::words;
 
@@ -179,7 +180,7 @@ pub(super) fn http_header(filter: &mut FlowFilter, _: End, value: &str) -> Resul
     let (key, header_value) = value.split_once(':').ok_or_else(|| {
         ValueError::new(format!(
             "invalid http-header value {}, expected name:value",
-            quote(value)
+            quoted(value)
         ))
     })?;
     filter.http_header.push(HttpHeader {

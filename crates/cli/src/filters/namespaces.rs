@@ -1,9 +1,10 @@
 //! Namespace flags: they complete the names of pods and services.
 
 use flow_api::flow::FlowFilter;
+use flow_filter::quoted;
 
 use super::table::Reach;
-use crate::flags::{ValueError, value::quote};
+use crate::flags::ValueError;
 
 /// The namespaces given, by the end that they are for. The empty one stands for any.
 #[derive(Debug, Default)]
@@ -124,8 +125,8 @@ fn outside(namespaces: &[String], names: &[String]) -> Option<String> {
             .find(|name| namespace_of(name).is_some_and(|of_name| of_name != namespace))?;
         Some(format!(
             "namespace conflict: {} does not contain {}",
-            quote(namespace),
-            quote(name)
+            quoted(namespace),
+            quoted(name)
         ))
     })
 }
@@ -139,8 +140,8 @@ fn elsewhere(pods: &[String], services: &[String]) -> Option<String> {
                 .find(|service| namespace_of(service) != Some(of_pod))?;
             Some(format!(
                 "namespace of service {} conflict with pod {}",
-                quote(service),
-                quote(of_pod)
+                quoted(service),
+                quoted(of_pod)
             ))
         })
 }

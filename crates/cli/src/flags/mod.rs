@@ -14,6 +14,8 @@ pub(crate) mod origin;
 mod scan;
 pub(crate) mod value;
 
+use flow_filter::{quoted, quoted_char};
+
 pub(crate) use scan::{Given, Scanner, words};
 pub(crate) use value::ValueError;
 
@@ -107,7 +109,7 @@ pub(crate) enum UsageError {
     #[error("bad flag syntax: {0}")]
     BadSyntax(String),
     /// A value was refused.
-    #[error("invalid argument {} for {} flag: {reason}", value::quote(.given), value::quote(.flag))]
+    #[error("invalid argument {} for {} flag: {reason}", quoted(.given), quoted(.flag))]
     InvalidValue {
         /// The value as typed.
         given: String,
@@ -120,7 +122,7 @@ pub(crate) enum UsageError {
     #[error("flag needs an argument: --{0}")]
     MissingValue(String),
     /// The same for a letter.
-    #[error("flag needs an argument: {} in -{cluster}", value::quote_char(*.letter))]
+    #[error("flag needs an argument: {} in -{cluster}", quoted_char(*.letter))]
     MissingValueShort {
         /// The letter.
         letter: char,
@@ -130,7 +132,7 @@ pub(crate) enum UsageError {
     /// No such command.
     #[error(
         "unknown command {} for \"{}\"{suggestion}",
-        value::quote(.given),
+        quoted(.given),
         crate::program::name()
     )]
     UnknownCommand {
@@ -143,7 +145,7 @@ pub(crate) enum UsageError {
     #[error("unknown flag: --{0}")]
     UnknownFlag(String),
     /// No such letter.
-    #[error("unknown shorthand flag: {} in -{cluster}", value::quote_char(*.letter))]
+    #[error("unknown shorthand flag: {} in -{cluster}", quoted_char(*.letter))]
     UnknownShorthand {
         /// The letter.
         letter: char,

@@ -3,7 +3,7 @@
 //! Accepts what Hubble's command line accepts and refuses it with the same words, since those
 //! words are what scripts and people know.
 
-use std::fmt::Write as _;
+use flow_filter::quoted;
 
 /// Why a value was refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, ValueError> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(ValueError(format!(
             "strconv.ParseBool: parsing {}: invalid syntax",
-            quote(text)
+            quoted(text)
         ))),
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn unsigned(text: &str, base: Base, bits: u32) -> Result<u64, ValueEr
     let refuse = |why: &str| {
         Err(ValueError(format!(
             "strconv.ParseUint: parsing {}: {why}",
-            quote(text)
+            quoted(text)
         )))
     };
     let (digits, radix) = match base {
@@ -89,7 +89,7 @@ fn split_prefix(text: &str) -> Option<(String, u32)> {
 /// # Errors
 /// A number without unit, a unit that does not exist, or more than about 292 years.
 pub(crate) fn duration_ns(text: &str) -> Result<i64, ValueError> {
-    let invalid = || ValueError(format!("time: invalid duration {}", quote(text)));
+    let invalid = || ValueError(format!("time: invalid duration {}", quoted(text)));
     let (negative, unsigned) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),
@@ -119,14 +119,14 @@ pub(crate) fn duration_ns(text: &str) -> Result<i64, ValueError> {
         if unit.is_empty() {
             return Err(ValueError(format!(
                 "time: missing unit in duration {}",
-                quote(text)
+                quoted(text)
             )));
         }
         let scale = unit_ns(unit).ok_or_else(|| {
             ValueError(format!(
                 "time: unknown unit {} in duration {}",
-                quote(unit),
-                quote(text)
+                quoted(unit),
+                quoted(text)
             ))
         })?;
         let part = part_ns(whole, fraction, scale).ok_or_else(invalid)?;
@@ -241,72 +241,6 @@ fn quoted_element(text: &str) -> Result<(String, &str), &str> {
     }
 }
 
-/// Text in double quotes, with escapes for what would not show.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        escape_into(&mut quoted, c, '"');
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// A character in single quotes, with an escape if it would not show.
-pub(crate) fn quote_char(c: char) -> String {
-    let mut quoted = String::from('\'');
-    escape_into(&mut quoted, c, '\'');
-    quoted.push('\'');
-    quoted
-}
-
-fn escape_into(out: &mut String, c: char, delimiter: char) {
-    let named = match c {
-        '\x07' => "\\a",
-        '\x08' => "\\b",
-        '\x0c' => "\\f",
-        '\n' => "\\n",
-        '\r' => "\\r",
-        '\t' => "\\t",
-        '\x0b' => "\\v",
-        '\\' => "\\\\",
-        _ if c == delimiter => {
-            out.push('\\');
-            out.push(c);
-            return;
-        }
-        _ if is_visible(c) => {
-            out.push(c);
-            return;
-        }
-        _ => {
-            let code = u32::from(c);
-            let written = match code {
-                0..=0x7f => write!(out, "\\x{code:02x}"),
-                0x80..=0xffff => write!(out, "\\u{code:04x}"),
-                _ => write!(out, "\\U{code:08x}"),
-            };
-            debug_assert!(written.is_ok(), "writing to a string cannot fail");
-            return;
-        }
-    };
-    out.push_str(named);
-}
-
-/// Whether a character shows by itself: no control or format character, and of the white space
-/// only the plain blank.
-fn is_visible(c: char) -> bool {
-    if c == ' ' {
-        return true;
-    }
-    let invisible = matches!(u32::from(c),
-        // Soft hyphen, Arabic and other format characters, joiners, direction marks, fillers.
-        0xad | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x180e | 0x200b..=0x200f
-        | 0x2028..=0x202e | 0x2060..=0x206f | 0xd800..=0xf8ff | 0xfeff | 0xfff0..=0xfffb
-        | 0xfffe | 0xffff | 0xe0000..=0x10_ffff);
-    !c.is_control() && !c.is_whitespace() && !invisible
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,11 +288,5 @@ mod tests {
             let place = format!("parse error on line 1, column {column}: ");
             assert!(message.starts_with(&place), "{text}: {message}");
         }
-    }
-
-    #[test]
-    fn quoting_shows_what_cannot_be_seen() {
-        assert_eq!(quote("a\t\"b\"\u{200b}\u{1b}é"), r#""a\t\"b\"\u200b\x1bé""#);
-        assert_eq!(quote_char('\''), r"'\''");
     }
 }

@@ -5,9 +5,9 @@ use flow_api::{
     observer::GetFlowsResponse,
     relay::{NodeState, NodeStatusEvent},
 };
+use flow_filter::quoted;
 
 use super::{Style, append, enum_name};
-use crate::flags::value::quote;
 
 /// Names are listed up to this many bytes; the rest is counted.
 const NAMES_BYTES: usize = 50;
@@ -40,7 +40,10 @@ impl Style {
             Ok(NodeState::NodeUnavailable) => format!("{count} nodes are unavailable: {names}"),
             Ok(NodeState::NodeGone) => format!("{count} nodes removed from cluster: {names}"),
             Ok(NodeState::NodeError) => {
-                format!("Error {} on {count} nodes: {names}", quote(&status.message))
+                format!(
+                    "Error {} on {count} nodes: {names}",
+                    quoted(&status.message)
+                )
             }
             Ok(NodeState::UnknownNodeState) | Err(_) => {
                 format!("unknown node status event: {}", dump(status))
@@ -59,7 +62,7 @@ pub(super) fn fields(status: &NodeStatusEvent) -> [(&'static str, String); 3] {
     let state = enum_name::<NodeState>(status.state_change, NodeState::as_str_name);
     let message = match status.message.as_str() {
         "" => "N/A".to_owned(),
-        message => quote(message),
+        message => quoted(message),
     };
     [
         ("STATE", state.into_owned()),
