@@ -3,35 +3,16 @@
 use std::fmt;
 
 use flow_api::cause::root_cause;
+use kube_access::KubeconfigError;
 
 use super::service::{Backend, Place};
 
 /// Why nothing could be forwarded. Each text is the whole story: no cause is behind it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum ForwardError {
-    /// Neither a kubeconfig nor a pod's service account.
-    #[error(
-        "no kubeconfig: there is none in $KUBECONFIG or ~/.kube/config; name one with --kubeconfig"
-    )]
-    NoKubeconfig,
-    /// The file cannot be read, or does not add up.
-    #[error("cannot use {file}: {reason}")]
-    Kubeconfig {
-        /// The file, or in words where it was looked for.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file has other contexts.
-    #[error("no context {context:?} in {file}; there is {}", List(.known))]
-    NoContext {
-        /// Which was asked for.
-        context: String,
-        /// The file, or in words where it was looked for.
-        file: String,
-        /// Those that are there.
-        known: Vec<String>,
-    },
+    /// Neither a kubeconfig nor a pod's service account, or a kubeconfig that says nothing.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
     /// The API server does not answer, or its certificate is not believed.
     #[error("cannot reach the Kubernetes API server {server}: {cause}")]
     Unreachable {
@@ -122,9 +103,7 @@ impl ForwardError {
     pub(crate) const fn is_lasting(&self) -> bool {
         matches!(
             self,
-            Self::NoKubeconfig
-                | Self::Kubeconfig { .. }
-                | Self::NoContext { .. }
+            Self::Kubeconfig(_)
                 | Self::Unauthorized { .. }
                 | Self::Forbidden { .. }
                 | Self::Listen { .. }

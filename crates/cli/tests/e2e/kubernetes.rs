@@ -116,7 +116,7 @@ fn bad_kubeconfig() -> Result<()> {
     let name = path.to_str().context("an odd path")?;
     let missing = run("test")?;
     ensure!(
-        missing.contains(name) && missing.contains("No such file"),
+        missing.contains(name) && missing.contains("no such file"),
         "{missing}"
     );
     fs::write(&path, ApiServer::start()?.kubeconfig())?;

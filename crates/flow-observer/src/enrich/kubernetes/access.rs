@@ -1,23 +1,12 @@
 //! Where the API server is, and who we are to it.
 
 use std::{
-    env,
-    error::Error as _,
-    io,
+    env, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use kube::{
-    Client, Config,
-    client::{Body, ConfigExt as _},
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
-};
-use tower::{BoxError, ServiceBuilder, ServiceExt as _};
+use kube::{Client, Config};
+use kube_access::KubeconfigError;
 use tracing::info;
 
 use super::watch::Patience;
@@ -26,14 +15,6 @@ use super::watch::Patience;
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Where the kubelet tells pods the API server's address.
 const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
-
-/// How long to wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A server that is gone without a word is noticed after so long: 15 s of silence, then three
-/// questions without an answer.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
 
 /// Whether to ask a Kubernetes API server.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -72,13 +53,14 @@ pub enum AccessError {
     )]
     Nowhere,
     /// The file cannot be read, or names no such context.
-    #[error("cannot use {origin}: {message}")]
-    Kubeconfig {
-        /// The file, or in words where it was looked for.
-        origin: String,
-        /// What is wrong, and what to do.
-        message: String,
-    },
+    #[error(transparent)]
+    Kubeconfig(KubeconfigError),
+    /// The agent may not read the file: root without capabilities is a user like others.
+    #[error(
+        "{0}; the agent lets go of the privilege to read other users' files: give it a file of its own \
+         user"
+    )]
+    Unreadable(KubeconfigError),
     /// A pod whose service account is not all there.
     #[error("cannot use the pod's service account")]
     ServiceAccount(#[source] kube::config::InClusterError),
@@ -103,9 +85,15 @@ pub(super) async fn client(settings: &Settings) -> Result<Option<(Client, String
     let Some(config) = config(settings).await? else {
         return Ok(None);
     };
-    let server = config.cluster_url.to_string();
-    let server = server.trim_end_matches('/').to_owned();
-    match build(&config) {
+    let server = kube_access::server(&config);
+    let made = match &config.proxy_url {
+        // Clients through proxies keep no connection alive: a watch on a dead machine would stand.
+        Some(proxy_url) => Err(kube::Error::ProxyProtocolUnsupported {
+            proxy_url: Box::new(proxy_url.clone()),
+        }),
+        None => kube_access::client(config),
+    };
+    match made {
         Ok(client) => Ok(Some((client, server))),
         Err(source) => Err(AccessError::Client {
             server,
@@ -139,82 +127,12 @@ async fn config(settings: &Settings) -> Result<Option<Config>, AccessError> {
 }
 
 async fn kubeconfig(settings: &Settings) -> Result<Config, AccessError> {
-    let origin = match &settings.kubeconfig {
-        Some(path) => format!("kubeconfig {}", path.display()),
-        None => "the usual kubeconfig".to_owned(),
-    };
-    let read = match &settings.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    let unusable = |error: &KubeconfigError| {
-        let mut message = error.to_string();
-        let denied = error
-            .source()
-            .and_then(|it| it.downcast_ref::<io::Error>())
-            .is_some_and(|it| it.kind() == io::ErrorKind::PermissionDenied);
-        if denied {
-            // Root without capabilities is a user like others.
-            message.push_str(
-                "; the agent lets go of the privilege to read other users' files: give it a file \
-                 of its own user",
-            );
-        }
-        AccessError::Kubeconfig {
-            origin: origin.clone(),
-            message,
-        }
-    };
-    let read = match read {
-        Ok(read) => read,
-        Err(KubeconfigError::FindPath) if settings.kubeconfig.is_none() => {
-            return Err(AccessError::Nowhere);
-        }
-        Err(error) => {
-            let is_missing = error
-                .source()
-                .and_then(|it| it.downcast_ref::<io::Error>())
-                .is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
-            if is_missing && settings.kubeconfig.is_none() {
-                return Err(AccessError::Nowhere);
-            }
-            return Err(unusable(&error));
-        }
-    };
-    let options = KubeConfigOptions {
-        context: settings.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    Config::from_custom_kubeconfig(read, &options)
+    let (file, context) = (settings.kubeconfig.as_deref(), settings.context.as_deref());
+    kube_access::config(file, context)
         .await
-        .map_err(|error| unusable(&error))
-}
-
-/// A client on HTTP of our own making: the library's has no keep-alive, so that a watch on a dead
-/// machine would stand for minutes, and it logs each failed attempt.
-fn build(config: &Config) -> Result<Client, kube::Error> {
-    if let Some(proxy_url) = &config.proxy_url {
-        return Err(kube::Error::ProxyProtocolUnsupported {
-            proxy_url: Box::new(proxy_url.clone()),
-        });
-    }
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-    tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-    let tls = config.rustls_https_connector_with_connector(tcp)?;
-    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(tls);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http);
-    Ok(Client::new(
-        service.boxed(),
-        config.default_namespace.clone(),
-    ))
+        .map_err(|error| match error {
+            KubeconfigError::Absent => AccessError::Nowhere,
+            error @ KubeconfigError::Denied { .. } => AccessError::Unreadable(error),
+            error => AccessError::Kubeconfig(error),
+        })
 }
