@@ -14,14 +14,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::ring};
-use tokio::{task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
     HTTP2, TlsError, TlsVersion,
-    files::{Stamps, certificates, private_key},
-    reload::LOOK_EVERY,
+    files::{Stamps, certificates, in_folder, private_key},
+    reload::follow,
 };
 use crate::server::watched::Watched;
 
@@ -53,13 +52,8 @@ impl TlsClientFiles {
     fn paths(&self) -> (Option<(PathBuf, PathBuf)>, Vec<PathBuf>) {
         match self {
             Self::Folder(folder) => {
-                let [first, ..] = LAYOUTS;
-                let found = LAYOUTS
-                    .into_iter()
-                    .find(|[cert, ..]| folder.join(cert).exists());
-                let [cert, key, authority] = found.unwrap_or(first);
-                let identity = (folder.join(cert), folder.join(key));
-                (Some(identity), vec![folder.join(authority)])
+                let [cert, key, authority] = in_folder(folder, LAYOUTS);
+                (Some((cert, key)), vec![authority])
             }
             Self::Each {
                 identity,
@@ -134,28 +128,11 @@ impl TlsClient {
     /// Takes what is new until `closing`.
     pub async fn follow(self: Arc<Self>, closing: CancellationToken) {
         // Nothing is known of what was read at the start, so it is read once more at rest.
-        let mut watched = Watched {
+        let watched = Watched {
             read: Stamps::of([]),
             found: self.files.stamps(),
         };
-        while closing
-            .run_until_cancelled(sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
-            let client = Arc::clone(&self);
-            let looked = spawn_blocking(move || {
-                client.look(&mut watched);
-                watched
-            });
-            match looked.await {
-                Ok(back) => watched = back,
-                Err(error) => {
-                    warn!(%error, "certificates are not followed any more");
-                    return;
-                }
-            }
-        }
+        follow(watched, closing, move |watched| self.look(watched)).await;
     }
 
     /// Takes the files if they are others than before, and at rest.

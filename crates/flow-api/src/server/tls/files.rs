@@ -43,16 +43,8 @@ impl TlsFiles {
     fn paths(&self) -> (PathBuf, PathBuf, Vec<PathBuf>) {
         match self {
             Self::Folder(folder) => {
-                let [first, ..] = LAYOUTS;
-                let found = LAYOUTS
-                    .into_iter()
-                    .find(|[cert, ..]| folder.join(cert).exists());
-                let [cert, key, authority] = found.unwrap_or(first);
-                (
-                    folder.join(cert),
-                    folder.join(key),
-                    vec![folder.join(authority)],
-                )
+                let [cert, key, authority] = in_folder(folder, LAYOUTS);
+                (cert, key, vec![authority])
             }
             Self::Each {
                 cert,
@@ -76,6 +68,16 @@ impl TlsFiles {
         let (cert, key, client_cas) = self.paths();
         Stamps::of([cert, key].iter().chain(&client_cas))
     }
+}
+
+/// A certificate, its key and an authority under the first names by which there is a certificate; under
+/// the first names of all where there is none yet.
+pub(super) fn in_folder(folder: &Path, layouts: [[&str; 3]; 2]) -> [PathBuf; 3] {
+    let [first, ..] = layouts;
+    let found = layouts
+        .into_iter()
+        .find(|[cert, ..]| folder.join(cert).exists());
+    found.unwrap_or(first).map(|name| folder.join(name))
 }
 
 /// [`Stamp`]s of all files, in order.

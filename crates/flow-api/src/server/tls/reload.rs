@@ -21,7 +21,7 @@ use crate::server::{counts::ServerCounts, watched::Watched};
 
 /// How often to look. A changed file is read at the second look that finds it the same, so that a
 /// new certificate is in use within about two seconds.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often to say that files are missing.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
@@ -87,27 +87,10 @@ impl Certificates {
     /// Takes what is new until `closing`.
     pub(in crate::server) async fn follow(
         self: Arc<Self>,
-        mut watched: Watched<Stamps>,
+        watched: Watched<Stamps>,
         closing: CancellationToken,
     ) {
-        while closing
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
-            let certificates = Arc::clone(&self);
-            let looked = spawn_blocking(move || {
-                certificates.look(&mut watched);
-                watched
-            });
-            match looked.await {
-                Ok(back) => watched = back,
-                Err(error) => {
-                    warn!(%error, "certificates are not followed any more");
-                    return;
-                }
-            }
-        }
+        follow(watched, closing, move |watched| self.look(watched)).await;
     }
 
     /// Takes the files if they are others than before, and at rest.
@@ -129,6 +112,33 @@ impl Certificates {
                     .fetch_add(1, Ordering::Relaxed);
                 let cause = error.source().map(tracing::field::display);
                 warn!(%error, cause, "certificates are broken: the ones before hold");
+            }
+        }
+    }
+}
+
+/// Looks at files from time to time until `closing`; each look may wait for a disk.
+pub(super) async fn follow(
+    mut watched: Watched<Stamps>,
+    closing: CancellationToken,
+    look: impl Fn(&mut Watched<Stamps>) + Send + Sync + 'static,
+) {
+    let look = Arc::new(look);
+    while closing
+        .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+        .await
+        .is_some()
+    {
+        let look = Arc::clone(&look);
+        let looked = spawn_blocking(move || {
+            look(&mut watched);
+            watched
+        });
+        match looked.await {
+            Ok(back) => watched = back,
+            Err(error) => {
+                warn!(%error, "certificates are not followed any more");
+                return;
             }
         }
     }
