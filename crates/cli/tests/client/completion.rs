@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::harness::*;
-use crate::prompt::Prompt;
+use crate::pty::Terminal;
 use crate::server::{End, serve};
 
 /// What is offered behind these words, and the number at the end.
@@ -163,19 +163,22 @@ fn complete_in(shell: &str, args: &[&str], source: &str) {
     }
     let dir = folder();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", dir.path().display());
-    let prompt = Prompt::start(shell, |command| {
+    let terminal = Terminal::start(shell, (40, 100), |command| {
         command
             .args(args)
             .current_dir(dir.path())
             .env("HOME", dir.path())
+            .env("LANG", "C.UTF-8")
             .env("PATH", path)
             .env("PS1", "> ")
+            // Lines come as they are, without what moves a cursor.
+            .env("TERM", "dumb")
     });
-    prompt.type_in(&format!("{source}; echo RE''ADY\n"));
-    prompt.wait_for("READY");
+    terminal.press(&format!("{source}; echo RE''ADY\n"));
+    terminal.wait_for_raw("READY");
     for (typed, given) in CASES {
-        prompt.type_in(&format!("{typed}\n"));
-        prompt.wait_for(&format!("GIVEN: {given}"));
+        terminal.press(&format!("{typed}\n"));
+        terminal.wait_for_raw(&format!("GIVEN: {given}"));
     }
 }
 

@@ -21,7 +21,6 @@ mod help;
 mod input;
 mod lines;
 mod names;
-mod prompt;
 mod pty;
 mod recording;
 mod server;

@@ -1,4 +1,4 @@
-//! The binary on a real pseudo-terminal, with a screen that understands what it draws.
+//! The binary, or a shell, on a real pseudo-terminal, with a screen that understands what it draws.
 
 use std::{
     io::{Read as _, Write as _},
@@ -26,7 +26,7 @@ pub(crate) struct Terminal {
     pty: Arc<Pty>,
     child: Child,
     seen: Arc<Mutex<Seen>>,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// What the program wrote.
@@ -56,32 +56,35 @@ impl Terminal {
 
     /// The same with an environment.
     pub(crate) fn run_with(args: &[&str], size: (u16, u16), env: &[(&str, &str)]) -> Self {
-        let command = Command::new(env!("CARGO_BIN_EXE_palomar")).args(args);
-        Self::spawn(command, size, env)
+        Self::start(env!("CARGO_BIN_EXE_palomar"), size, |command| {
+            command.args(args).envs(env.iter().copied())
+        })
     }
 
     /// Runs a line of shell, in which `$palomar` is the binary.
     pub(crate) fn run_line(line: &str, size: (u16, u16)) -> Self {
-        let command = Command::new("sh").args(["-c", line]);
-        let binary = env!("CARGO_BIN_EXE_palomar");
-        Self::spawn(
-            command,
-            size,
-            &[("palomar", binary), ("PATH", "/usr/bin:/bin")],
-        )
+        Self::start("sh", size, |command| {
+            command
+                .args(["-c", line])
+                .env("palomar", env!("CARGO_BIN_EXE_palomar"))
+                .env("PATH", "/usr/bin:/bin")
+        })
     }
 
-    fn spawn(command: Command, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> Self {
+    /// Starts a program that has nothing of this machine but what `prepare` gives it.
+    pub(crate) fn start(
+        program: &str,
+        (rows, columns): (u16, u16),
+        prepare: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let (pty, pts) = open().unwrap();
         pty.resize(Size::new(rows, columns)).unwrap();
-        let child = command
+        let command = Command::new(program)
             .env_clear()
             .env("HOME", "/nonexistent")
             .env("TZ", "UTC")
-            .env("TERM", "xterm-256color")
-            .envs(env.iter().copied())
-            .spawn(pts)
-            .unwrap();
+            .env("TERM", "xterm-256color");
+        let child = prepare(command).spawn(pts).unwrap();
         let pty = Arc::new(pty);
         let seen = Arc::new(Mutex::new(Seen {
             screen: vt100::Parser::new(number(rows), number(columns), 1_000),
@@ -103,7 +106,7 @@ impl Terminal {
             pty,
             child,
             seen,
-            reader,
+            reader: Some(reader),
         }
     }
 
@@ -112,18 +115,34 @@ impl Terminal {
         self.seen.lock().unwrap().screen.screen().contents()
     }
 
+    /// All that was written so far.
+    fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap().raw).into_owned()
+    }
+
     /// Waits until the screen is as wanted.
     #[track_caller]
     pub(crate) fn wait_for(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        self.wait(Self::screen, is_wanted)
+    }
+
+    /// Waits until this has been written, whether it still stands on the screen or not.
+    #[track_caller]
+    pub(crate) fn wait_for_raw(&self, text: &str) {
+        self.wait(Self::raw, |raw| raw.contains(text));
+    }
+
+    #[track_caller]
+    fn wait(&self, look: impl Fn(&Self) -> String, is_wanted: impl Fn(&str) -> bool) -> String {
         let begin = Instant::now();
         loop {
-            let screen = self.screen();
-            if is_wanted(&screen) {
-                return screen;
-            }
-            let late = begin.elapsed() > DEADLINE || self.reader.is_finished();
             // What came last counts.
-            assert!(!late || is_wanted(&self.screen()), "{}", self.screen());
+            let is_over = self.reader.as_ref().is_none_or(JoinHandle::is_finished);
+            let found = look(self);
+            if is_wanted(&found) {
+                return found;
+            }
+            assert!(!is_over && begin.elapsed() < DEADLINE, "{found}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -169,27 +188,37 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if begin.elapsed() > DEADLINE {
-                self.child.kill().unwrap();
-                panic!("does not end: {}", self.screen());
-            }
+            assert!(
+                begin.elapsed() < DEADLINE,
+                "does not end: {}",
+                self.screen()
+            );
             std::thread::sleep(Duration::from_millis(10));
         };
-        self.reader.join().unwrap();
+        self.reader.take().unwrap().join().unwrap();
         let modes = nix::sys::termios::tcgetattr(&*self.pty)
             .unwrap()
             .local_flags;
+        let raw = self.raw();
         let seen = self.seen.lock().unwrap();
         let screen = seen.screen.screen();
         Left {
             code: status.code(),
-            raw: String::from_utf8_lossy(&seen.raw).into_owned(),
+            raw,
             screen: screen.contents(),
             is_alternate: screen.alternate_screen(),
             is_cursor_hidden: screen.hide_cursor(),
             is_cooked: modes.contains(nix::sys::termios::LocalFlags::ICANON)
                 && modes.contains(nix::sys::termios::LocalFlags::ECHO),
         }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Of one that has ended there is nothing left to kill.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What differs on a terminal: colours, width, progress, and how it ends.
+//! What differs on a terminal: colours, width, progress, hints, and how it ends.
 
 use std::io::Write as _;
 
@@ -194,4 +194,48 @@ fn groups_of_a_follow_stay_in_place_and_stand_there_in_full_at_the_end() {
     let table = &left.raw[last..];
     // 40 clients, and the server that answered once.
     assert_eq!(table.matches("shop/").count(), 42, "{table}");
+}
+
+#[test]
+fn a_person_is_told_what_may_have_been_meant() {
+    for (args, hint) in [
+        (&["observe", "--verdit", "x"][..], "did you mean --verdict?"),
+        (&["observe", "--verdict", "DROPED"], "did you mean DROPPED?"),
+        (&["config", "get", "sever"], "did you mean server?"),
+        (&["zzz"], "all commands: 'palomar --help'"),
+        (
+            &[
+                "observe",
+                "-o",
+                "json",
+                "--field-mask",
+                "tme",
+                "--input-file",
+                "-",
+            ],
+            "did you mean time",
+        ),
+    ] {
+        let left = Terminal::run(args, SIZE).left();
+        assert!(left.screen.contains(hint), "{}", left.screen);
+        // In a pipe the message stands alone.
+        let message = run(args).failed();
+        assert!(!message.contains(hint), "{message}");
+    }
+}
+
+#[test]
+fn a_person_is_told_of_a_config_file_that_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("broken.yaml");
+    std::fs::write(&file, "server: [\n").unwrap();
+    let file = file.to_str().unwrap();
+    let args = ["observe", "--print-raw-filters", "--config", file];
+    let left = Terminal::run(&args, SIZE).left();
+    assert!(
+        left.screen.contains("config file ignored"),
+        "{}",
+        left.screen
+    );
+    assert_eq!(run(&args).ok(), "{}\n");
 }
