@@ -7,7 +7,6 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use fake_observer::FakeObserver;
 use flow_api::{
     connect::{
         ClientIdentity, ConnectError, ConnectOptions, Target, TlsOptions, connect, connect_lazy,
@@ -18,6 +17,7 @@ use flow_api::{
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
+use testbed::observer::{Ready, Scripted};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{
@@ -25,10 +25,8 @@ use tonic::{
     transport::{Certificate, Channel, Identity, Server, ServerTlsConfig},
 };
 
-mod fake_observer;
-
-fn observer() -> ObserverServer<FakeObserver> {
-    ObserverServer::new(FakeObserver::default())
+fn observer() -> ObserverServer<Scripted<Ready>> {
+    ObserverServer::new(Scripted::new(Ready::default()))
 }
 
 async fn answers(channel: Channel) -> bool {

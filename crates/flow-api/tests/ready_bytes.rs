@@ -6,7 +6,6 @@
 )]
 
 use bytes::Bytes;
-use fake_observer::FakeObserver;
 use flow_api::{
     connect::{ConnectOptions, Target, connect_lazy},
     flow::Flow,
@@ -17,14 +16,9 @@ use flow_api::{
     service,
 };
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio_stream::{StreamExt as _, wrappers::TcpListenerStream};
-use tonic::{
-    Code,
-    transport::{Channel, Server},
-};
-
-mod fake_observer;
+use testbed::observer::{Ready, Server};
+use tokio_stream::StreamExt as _;
+use tonic::{Code, transport::Channel};
 
 /// More than a frame of any size gathers at once, several times over.
 const MANY: u64 = 5_000;
@@ -41,17 +35,12 @@ fn response(index: u64) -> GetFlowsResponse {
     }
 }
 
-async fn serve(messages: Vec<Bytes>) -> Channel {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = service::observer_server::ObserverServer::new(FakeObserver { messages });
-    tokio::spawn(
-        Server::builder()
-            .add_service(server)
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
-    let target: Target = address.to_string().parse().unwrap();
-    connect_lazy(&target, &ConnectOptions::default()).unwrap()
+/// A server with these messages, and a channel to it.
+fn serve(messages: Vec<Bytes>) -> (Server, Channel) {
+    let server = Server::at_port(Ready { messages }, None).unwrap();
+    let target: Target = server.address().parse().unwrap();
+    let channel = connect_lazy(&target, &ConnectOptions::default()).unwrap();
+    (server, channel)
 }
 
 #[tokio::test]
@@ -65,7 +54,8 @@ async fn bytes_arrive_as_they_were_sent() {
         Bytes::from_static(&[0xff; 3]),
         Bytes::from(vec![7; 1_000_000]),
     ]);
-    let mut client = service::observer_client::ObserverClient::new(serve(sent.clone()).await);
+    let (_server, channel) = serve(sent.clone());
+    let mut client = service::observer_client::ObserverClient::new(channel);
 
     let request = GetFlowsRequest {
         number: u64::MAX,
@@ -83,7 +73,8 @@ async fn an_ordinary_client_decodes_what_was_sent_ready() {
         .iter()
         .map(|message| message.encode_to_vec().into())
         .collect();
-    let mut client = observer_client::ObserverClient::new(serve(messages).await);
+    let (_server, channel) = serve(messages);
+    let mut client = observer_client::ObserverClient::new(channel);
 
     let request = GetFlowsRequest {
         number: MANY - 1,
@@ -96,7 +87,8 @@ async fn an_ordinary_client_decodes_what_was_sent_ready() {
 
 #[tokio::test]
 async fn the_other_calls_carry_messages() {
-    let mut client = service::observer_client::ObserverClient::new(serve(Vec::new()).await);
+    let (_server, channel) = serve(Vec::new());
+    let mut client = service::observer_client::ObserverClient::new(channel);
     let status = client
         .server_status(ServerStatusRequest {})
         .await
@@ -106,7 +98,7 @@ async fn the_other_calls_carry_messages() {
     let refused = client.get_nodes(GetNodesRequest {}).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.message()),
-        (Code::Unimplemented, "no nodes")
+        (Code::Unimplemented, "GetNodes not implemented")
     );
 }
 

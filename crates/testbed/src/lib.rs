@@ -16,6 +16,8 @@ mod inventory;
 mod netns;
 mod network;
 mod node;
+#[cfg(feature = "observer")]
+pub mod observer;
 mod process;
 pub mod requirements;
 mod service;

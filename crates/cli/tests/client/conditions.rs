@@ -116,7 +116,7 @@ fn a_server_that_evaluates_conditions_is_believed_and_asked_once() {
         server.ask(&["observe", "--where", "source.labels.exists(l, l == 'a')"]);
     // It sends what does not match, and that is its own affair.
     assert_eq!((code, stdout.lines().count()), (Some(0), 2));
-    let asked = server.asked.lock().unwrap();
+    let asked = server.asked();
     assert_eq!((asked.len(), asked[0].number), (1, 20));
     let fields = asked[0].whitelist[0].experimental.as_ref().unwrap();
     assert_eq!(
@@ -139,7 +139,7 @@ fn behind_a_relay_each_flow_is_checked() {
         1,
         "{stderr}"
     );
-    assert_eq!(server.asked.lock().unwrap().len(), 1);
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn of_a_server_that_knows_no_conditions_everything_is_asked_and_chosen_from_here
             stdout.contains("to-endpoint") && stdout.lines().count() == 1,
             "{stdout}"
         );
-        let asked = server.asked.lock().unwrap();
+        let asked = server.asked();
         let numbers: Vec<u64> = asked.iter().map(|request| request.number).collect();
         assert_eq!(numbers, [1, u64::MAX, 1, u64::MAX]);
     }

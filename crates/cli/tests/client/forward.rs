@@ -91,7 +91,8 @@ fn tls_inside_is_verified_by_the_name_that_relays_have() {
     let (relay, authority) = Relay::with_tls("*.hubble-relay.cilium.io");
     let cluster = Cluster::new();
     cluster.relay("kube-system", "hubble-relay", &[("relay-0", &relay)]);
-    let trusting = ["status", "-P", "--tls", "--tls-ca-cert-files", &authority];
+    let authority = authority.path().to_str().unwrap();
+    let trusting = ["status", "-P", "--tls", "--tls-ca-cert-files", authority];
     cluster.ask(&trusting).ok();
     let named = [&trusting[..], &["--tls-server-name", "other.example"]].concat();
     let message = cluster.ask(&named).failed();

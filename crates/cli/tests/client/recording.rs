@@ -141,7 +141,7 @@ fn everything_is_asked_for_where_it_is_recorded() {
     let server = serve(End::Close);
     let (code, stdout, _) = server.ask(&["observe", "--record", path.to_str().unwrap()]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2));
-    assert_eq!(server.asked.lock().unwrap()[0].field_mask, None);
+    assert_eq!(server.asked()[0].field_mask, None);
     let saved = std::fs::read_to_string(&path).unwrap();
     assert_eq!(saved, format!("{ASKS}\n{ANSWERS}\n"));
 }

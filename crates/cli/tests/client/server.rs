@@ -3,30 +3,19 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::Stdio,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
-use flow_api::{
-    HEALTH_SERVICE, coverage, json,
-    observer::*,
-    relay::NodeState,
-    service::observer_server::{Observer, ObserverServer},
-};
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use flow_api::{coverage, json, observer::*, relay::NodeState};
+use futures::{StreamExt as _, stream};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use prost::Message as _;
-use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
+use testbed::observer::{Messages, Script, Server, messages};
 use tonic::{Request, Response, Status};
-use tonic_health::ServingStatus;
 
 use crate::harness::{ANSWERS, ASKS, palomar};
 
@@ -41,41 +30,29 @@ pub(crate) enum End {
 }
 
 /// Two flows, then an end.
-struct Server {
+struct TwoFlows {
     end: End,
     /// What stands in the head of its answers.
     head: &'static [(&'static str, &'static str)],
-    asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
+}
+
+fn encoded(line: &str) -> Bytes {
+    let response: GetFlowsResponse = json::from_str(line).unwrap();
+    response.encode_to_vec().into()
 }
 
 #[tonic::async_trait]
-impl Observer for Server {
-    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetDebugEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-
-    async fn get_flows(
-        &self,
-        request: Request<GetFlowsRequest>,
-    ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        self.asked.lock().unwrap().push(request.into_inner());
-        let flows = [ASKS, ANSWERS].map(|line| {
-            let response: GetFlowsResponse = json::from_str(line).unwrap();
-            Ok(Bytes::from(response.encode_to_vec()))
-        });
-        let flows = stream::iter(flows);
-        let mut response = Response::new(match self.end.clone() {
-            End::Close => flows.boxed(),
-            End::Fail(status) => flows.chain(stream::iter([Err(status)])).boxed(),
+impl Script for TwoFlows {
+    async fn flows(&self, _: Request<GetFlowsRequest>) -> Result<Response<Messages>, Status> {
+        let flows = messages([ASKS, ANSWERS].map(encoded));
+        let mut response = Response::new(match &self.end {
+            End::Close => flows,
+            End::Fail(status) => flows.chain(stream::iter([Err(status.clone())])).boxed(),
             End::Repeat(lines) => {
-                let lines = stream::iter(lines).map(|line| {
-                    let response: GetFlowsResponse = json::from_str(&line).unwrap();
-                    Ok(Bytes::from(response.encode_to_vec()))
-                });
-                let lines: Vec<_> = lines.collect().await;
+                let lines: Vec<Bytes> = lines.iter().map(|line| encoded(line)).collect();
                 let paced = stream::iter(lines).cycle().then(|line| async {
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    line
+                    Ok(line)
                 });
                 flows.chain(paced).boxed()
             }
@@ -88,24 +65,11 @@ impl Observer for Server {
         Ok(response)
     }
 
-    async fn get_agent_events(
-        &self,
-        _: Request<GetAgentEventsRequest>,
-    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+    async fn agent_events(&self, _: GetAgentEventsRequest) -> Result<Messages, Status> {
         Err(Status::unknown("only flows here"))
     }
 
-    async fn get_debug_events(
-        &self,
-        _: Request<GetDebugEventsRequest>,
-    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Err(Status::unimplemented("only flows here"))
-    }
-
-    async fn get_nodes(
-        &self,
-        _: Request<GetNodesRequest>,
-    ) -> Result<Response<GetNodesResponse>, Status> {
+    async fn nodes(&self) -> Result<GetNodesResponse, Status> {
         let node = |name: &str| Node {
             name: name.to_owned(),
             version: "palomar v0.1.0".to_owned(),
@@ -116,21 +80,17 @@ impl Observer for Server {
             seen_flows: 45,
             ..Node::default()
         };
-        Ok(Response::new(GetNodesResponse {
-            nodes: vec![node("node-2"), node("node-1")],
-        }))
+        let nodes = vec![node("node-2"), node("node-1")];
+        Ok(GetNodesResponse { nodes })
     }
 
-    async fn get_namespaces(
-        &self,
-        _: Request<GetNamespacesRequest>,
-    ) -> Result<Response<GetNamespacesResponse>, Status> {
+    async fn namespaces(&self) -> Result<GetNamespacesResponse, Status> {
         // Longer than the test waits.
         tokio::time::sleep(Duration::from_secs(60)).await;
         Err(Status::internal("too late"))
     }
 
-    async fn server_status(
+    async fn status(
         &self,
         _: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
@@ -150,10 +110,8 @@ impl Observer for Server {
 
 /// A running server. Ends with the test.
 pub(crate) struct Running {
+    server: Server,
     pub(crate) address: String,
-    pub(crate) asked: Arc<Mutex<Vec<GetFlowsRequest>>>,
-    _directory: tempfile::TempDir,
-    _runtime: tokio::runtime::Runtime,
 }
 
 pub(crate) fn serve(end: End) -> Running {
@@ -162,37 +120,17 @@ pub(crate) fn serve(end: End) -> Running {
 
 /// A server that says so in the head of its answers.
 pub(crate) fn serve_as(end: End, head: &'static [(&'static str, &'static str)]) -> Running {
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("observer.sock");
-    let asked = Arc::default();
-    let server = Server {
-        end,
-        head,
-        asked: Arc::clone(&asked),
-    };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(async { UnixListener::bind(&socket).unwrap() });
-    runtime.spawn(async move {
-        let (reporter, health) = tonic_health::server::health_reporter();
-        reporter
-            .set_service_status(HEALTH_SERVICE, ServingStatus::Serving)
-            .await;
-        tonic::transport::Server::builder()
-            .add_service(health)
-            .add_service(ObserverServer::new(server))
-            .serve_with_incoming(UnixListenerStream::new(listener))
-            .await
-            .unwrap();
-    });
-    Running {
-        address: format!("unix://{}", socket.display()),
-        asked,
-        _directory: directory,
-        _runtime: runtime,
-    }
+    let server = Server::at_socket(TwoFlows { end, head }).unwrap();
+    let address = server.address().to_owned();
+    Running { server, address }
 }
 
 impl Running {
+    /// The requests for flows so far.
+    pub(crate) fn asked(&self) -> Vec<GetFlowsRequest> {
+        self.server.asked()
+    }
+
     pub(crate) fn ask(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = palomar(args)
             .env("PALOMAR_SERVER", &self.address)
@@ -211,7 +149,7 @@ fn observe_asks_for_what_it_shows() {
     let server = serve(End::Close);
     let (code, stdout, _) = server.ask(&["observe", "--to-port", "5432", "--not", "-n", "x"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2));
-    let asked = server.asked.lock().unwrap();
+    let asked = server.asked();
     assert_eq!(asked[0].number, 20);
     assert!(!asked[0].follow);
     assert_eq!(asked[0].whitelist[0].destination_port, ["5432"]);
@@ -232,7 +170,7 @@ fn json_asks_for_everything_and_follow_for_no_number() {
         "--field-mask",
         "time,verdict",
     ]);
-    let asked = server.asked.lock().unwrap();
+    let asked = server.asked();
     assert_eq!((asked[0].number, asked[0].follow), (0, true));
     assert_eq!(asked[0].field_mask, None);
     assert_eq!(asked[1].number, u64::MAX);
@@ -410,7 +348,7 @@ fn doctor_counts_flows_and_looks_at_the_nodes_that_a_server_names() {
             "{stdout}"
         );
     }
-    let asked = server.asked.lock().unwrap();
+    let asked = server.asked();
     let follows: Vec<bool> = asked.iter().map(|request| request.follow).collect();
     assert_eq!((lines.len(), follows), (3, vec![false, true]));
 }
@@ -434,7 +372,7 @@ fn groups_ask_for_their_fields_only_and_are_told_again_and_again_in_a_follow() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let finite = serve(End::Close);
     finite.ask(&["observe", "--group-by", "client.pod"]);
-    let asked = [server, finite].map(|server| server.asked.lock().unwrap()[0].clone());
+    let asked = [server, finite].map(|server| server.asked()[0].clone());
     let paths = |index: usize| asked[index].field_mask.clone().unwrap().paths.join(" ");
     assert_eq!((asked[0].number, asked[1].number), (0, u64::MAX));
     assert_eq!(paths(0), "extensions time verdict");

@@ -106,7 +106,7 @@ fn only_the_fields_of_the_columns_are_asked_for() {
         "time,source.port,drop_reason",
     ]);
     server.ask(&["observe", "-o", "csv"]);
-    let asked = server.asked.lock().unwrap();
+    let asked = server.asked();
     let paths = |index: usize| asked[index].field_mask.clone().unwrap().paths;
     assert_eq!(
         paths(0),

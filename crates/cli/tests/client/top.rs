@@ -216,8 +216,8 @@ fn a_server_that_goes_away_is_told_and_called_again() {
     let terminal = top(&server, &[]);
     terminal.wait_for_text("NO CONNECTION: the server ended its answer");
     // It was called again when it asks for what came after the last flow.
-    terminal.wait_for(|_| server.asked.lock().unwrap().len() > 1);
-    let asked = server.asked.lock().unwrap()[1].clone();
+    terminal.wait_for(|_| server.asked().len() > 1);
+    let asked = server.asked()[1].clone();
     assert!(asked.follow);
     assert_eq!(asked.since.map(|since| since.nanos), Some(251_000_001));
     terminal.press("q");

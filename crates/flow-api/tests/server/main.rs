@@ -5,9 +5,6 @@
     reason = "a test that cannot be set up fails loudly"
 )]
 
-#[path = "../fake_observer/mod.rs"]
-mod fake_observer;
-
 mod bounds;
 mod certificates;
 mod clients;

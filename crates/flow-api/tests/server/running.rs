@@ -17,11 +17,12 @@ use flow_api::{
     service::observer_server::ObserverServer,
 };
 use tempfile::TempDir;
+use testbed::observer::{Ready, Scripted};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::{fake_observer::FakeObserver, notifier::Notifier};
+use crate::notifier::Notifier;
 
 /// Nothing that is waited for takes longer, also on a machine with other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,7 +76,7 @@ impl Running {
             closing: (!setup.is_stubborn).then(|| closing.clone()),
         };
         let routes = Routes::new(PeerServer::new(notifier))
-            .add_service(ObserverServer::new(FakeObserver::default()));
+            .add_service(ObserverServer::new(Scripted::new(Ready::default())));
         let server = Server::new(setup.limits, Arc::clone(&counts));
         let serving = server.serve(vec![unix, tcp], routes, closing.clone());
         Self {

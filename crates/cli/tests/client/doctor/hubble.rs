@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -10,19 +11,11 @@ use bytes::Bytes;
 use flow_api::{
     flow::Flow,
     observer::{get_flows_response::ResponseTypes, *},
-    peer::{
-        ChangeNotification, ChangeNotificationType, NotifyRequest,
-        peer_server::{Peer, PeerServer},
-    },
-    service::observer_server::{Observer, ObserverServer},
+    peer::{ChangeNotification, ChangeNotificationType},
 };
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use futures::{StreamExt as _, stream};
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use testbed::observer::{Messages, Script, Server, messages};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::{listener, told};
@@ -38,10 +31,10 @@ struct Traffic {
     goes_on: bool,
 }
 
-#[derive(Clone)]
 struct Hubble {
     traffic: Traffic,
-    peers: Vec<ChangeNotification>,
+    /// Known once it is known where the server itself is.
+    peers: Arc<OnceLock<Vec<ChangeNotification>>>,
 }
 
 fn flow(time: SystemTime) -> Bytes {
@@ -65,25 +58,18 @@ fn without_date(metadata: &mut MetadataMap) {
 }
 
 #[tonic::async_trait]
-impl Observer for Hubble {
-    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetDebugEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-
-    async fn get_flows(
-        &self,
-        request: Request<GetFlowsRequest>,
-    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+impl Script for Hubble {
+    async fn flows(&self, request: Request<GetFlowsRequest>) -> Result<Response<Messages>, Status> {
         let request = request.into_inner();
         let traffic = self.traffic;
-        let stored = (request.number > 0).then(|| Ok(flow(SystemTime::now() - traffic.latest)));
-        let stored = stream::iter(stored);
+        let stored = (request.number > 0).then(|| flow(SystemTime::now() - traffic.latest));
+        let stored = messages(stored);
         let news = stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Some((Ok(flow(SystemTime::now())), ()))
         });
         let mut response = Response::new(match (request.follow, traffic.goes_on) {
-            (false, _) => stored.boxed(),
+            (false, _) => stored,
             (true, false) => stored.chain(stream::pending()).boxed(),
             (true, true) => stored.chain(news).boxed(),
         });
@@ -95,35 +81,11 @@ impl Observer for Hubble {
         Ok(response)
     }
 
-    async fn get_agent_events(
-        &self,
-        _: Request<GetAgentEventsRequest>,
-    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        Ok(Response::new(stream::empty().boxed()))
+    async fn namespaces(&self) -> Result<GetNamespacesResponse, Status> {
+        Ok(GetNamespacesResponse::default())
     }
 
-    async fn get_debug_events(
-        &self,
-        _: Request<GetDebugEventsRequest>,
-    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Ok(Response::new(stream::empty().boxed()))
-    }
-
-    async fn get_nodes(
-        &self,
-        _: Request<GetNodesRequest>,
-    ) -> Result<Response<GetNodesResponse>, Status> {
-        Err(Status::unimplemented("GetNodes not implemented"))
-    }
-
-    async fn get_namespaces(
-        &self,
-        _: Request<GetNamespacesRequest>,
-    ) -> Result<Response<GetNamespacesResponse>, Status> {
-        Ok(Response::new(GetNamespacesResponse::default()))
-    }
-
-    async fn server_status(
+    async fn status(
         &self,
         _: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
@@ -137,56 +99,32 @@ impl Observer for Hubble {
         without_date(response.metadata_mut());
         Ok(response)
     }
-}
 
-#[tonic::async_trait]
-impl Peer for Hubble {
-    type NotifyStream = BoxStream<'static, Result<ChangeNotification, Status>>;
-
-    async fn notify(
-        &self,
-        _: Request<NotifyRequest>,
-    ) -> Result<Response<Self::NotifyStream>, Status> {
-        let peers = self.peers.clone().into_iter().map(Ok);
-        let peers = stream::iter(peers).chain(stream::pending());
-        Ok(Response::new(peers.boxed()))
+    fn peers(&self) -> Result<Vec<ChangeNotification>, Status> {
+        Ok(self.peers.get().cloned().unwrap_or_default())
     }
-}
-
-/// A running server. Ends with the test.
-struct Running {
-    address: SocketAddr,
-    _runtime: tokio::runtime::Runtime,
 }
 
 /// A node with this traffic that announces itself and these nodes.
-fn serve(traffic: Traffic, others: &[(&str, SocketAddr)]) -> Running {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let own = ("node-1", address);
-    let peers = others.iter().chain([&own]);
-    let peers = peers.map(|(name, address)| ChangeNotification {
-        name: (*name).to_owned(),
-        address: address.to_string(),
-        r#type: ChangeNotificationType::PeerAdded.into(),
-        tls: None,
-    });
+fn serve(traffic: Traffic, others: &[(&str, SocketAddr)]) -> Server {
+    let peers: Arc<OnceLock<_>> = Arc::default();
     let hubble = Hubble {
         traffic,
-        peers: peers.collect(),
+        peers: Arc::clone(&peers),
     };
-    runtime.spawn(
-        tonic::transport::Server::builder()
-            .add_service(tonic_health::server::health_reporter().1)
-            .add_service(PeerServer::new(hubble.clone()))
-            .add_service(ObserverServer::new(hubble))
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
-    Running {
-        address,
-        _runtime: runtime,
-    }
+    let server = Server::at_port(hubble, None).unwrap();
+    let peer = |name: &str, address: &str| ChangeNotification {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        r#type: ChangeNotificationType::PeerAdded.into(),
+        tls: None,
+    };
+    let others = others
+        .iter()
+        .map(|(name, address)| peer(name, &address.to_string()));
+    let own = peer("node-1", server.address());
+    peers.set(others.chain([own]).collect()).unwrap();
+    server
 }
 
 #[test]
@@ -196,8 +134,8 @@ fn a_server_of_hubble_is_well_and_its_flows_tell_its_clock() {
         goes_on: true,
     };
     let server = serve(busy, &[]);
-    let line = told(0, &[&server.address.to_string()]);
-    let begin = format!("{}  ok  {VERSION}, clock within 1 s, ", server.address);
+    let line = told(0, &[server.address()]);
+    let begin = format!("{}  ok  {VERSION}, clock within 1 s, ", server.address());
     assert!(line.starts_with(&begin), "{line}");
     assert!(line.ends_with(" flows in the last second\n"), "{line}");
 }
@@ -209,8 +147,11 @@ fn a_quiet_server_of_hubble_is_well_without_a_clock() {
         goes_on: false,
     };
     let server = serve(quiet, &[]);
-    let line = told(0, &[&server.address.to_string()]);
-    let begin = format!("{}  ok  {VERSION}, no flow for a second, ", server.address);
+    let line = told(0, &[server.address()]);
+    let begin = format!(
+        "{}  ok  {VERSION}, no flow for a second, ",
+        server.address()
+    );
     assert!(line.starts_with(&begin), "{line}");
 }
 
@@ -223,8 +164,8 @@ fn the_nodes_that_a_server_of_hubble_announces_are_looked_at_too() {
         goes_on: false,
     };
     let server = serve(quiet, &[("node-2", dead)]);
-    let address = server.address.to_string();
-    let lines = told(1, &["--server", &address]);
+    let address = server.address();
+    let lines = told(1, &["--server", address]);
     let lines: Vec<_> = lines.lines().collect();
     assert!(
         lines[0].starts_with(&format!("{address}  ok  {VERSION}, ")),

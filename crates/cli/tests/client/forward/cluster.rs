@@ -12,9 +12,11 @@ use nix::{
 };
 use serde_json::json;
 use tempfile::TempDir;
-use testbed::api_server::{ApiServer, objects};
+use testbed::{
+    api_server::{ApiServer, objects},
+    observer::Server,
+};
 
-use super::relay::Relay;
 use crate::harness::*;
 
 /// The port where relays listen in their pods, by its number only there.
@@ -39,7 +41,7 @@ impl Cluster {
     }
 
     /// A service of these pods, each with a relay in it.
-    pub(super) fn relay(&self, namespace: &str, service: &str, pods: &[(&str, &Relay)]) {
+    pub(super) fn relay(&self, namespace: &str, service: &str, pods: &[(&str, &Server)]) {
         let mut object = objects::service(namespace, service, "10.96.0.9");
         object["spec"]["selector"] = json!({"app": service});
         let grpc = json!({"name": "grpc", "port": 80, "protocol": "TCP", "targetPort": "grpc"});
@@ -47,7 +49,8 @@ impl Cluster {
         self.api.put(object);
         for (pod, relay) in pods {
             self.pod(namespace, service, pod);
-            self.api.listen_in_pod(namespace, pod, PORT, relay.address);
+            let address = relay.address().parse().unwrap();
+            self.api.listen_in_pod(namespace, pod, PORT, address);
         }
         let pods: Vec<_> = pods.iter().map(|(pod, _)| (*pod, true)).collect();
         self.slice(namespace, service, &pods);

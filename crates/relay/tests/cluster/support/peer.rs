@@ -1,39 +1,39 @@
 //! A peer that behaves like a small agent: it keeps flows, answers `GetFlows` from them and follows,
 //! and does as it is told otherwise. It runs in a runtime of its own, so that it can be killed.
 
+mod answers;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flow_api::flow::{AgentEvent, Flow};
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
-    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetFlowsRequest,
-    GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
-    GetNodesResponse, Namespace, ServerStatusRequest, ServerStatusResponse,
+    GetAgentEventsResponse, GetFlowsRequest, GetFlowsResponse, Namespace, ServerStatusResponse,
 };
-use flow_api::resume::{self, After};
 use flow_api::server::{Limits, Listener, Server as TcpServer, TlsServer};
-use flow_api::service::observer_server::{Observer, ObserverServer};
-use futures::stream::{BoxStream, StreamExt as _};
+use flow_api::service::observer_server::ObserverServer;
 use prost::Message as _;
 use relay::StaticPeer;
 use tempfile::TempDir;
+use testbed::observer::Scripted;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status};
 
 use super::LONG;
+use answers::Service;
 
 /// Milliseconds after some moment as the wire has it. 0 is long ago.
 pub(crate) fn time(millis: i64) -> prost_types::Timestamp {
@@ -150,13 +150,15 @@ impl FakePeer {
             .enable_all()
             .build()
             .unwrap();
+        let service = Service(Arc::clone(&self.shared));
+        let observer = ObserverServer::new(Scripted::new(service));
         if let Some((address, tls)) = &mut self.tcp {
             let listener = {
                 let _in_runtime = runtime.enter();
                 Listener::tcp(*address, tls.clone()).unwrap()
             };
             *address = listener.address().unwrap();
-            let routes = Routes::new(ObserverServer::new(Service(Arc::clone(&self.shared))))
+            let routes = Routes::new(observer)
                 .add_service(tonic_health::server::health_reporter().1)
                 .prepare();
             let server = TcpServer::new(Limits::default(), Arc::default());
@@ -172,7 +174,6 @@ impl FakePeer {
             UnixListener::bind(&self.path).unwrap()
         };
         let mut server = Server::builder();
-        let observer = ObserverServer::new(Service(Arc::clone(&self.shared)));
         let mut router = server.add_service(observer);
         if self.with_health {
             router = router.add_service(tonic_health::server::health_reporter().1);
@@ -307,193 +308,5 @@ impl FakePeer {
 impl Drop for FakePeer {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-struct Service(Arc<Shared>);
-
-/// For comparisons.
-fn key(at: &prost_types::Timestamp) -> (i64, i32) {
-    (at.seconds, at.nanos)
-}
-
-/// Where one stream is.
-struct Cursor {
-    shared: Arc<Shared>,
-    request: GetFlowsRequest,
-    next: usize,
-    changed: watch::Receiver<u64>,
-    failed: bool,
-}
-
-impl Cursor {
-    fn new(shared: Arc<Shared>, mut request: GetFlowsRequest, after: Option<After>) -> Self {
-        shared.open_streams.fetch_add(1, Ordering::SeqCst);
-        let changed = shared.changed.subscribe();
-        let times: Vec<_> = {
-            let behaviour = shared.behaviour.lock().unwrap();
-            behaviour.flows.iter().map(|(at, _)| key(at)).collect()
-        };
-        let number = usize::try_from(request.number).unwrap();
-        let behind = |index: Option<usize>| index.map_or(0, |index| index + 1);
-        let next = match (after, request.since) {
-            (Some(After { time, count }), _) => {
-                request.since = None;
-                let of_this_time = times
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, at)| **at == key(&time));
-                let mut of_this_time = of_this_time.map(|(index, _)| index);
-                behind(of_this_time.nth(usize::try_from(count).unwrap() - 1))
-            }
-            (None, Some(since)) => behind(times.iter().rposition(|at| *at < key(&since))),
-            (None, None) if number > 0 => times.len().saturating_sub(number),
-            // Everything stored; as if each test began with an empty ring.
-            (None, None) => 0,
-        };
-        Self {
-            shared,
-            request,
-            next,
-            changed,
-            failed: false,
-        }
-    }
-
-    async fn item(&mut self) -> Option<Result<Bytes, Status>> {
-        if self.failed {
-            return None;
-        }
-        loop {
-            {
-                let behaviour = self.shared.behaviour.lock().unwrap();
-                if let Some((after, status)) = &behaviour.fail_after
-                    && self.next >= *after
-                {
-                    self.failed = true;
-                    return Some(Err(status.clone()));
-                }
-                let rest = behaviour.flows.get(self.next..).unwrap_or_default();
-                for (at, bytes) in rest {
-                    self.next += 1;
-                    if self
-                        .request
-                        .since
-                        .is_none_or(|since| key(&since) <= key(at))
-                    {
-                        return Some(Ok(bytes.clone()));
-                    }
-                }
-                if !behaviour.hang && !self.request.follow {
-                    return None;
-                }
-            }
-            if self.changed.changed().await.is_err() {
-                return None;
-            }
-        }
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        self.shared.open_streams.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-#[tonic::async_trait]
-impl Observer for Service {
-    type GetFlowsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetAgentEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-    type GetDebugEventsStream = BoxStream<'static, Result<Bytes, Status>>;
-
-    async fn get_flows(
-        &self,
-        request: Request<GetFlowsRequest>,
-    ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let metadata = request.metadata().clone();
-        let request = request.into_inner();
-        let (refused, after) = {
-            let mut behaviour = self.0.behaviour.lock().unwrap();
-            let after = resume::asked(&metadata).filter(|_| behaviour.resumes);
-            behaviour.requests.push((request.clone(), metadata));
-            (behaviour.refuse.clone(), after)
-        };
-        if let Some(status) = refused {
-            return Err(status);
-        }
-        let cursor = Cursor::new(Arc::clone(&self.0), request, after);
-        let stream = futures::stream::unfold(cursor, |mut cursor| async move {
-            let item = cursor.item().await?;
-            Some((item, cursor))
-        });
-        let mut response = Response::new(stream.boxed());
-        if after.is_some() {
-            resume::accept(response.metadata_mut());
-        }
-        Ok(response)
-    }
-
-    async fn get_agent_events(
-        &self,
-        request: Request<GetAgentEventsRequest>,
-    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        let behaviour = self.0.behaviour.lock().unwrap();
-        if let Some(status) = &behaviour.refuse {
-            return Err(status.clone());
-        }
-        let events = behaviour.agent_events.clone().into_iter().map(Ok);
-        let events = futures::stream::iter(events);
-        Ok(Response::new(if request.get_ref().follow {
-            events.chain(futures::stream::pending()).boxed()
-        } else {
-            events.boxed()
-        }))
-    }
-
-    async fn get_debug_events(
-        &self,
-        _request: Request<GetDebugEventsRequest>,
-    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        Err(Status::unimplemented("not asked for"))
-    }
-
-    async fn get_nodes(
-        &self,
-        _request: Request<GetNodesRequest>,
-    ) -> Result<Response<GetNodesResponse>, Status> {
-        Err(Status::unimplemented("GetNodes not implemented"))
-    }
-
-    async fn get_namespaces(
-        &self,
-        _request: Request<GetNamespacesRequest>,
-    ) -> Result<Response<GetNamespacesResponse>, Status> {
-        let behaviour = self.0.behaviour.lock().unwrap();
-        if let Some(status) = &behaviour.refuse {
-            return Err(status.clone());
-        }
-        Ok(Response::new(GetNamespacesResponse {
-            namespaces: behaviour.namespaces.clone(),
-        }))
-    }
-
-    async fn server_status(
-        &self,
-        request: Request<ServerStatusRequest>,
-    ) -> Result<Response<ServerStatusResponse>, Status> {
-        let behaviour = self.0.behaviour.lock().unwrap();
-        if let Some(status) = &behaviour.refuse {
-            return Err(status.clone());
-        }
-        let mut response = Response::new(behaviour.status.clone());
-        flow_api::clock::answer(request.metadata(), response.metadata_mut());
-        if let Some(now) = flow_api::clock::told(response.metadata()) {
-            let told = now - behaviour.clock_behind;
-            let nanos = told.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            let value = nanos.as_nanos().to_string().parse().unwrap();
-            response.metadata_mut().insert("palomar-clock", value);
-        }
-        Ok(response)
     }
 }
