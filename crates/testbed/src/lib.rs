@@ -20,6 +20,8 @@ mod node;
 pub mod observer;
 mod process;
 pub mod requirements;
+#[cfg(feature = "rules")]
+pub mod rules;
 mod service;
 mod spawn;
 mod spec;

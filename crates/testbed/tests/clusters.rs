@@ -9,42 +9,21 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use libtest_mimic::{Arguments, Failed, Trial};
 use testbed::{
     Cluster, Spec,
     exchange::{self, Family},
     requirements,
+    rules::{self, Rule},
     workload::{Scene, demo_spec},
 };
 
 fn main() -> Result<ExitCode> {
     testbed::remove_on_signals()?;
-    let missing: Vec<String> = requirements::for_cluster()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if !missing.is_empty() {
-        eprintln!(
-            "clusters cannot be built here, for lack of {}",
-            missing.join(", ")
-        );
-    }
-    let trials = RULES
-        .iter()
-        .map(|&(name, rule)| {
-            Trial::test(name, move || {
-                rule().map_err(|error| Failed::from(format!("{error:#}")))
-            })
-            .with_ignored_flag(ignored)
-        })
-        .collect();
-    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+    let trials = rules::trials("a test of clusters", RULES, &requirements::for_cluster());
+    Ok(rules::run(trials))
 }
 
-type Rule = fn() -> Result<()>;
-
-const RULES: [(&str, Rule); 6] = [
+const RULES: &[Rule] = &[
     (
         "pods_exchange_udp_and_tcp_within_a_node_and_between_nodes",
         exchanges_succeed,

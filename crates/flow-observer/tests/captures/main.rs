@@ -14,14 +14,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use files::{Capture, Captured, Format};
-use libtest_mimic::{Arguments, Failed, Trial};
 use support::{
     ARP, IPV4, IPV6, ethernet, geneve, ipv4, ipv4_fragment, ipv6, ordinary, tag, tcp, udp, vxlan,
 };
-use testbed::requirements;
-
-/// A test: its name is the rule, an error says how it was broken.
-type Rule = (&'static str, fn() -> Result<()>);
+use testbed::{
+    requirements,
+    rules::{self, Rule},
+};
 
 const RULES: &[Rule] = &[
     (
@@ -40,20 +39,7 @@ const RULES: &[Rule] = &[
 
 fn main() -> ExitCode {
     let missing = requirements::for_captures();
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if let Err(error) = requirements::check("a test of capture files", &missing) {
-        eprintln!("\n{error}\n");
-    }
-    let trials = RULES
-        .iter()
-        .map(|&(name, rule)| {
-            Trial::test(name, move || {
-                rule().map_err(|error| Failed::from(format!("{error:#}")))
-            })
-            .with_ignored_flag(ignored)
-        })
-        .collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    rules::run(rules::trials("a test of capture files", RULES, &missing))
 }
 
 /// IP packets without a link layer.

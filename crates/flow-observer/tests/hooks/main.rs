@@ -16,11 +16,10 @@ mod translation;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-use testbed::requirements;
-
-/// A test: its name is the rule, an error says how it was broken.
-type Rule = (&'static str, fn() -> Result<()>);
+use testbed::{
+    requirements,
+    rules::{self, Rule},
+};
 
 fn main() -> Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some(left::HOLD) {
@@ -29,26 +28,14 @@ fn main() -> Result<ExitCode> {
     }
     testbed::remove_on_signals()?;
     let missing = requirements::for_observed_cluster();
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if let Err(error) = requirements::check("a test of the optional programs", &missing) {
-        eprintln!("\n{error}\n");
-    }
-    let trials = [
+    let all = [
         processes::RULES,
         translation::RULES,
         tcp::RULES,
         flows::RULES,
         services::RULES,
         left::RULES,
-    ]
-    .concat()
-    .into_iter()
-    .map(|(name, rule)| {
-        Trial::test(name, move || {
-            rule().map_err(|error| Failed::from(format!("{error:#}")))
-        })
-        .with_ignored_flag(ignored)
-    })
-    .collect();
-    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+    ];
+    let trials = rules::trials("a test of the optional programs", &all.concat(), &missing);
+    Ok(rules::run(trials))
 }

@@ -16,36 +16,22 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-use testbed::requirements;
-
-/// A test: its name is the rule, an error says how it was broken.
-type Rule = (&'static str, fn() -> Result<()>);
+use testbed::{
+    requirements,
+    rules::{self, Rule},
+};
 
 fn main() -> Result<ExitCode> {
     testbed::remove_on_signals()?;
     let missing = requirements::for_observed_cluster();
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    if let Err(error) = requirements::check("a test of the probes", &missing) {
-        eprintln!("\n{error}\n");
-    }
-    let rules = [
+    let all = [
         aggregation::RULES,
         headers::RULES,
         payload::RULES,
         points::RULES,
         drops::RULES,
         guests::RULES,
-    ]
-    .concat();
-    let trials = rules
-        .into_iter()
-        .map(|(name, rule)| {
-            Trial::test(name, move || {
-                rule().map_err(|error| Failed::from(format!("{error:#}")))
-            })
-            .with_ignored_flag(ignored)
-        })
-        .collect();
-    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
+    ];
+    let trials = rules::trials("a test of the probes", &all.concat(), &missing);
+    Ok(rules::run(trials))
 }
