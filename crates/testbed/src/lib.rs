@@ -27,6 +27,7 @@ mod spawn;
 mod spec;
 mod sweep;
 mod tools;
+pub mod tshark;
 pub mod wait;
 pub mod workload;
 

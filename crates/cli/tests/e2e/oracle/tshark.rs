@@ -1,8 +1,9 @@
 //! What tshark reads in a capture.
 
-use std::{collections::HashMap, net::IpAddr, path::Path, process::Command};
+use std::{collections::HashMap, net::IpAddr, path::Path};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use testbed::tshark::{Packets, Row, number};
 
 use super::{
     capture,
@@ -70,51 +71,19 @@ const FIELDS: &[&str] = &[
 
 /// The packets of the file, which is of the node `node`.
 pub(crate) fn read(path: &Path, node: &str) -> Result<Vec<Captured>> {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(path).arg("-n");
-    // Each fragment and each segment by itself.
-    for preference in [
-        "ip.defragment:FALSE",
-        "ipv6.defragment:FALSE",
-        "tcp.desegment_tcp_streams:FALSE",
-    ] {
-        command.args(["-o", preference]);
-    }
-    command.args([
-        "-Tfields",
-        "-Eoccurrence=a",
-        "-Eaggregator=,",
-        "-Eseparator=;",
-    ]);
-    for field in FIELDS {
-        command.args(["-e", field]);
-    }
-    let output = command
-        // Its settings are nobody's.
-        .env("HOME", path.parent().unwrap_or(path))
-        .env("TZ", "UTC")
-        .output()
-        .context("cannot run tshark")?;
-    ensure!(
-        output.status.success(),
-        "tshark: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    // Each segment by itself.
+    let options = ["-o", "tcp.desegment_tcp_streams:FALSE"];
     let mut firsts = Firsts::new();
-    String::from_utf8(output.stdout)?
-        .lines()
-        .map(|line| captured(line, node, &mut firsts).with_context(|| format!("tshark: {line}")))
-        .collect()
+    Packets::read(path, FIELDS, &options)?.each(|row| captured(&row, node, &mut firsts))
 }
 
 /// Ports of packets that came in fragments, by interface: only the first has them.
 type Firsts = HashMap<(String, IpAddr, IpAddr, String), Transport>;
 
-fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
-    let row = Row::new(line);
-    let interface = row.need("frame.interface_name")?.to_owned();
+fn captured(row: &Row<'_>, node: &str, firsts: &mut Firsts) -> Result<Captured> {
+    let interface = need(row, "frame.interface_name")?.to_owned();
     // As they were given to dumpcap: in and out of each device in turn.
-    let number: usize = row.need("frame.interface_id")?.parse()?;
+    let number: usize = need(row, "frame.interface_id")?.parse()?;
     let place = Place {
         node: node.to_owned(),
         device: capture::kind(&interface).context("an unknown device")?,
@@ -124,11 +93,12 @@ fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
             Way::Out
         },
     };
-    let [source, destination] = row.ends()?;
-    let mut transport = row.transport()?;
-    if let Some(id) = row.fragment()? {
+    let ends = row.ends().context("neither IP nor ARP")?;
+    let (source, destination) = (ends[0].parse()?, ends[1].parse()?);
+    let mut transport = transport(row)?;
+    if let Some(id) = fragment(row)? {
         let key = (
-            row.need("frame.interface_id")?.to_owned(),
+            need(row, "frame.interface_id")?.to_owned(),
             source,
             destination,
             id,
@@ -141,9 +111,9 @@ fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
     }
     let segment = match transport {
         Transport::Tcp(..) => Some(Segment {
-            sequence: row.need("tcp.seq_raw")?.parse()?,
-            length: row.need("tcp.len")?.parse()?,
-            flags: row.number("tcp.flags")?,
+            sequence: need(row, "tcp.seq_raw")?.parse()?,
+            length: need(row, "tcp.len")?.parse()?,
+            flags: numeral(row, "tcp.flags")?,
         }),
         _ => None,
     };
@@ -151,15 +121,15 @@ fn captured(line: &str, node: &str, firsts: &mut Firsts) -> Result<Captured> {
         packet: Packet {
             place,
             interface,
-            time_ns: nanoseconds(row.need("frame.time_epoch")?)?,
+            time_ns: nanoseconds(need(row, "frame.time_epoch")?)?,
             tuple: Tuple {
                 source,
                 destination,
                 transport,
             },
-            tunnel: row.tunnel()?,
-            mark: row.mark(transport)?,
-            bytes: row.need("frame.len")?.parse()?,
+            tunnel: tunnel(row)?,
+            mark: mark(row, transport)?,
+            bytes: need(row, "frame.len")?.parse()?,
         },
         segment,
     })
@@ -171,148 +141,81 @@ fn nanoseconds(text: &str) -> Result<i64> {
     Ok(seconds.parse::<i64>()? * 1_000_000_000 + fraction.parse::<i64>()?)
 }
 
-/// What tshark printed about a packet.
-struct Row<'a> {
-    /// All values of each field, in the order of the packet.
-    fields: Vec<Vec<&'a str>>,
-    /// The protocols up to the tunnel's, if there is one.
-    outer: Vec<&'a str>,
-    /// Those behind it, or all.
-    inner: Vec<&'a str>,
+fn need<'a>(row: &Row<'a>, field: &str) -> Result<&'a str> {
+    row.value(field).with_context(|| format!("no {field}"))
 }
 
-impl<'a> Row<'a> {
-    fn new(line: &'a str) -> Self {
-        let fields: Vec<Vec<&str>> = line
-            .split(';')
-            .map(|field| field.split(',').filter(|it| !it.is_empty()).collect())
-            .collect();
-        let protocols = fields.first().and_then(|field| field.first()).copied();
-        let mut outer: Vec<&str> = protocols.unwrap_or_default().split(':').collect();
-        let tunnel = outer.iter().position(|protocol| *protocol == "vxlan");
-        let inner = outer.split_off(tunnel.map_or(0, |at| at + 1));
-        Self {
-            fields,
-            outer,
-            inner,
-        }
-    }
-
-    fn all(&self, field: &str) -> &[&'a str] {
-        let at = FIELDS.iter().position(|known| *known == field);
-        at.and_then(|at| self.fields.get(at)).map_or(&[], |it| it)
-    }
-
-    /// The value in the header that counts: the first one behind the tunnel. An error of ICMP, for
-    /// one, has the headers of another packet in it.
-    fn value(&self, field: &str) -> Option<&'a str> {
-        let protocol = field.split('.').next();
-        let before = self.outer.iter().filter(|it| Some(**it) == protocol);
-        self.all(field).get(before.count()).copied()
-    }
-
-    fn need(&self, field: &str) -> Result<&'a str> {
-        self.value(field).with_context(|| format!("no {field}"))
-    }
-
-    fn number(&self, field: &str) -> Result<u16> {
-        number(self.need(field)?).with_context(|| field.to_owned())
-    }
-
-    fn first_of(&self, protocols: &[&str]) -> Option<&'a str> {
-        let mut inner = self.inner.iter().copied();
-        inner.find(|protocol| protocols.contains(protocol))
-    }
-
-    fn ends(&self) -> Result<[IpAddr; 2]> {
-        let fields = match self.first_of(&["ip", "ipv6", "arp"]) {
-            Some("ip") => ["ip.src", "ip.dst"],
-            Some("ipv6") => ["ipv6.src", "ipv6.dst"],
-            Some("arp") => ["arp.src.proto_ipv4", "arp.dst.proto_ipv4"],
-            _ => bail!("neither IP nor ARP"),
-        };
-        Ok([
-            self.need(fields[0])?.parse()?,
-            self.need(fields[1])?.parse()?,
-        ])
-    }
-
-    fn transport(&self) -> Result<Transport> {
-        Ok(
-            match self.first_of(&["icmp", "icmpv6", "igmp", "tcp", "udp"]) {
-                Some("icmp") => Transport::Icmp,
-                Some("icmpv6") => Transport::Icmpv6,
-                Some("tcp") => {
-                    Transport::Tcp(self.number("tcp.srcport")?, self.number("tcp.dstport")?)
-                }
-                Some("udp") => {
-                    Transport::Udp(self.number("udp.srcport")?, self.number("udp.dstport")?)
-                }
-                _ => Transport::Other,
-            },
-        )
-    }
-
-    /// What the fragments of a packet have in common besides their ends; none for a whole packet.
-    fn fragment(&self) -> Result<Option<String>> {
-        if self.first_of(&["ip", "ipv6"]) == Some("ip") {
-            let is_whole = self.need("ip.frag_offset")? == "0" && self.need("ip.flags.mf")? == "0";
-            let id =
-                || -> Result<_> { Ok([self.need("ip.id")?, self.need("ip.proto")?].join(" ")) };
-            return if is_whole { Ok(None) } else { id().map(Some) };
-        }
-        // The number is in a header of its own.
-        let values = self.all("ipv6.fraghdr.ident");
-        Ok(values.first().map(|&id| id.to_owned()))
-    }
-
-    fn mark(&self, transport: Transport) -> Result<Mark> {
-        Ok(match transport {
-            // Those of a later fragment are not there.
-            Transport::Tcp(..) => Mark::Flags(self.number("tcp.flags")? & 0xff),
-            Transport::Icmp => Mark::Message {
-                kind: self.number("icmp.type")?,
-                code: self.number("icmp.code")?,
-            },
-            Transport::Icmpv6 => Mark::Message {
-                kind: self.number("icmpv6.type")?,
-                code: self.number("icmpv6.code")?,
-            },
-            _ => Mark::None,
-        })
-    }
-
-    fn tunnel(&self) -> Result<Option<Tunnel>> {
-        if self.outer.is_empty() {
-            return Ok(None);
-        }
-        let first = |field: &str| {
-            let values = self.all(field);
-            values
-                .first()
-                .copied()
-                .with_context(|| format!("no outer {field}"))
-        };
-        let version = if self.outer.contains(&"ipv6") {
-            "ipv6"
-        } else {
-            "ip"
-        };
-        Ok(Some(Tunnel {
-            source: first(&format!("{version}.src"))?.parse()?,
-            destination: first(&format!("{version}.dst"))?.parse()?,
-            ports: (
-                number(first("udp.srcport")?)?,
-                number(first("udp.dstport")?)?,
-            ),
-            network: first("vxlan.vni")?.parse()?,
-        }))
-    }
+fn numeral(row: &Row<'_>, field: &str) -> Result<u16> {
+    row.number(field)?.with_context(|| format!("no {field}"))
 }
 
-fn number(text: &str) -> Result<u16> {
-    Ok(match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16)?,
-        None => text.parse()?,
+fn transport(row: &Row<'_>) -> Result<Transport> {
+    Ok(
+        match row.first_of(&["icmp", "icmpv6", "igmp", "tcp", "udp"]) {
+            Some("icmp") => Transport::Icmp,
+            Some("icmpv6") => Transport::Icmpv6,
+            Some("tcp") => {
+                Transport::Tcp(numeral(row, "tcp.srcport")?, numeral(row, "tcp.dstport")?)
+            }
+            Some("udp") => {
+                Transport::Udp(numeral(row, "udp.srcport")?, numeral(row, "udp.dstport")?)
+            }
+            _ => Transport::Other,
+        },
+    )
+}
+
+/// What the fragments of a packet have in common besides their ends; none for a whole packet.
+fn fragment(row: &Row<'_>) -> Result<Option<String>> {
+    if row.first_of(&["ip", "ipv6"]) == Some("ip") {
+        let is_whole = need(row, "ip.frag_offset")? == "0" && need(row, "ip.flags.mf")? == "0";
+        let id = || -> Result<_> { Ok([need(row, "ip.id")?, need(row, "ip.proto")?].join(" ")) };
+        return if is_whole { Ok(None) } else { id().map(Some) };
+    }
+    // The number is in a header of its own.
+    let values = row.all("ipv6.fraghdr.ident");
+    Ok(values.first().map(|&id| id.to_owned()))
+}
+
+fn mark(row: &Row<'_>, transport: Transport) -> Result<Mark> {
+    Ok(match transport {
+        // Those of a later fragment are not there.
+        Transport::Tcp(..) => Mark::Flags(numeral(row, "tcp.flags")? & 0xff),
+        Transport::Icmp => Mark::Message {
+            kind: numeral(row, "icmp.type")?,
+            code: numeral(row, "icmp.code")?,
+        },
+        Transport::Icmpv6 => Mark::Message {
+            kind: numeral(row, "icmpv6.type")?,
+            code: numeral(row, "icmpv6.code")?,
+        },
+        _ => Mark::None,
     })
+}
+
+fn tunnel(row: &Row<'_>) -> Result<Option<Tunnel>> {
+    if row.outer.is_empty() {
+        return Ok(None);
+    }
+    let first = |field: &str| {
+        let values = row.all(field);
+        values
+            .first()
+            .copied()
+            .with_context(|| format!("no outer {field}"))
+    };
+    let version = if row.outer.contains(&"ipv6") {
+        "ipv6"
+    } else {
+        "ip"
+    };
+    Ok(Some(Tunnel {
+        source: first(&format!("{version}.src"))?.parse()?,
+        destination: first(&format!("{version}.dst"))?.parse()?,
+        ports: (
+            number(first("udp.srcport")?)?,
+            number(first("udp.dstport")?)?,
+        ),
+        network: first("vxlan.vni")?.parse()?,
+    }))
 }
