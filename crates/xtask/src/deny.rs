@@ -29,5 +29,5 @@ pub(crate) fn run() -> Result<()> {
         println!("advisories SKIPPED: the database of known vulnerabilities cannot be reached");
         return Ok(());
     }
-    workspace::run(command().args(["check", "--disable-fetch", "advisories"]))
+    workspace::run(command().args(["--offline", "check", "advisories"]))
 }
