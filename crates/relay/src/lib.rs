@@ -15,7 +15,6 @@ mod access;
 mod answer;
 mod audit;
 mod call;
-mod calls;
 mod config;
 mod connections;
 mod credit;
@@ -53,7 +52,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use flow_api::connect::Target;
-use flow_api::server::{Limits, Listener, Server, ServerCounts, raise_open_files};
+use flow_api::server::{
+    CallCounts, Limits, Listener, OBSERVER_METHODS, STANDARD_METHODS, Server, ServerCounts,
+    raise_open_files,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -61,7 +63,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Gate, TokensFile};
 use crate::audit::Audit;
-use crate::calls::CallCounts;
 use crate::defaults::DRAIN_TIMEOUT;
 use crate::discovery::Discovery;
 use crate::flows::Settings;
@@ -215,7 +216,8 @@ impl Relay {
             shutdown: shutdown.clone(),
         };
         let counts: Arc<ServerCounts> = Arc::default();
-        let calls: Arc<CallCounts> = Arc::default();
+        let methods = OBSERVER_METHODS.into_iter().chain(STANDARD_METHODS);
+        let calls = Arc::new(CallCounts::new(methods));
         // Ended by being dropped, when serving has ended.
         let mut tasks = JoinSet::new();
         if let Some(listener) = metrics_listener {

@@ -11,14 +11,13 @@ use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use flow_api::code_name;
-use flow_api::server::{ServerCounts, TlsClient};
+use flow_api::server::{CallCounts, MetricsPage, ServerCounts, TlsClient};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -26,15 +25,10 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
 
-use crate::calls::{CallCounts, MethodNumbers};
 use crate::health::Condition;
 use crate::pool::{Pool, State};
 use crate::process::Process;
-
-/// The text format of OpenMetrics.
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The states of connections as Go's gRPC has them, and one for none at all.
 const STATES: [&str; 6] = [
@@ -67,6 +61,7 @@ struct Pages {
 pub(crate) async fn serve(listener: TcpListener, numbers: Numbers, closing: CancellationToken) {
     let condition = numbers.condition.clone();
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(Arc::clone(&numbers.calls)));
     registry.register_collector(Box::new(numbers));
     let pages = Arc::new(Pages {
         registry,
@@ -91,10 +86,9 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Er
     TcpListener::bind(address).await
 }
 
-async fn scrape(Shared(pages): Shared<Arc<Pages>>) -> impl IntoResponse {
-    let mut page = String::new();
-    match text::encode(&mut page, &pages.registry) {
-        Ok(()) => Ok(([(CONTENT_TYPE, CONTENT)], page)),
+async fn scrape(Shared(pages): Shared<Arc<Pages>>, headers: HeaderMap) -> impl IntoResponse {
+    match MetricsPage::of(&pages.registry, &headers) {
+        Ok(page) => Ok(([(CONTENT_TYPE, page.content_type)], page.text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }
@@ -112,7 +106,6 @@ async fn ready(Shared(pages): Shared<Arc<Pages>>) -> impl IntoResponse {
 impl Collector for Numbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_peers(&mut encoder)?;
-        self.encode_calls(&mut encoder)?;
         self.encode_server(&mut encoder)?;
         encode_process(&mut encoder)
     }
@@ -216,52 +209,6 @@ impl Numbers {
         Ok(())
     }
 
-    fn encode_calls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Value = fn(&MethodNumbers) -> u64;
-        let counters: [(_, _, Value); 3] = [
-            (
-                "grpc_server_started",
-                "Calls of clients that began.",
-                |it| it.started,
-            ),
-            (
-                "grpc_server_msg_received",
-                "Messages from clients.",
-                // One for each call but those of reflection, which answer each question once.
-                |it| match it.kind {
-                    "bidi_stream" => it.sent,
-                    _ => it.started,
-                },
-            ),
-            ("grpc_server_msg_sent", "Messages to clients.", |it| it.sent),
-        ];
-        for (name, help, value) in counters {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for numbers in self.calls.numbers() {
-                ConstCounter::new(value(&numbers))
-                    .encode(family.encode_family(&labels(&numbers))?)?;
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "grpc_server_handled",
-            "Calls of clients that ended, by code.",
-            None,
-            MetricType::Counter,
-        )?;
-        for numbers in self.calls.numbers() {
-            for (code, count) in (0..).zip(numbers.handled) {
-                let name = code_name(Code::from_i32(code));
-                // All that ever happened, and success so that rates have something to divide by.
-                if count > 0 || code == 0 {
-                    let [kind, service, method] = labels(&numbers);
-                    let labels = [kind, service, method, ("grpc_code", name)];
-                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn encode_server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
             "palomar_events",
@@ -314,14 +261,6 @@ impl Numbers {
             count(server.calls()),
         )
     }
-}
-
-fn labels(numbers: &MethodNumbers) -> [(&'static str, &'static str); 3] {
-    [
-        ("grpc_type", numbers.kind),
-        ("grpc_service", numbers.service),
-        ("grpc_method", numbers.method),
-    ]
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> fmt::Result {

@@ -9,7 +9,7 @@ use flow_api::observer::{
     GetNamespacesResponse, GetNodesRequest, GetNodesResponse, ServerStatusRequest,
     ServerStatusResponse,
 };
-use flow_api::server::{Limits, Listener, Server};
+use flow_api::server::{CallCounts, Counted, Limits, Listener, Server};
 use flow_api::service::observer_server::{Observer, ObserverServer};
 use flow_api::{FILE_DESCRIPTOR_SET, HUBBLE_VERSION, clock, resume};
 use futures::stream::{BoxStream, Stream, StreamExt as _};
@@ -28,7 +28,6 @@ use crate::RelayError;
 use crate::access::{Gate, Grant, Guarded};
 use crate::audit::{Audit, Audited, Record};
 use crate::call::{Call, Method};
-use crate::calls::{CallCounts, Counted};
 use crate::defaults::{MAX_FLOW_CALLS, MAX_UNARY_CALLS, UNARY_TIMEOUT};
 use crate::flows::{self, Settings};
 use crate::health::HealthService;
@@ -335,13 +334,13 @@ pub(crate) async fn serve(
                 .map_err(RelayError::reflection)?,
         )
         .prepare();
-    let service = ServiceBuilder::new().layer(version).service(Counted {
-        inner: Guarded {
-            inner: Examined { inner: routes },
-            gate,
-        },
-        counts: calls,
-    });
+    let guarded = Guarded {
+        inner: Examined { inner: routes },
+        gate,
+    };
+    let service = ServiceBuilder::new()
+        .layer(version)
+        .service(Counted::new(guarded, calls));
     server.serve(listeners, service, shutdown).await?;
     Ok(())
 }

@@ -16,12 +16,14 @@
 
 mod admission;
 mod call;
+mod calls;
 mod connection;
 mod counts;
 mod limits;
 mod listen;
 mod lots;
 mod open_files;
+mod page;
 mod quiet;
 mod tls;
 mod watched;
@@ -52,10 +54,12 @@ use tracing::{debug, info, warn};
 
 pub use self::{
     admission::ClientName,
+    calls::{CallCounts, Counted, Method, OBSERVER_METHODS, STANDARD_METHODS},
     counts::{Refusal, ServerCounts},
     limits::Limits,
     listen::{ListenError, Listener, SocketAccess, SocketFile},
     open_files::raise_open_files,
+    page::MetricsPage,
     tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
     watched::{Stamp, Watched},
 };

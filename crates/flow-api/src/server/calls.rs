@@ -1,46 +1,98 @@
-//! Counts the calls of clients as Go's Prometheus middleware does, so that dashboards of Hubble's
-//! relay work.
+//! Counts the calls of clients as Go's Prometheus middleware does, so that dashboards of Hubble work.
+//!
+//! In: requests and responses that pass by. Out: [`CallCounts`], which a scrape reads.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter},
+};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
 
+use crate::code_name;
+
 /// All codes that gRPC has.
-pub(crate) const CODES: usize = 17;
+const CODES: usize = 17;
 
 /// A gRPC message begins with a flag and its length.
 const MESSAGE_HEADER: usize = 5;
 
-/// The calls that there are: service, method, and what Go calls their type.
-const METHODS: [(&str, &str, &str); 10] = [
-    ("observer.Observer", "GetFlows", "server_stream"),
-    ("observer.Observer", "GetAgentEvents", "server_stream"),
-    ("observer.Observer", "GetDebugEvents", "server_stream"),
-    ("observer.Observer", "GetNodes", "unary"),
-    ("observer.Observer", "GetNamespaces", "unary"),
-    ("observer.Observer", "ServerStatus", "unary"),
-    ("grpc.health.v1.Health", "Check", "unary"),
-    ("grpc.health.v1.Health", "Watch", "server_stream"),
-    (
-        "grpc.reflection.v1.ServerReflection",
-        "ServerReflectionInfo",
-        "bidi_stream",
-    ),
-    (
-        "grpc.reflection.v1alpha.ServerReflection",
-        "ServerReflectionInfo",
-        "bidi_stream",
-    ),
+/// A call that there is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Method {
+    /// Its service, as in `observer.Observer`.
+    pub service: &'static str,
+    /// Its name, as in `GetFlows`.
+    pub name: &'static str,
+    /// What Go calls its type: `unary`, `server_stream` or `bidi_stream`.
+    pub kind: &'static str,
+}
+
+impl Method {
+    /// One answer to one question.
+    #[must_use]
+    pub const fn unary(service: &'static str, name: &'static str) -> Self {
+        let kind = "unary";
+        Self {
+            service,
+            name,
+            kind,
+        }
+    }
+
+    /// Many answers to one question.
+    #[must_use]
+    pub const fn server_stream(service: &'static str, name: &'static str) -> Self {
+        let kind = "server_stream";
+        Self {
+            service,
+            name,
+            kind,
+        }
+    }
+}
+
+/// What observers answer.
+pub const OBSERVER_METHODS: [Method; 6] = [
+    Method::server_stream("observer.Observer", "GetFlows"),
+    Method::server_stream("observer.Observer", "GetAgentEvents"),
+    Method::server_stream("observer.Observer", "GetDebugEvents"),
+    Method::unary("observer.Observer", "GetNodes"),
+    Method::unary("observer.Observer", "GetNamespaces"),
+    Method::unary("observer.Observer", "ServerStatus"),
 ];
+
+/// Health and reflection, which all servers have.
+pub const STANDARD_METHODS: [Method; 4] = [
+    Method::unary("grpc.health.v1.Health", "Check"),
+    Method::server_stream("grpc.health.v1.Health", "Watch"),
+    reflection("grpc.reflection.v1.ServerReflection"),
+    reflection("grpc.reflection.v1alpha.ServerReflection"),
+];
+
+const fn reflection(service: &'static str) -> Method {
+    Method {
+        service,
+        name: "ServerReflectionInfo",
+        kind: "bidi_stream",
+    }
+}
 
 /// What was counted of one method.
 #[derive(Debug, Default)]
@@ -51,40 +103,94 @@ struct Counts {
 }
 
 /// What was counted of all methods.
-#[derive(Debug, Default)]
-pub(crate) struct CallCounts([Counts; METHODS.len()]);
-
-/// One method's numbers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MethodNumbers {
-    /// Labels.
-    pub(crate) service: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) kind: &'static str,
-    /// Calls that began.
-    pub(crate) started: u64,
-    /// Calls that ended, by code.
-    pub(crate) handled: [u64; CODES],
-    /// Messages to clients.
-    pub(crate) sent: u64,
+#[derive(Debug)]
+pub struct CallCounts {
+    methods: Vec<Method>,
+    /// As many.
+    counts: Vec<Counts>,
 }
 
 impl CallCounts {
-    /// What was counted so far, of all methods.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = MethodNumbers> + '_ {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        METHODS
-            .iter()
-            .zip(&self.0)
-            .map(move |((service, method, kind), counts)| MethodNumbers {
-                service,
-                method,
-                kind,
-                started: load(&counts.started),
-                handled: counts.handled.each_ref().map(load),
-                sent: load(&counts.sent),
-            })
+    /// Counts calls of these, and no others.
+    #[must_use]
+    pub fn new(methods: impl IntoIterator<Item = Method>) -> Self {
+        let methods: Vec<_> = methods.into_iter().collect();
+        let counts = methods.iter().map(|_| Counts::default()).collect();
+        Self { methods, counts }
     }
+
+    fn each(&self) -> impl Iterator<Item = (&Method, &Counts)> {
+        self.methods.iter().zip(&self.counts)
+    }
+}
+
+impl Counts {
+    fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+impl Collector for CallCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        type Value = fn(&Method, &Counts) -> u64;
+        let counters: [(_, _, Value); 3] = [
+            (
+                "grpc_server_started",
+                "Calls of clients that began.",
+                |_, it| it.started(),
+            ),
+            (
+                "grpc_server_msg_received",
+                "Messages from clients.",
+                // One for each call but those of reflection, which answer each question once.
+                |method, it| match method.kind {
+                    "bidi_stream" => it.sent(),
+                    _ => it.started(),
+                },
+            ),
+            ("grpc_server_msg_sent", "Messages to clients.", |_, it| {
+                it.sent()
+            }),
+        ];
+        for (name, help, value) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (method, counts) in self.each() {
+                let count = ConstCounter::new(value(method, counts));
+                count.encode(family.encode_family(&labels(method))?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "grpc_server_handled",
+            "Calls of clients that ended, by code.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (method, counts) in self.each() {
+            for (code, count) in (0..).zip(&counts.handled) {
+                let count = count.load(Ordering::Relaxed);
+                // All that ever happened, and success so that rates have something to divide by.
+                if count > 0 || code == 0 {
+                    let [kind, service, name] = labels(method);
+                    let code = ("grpc_code", code_name(Code::from_i32(code)));
+                    let labels = [kind, service, name, code];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn labels(method: &Method) -> [(&'static str, &'static str); 3] {
+    [
+        ("grpc_type", method.kind),
+        ("grpc_service", method.service),
+        ("grpc_method", method.name),
+    ]
 }
 
 /// A call that goes on. Counted as cancelled where it is dropped before it has ended.
@@ -99,11 +205,12 @@ impl Open {
     /// Counts a call that begins; `None` for a method that there is not.
     fn begin(counts: &Arc<CallCounts>, path: &str) -> Option<Self> {
         let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-        let method = METHODS
+        let method = counts
+            .methods
             .iter()
-            .position(|known| (known.0, known.1) == (service, method))?;
+            .position(|known| (known.service, known.name) == (service, method))?;
         counts
-            .0
+            .counts
             .get(method)?
             .started
             .fetch_add(1, Ordering::Relaxed);
@@ -115,7 +222,7 @@ impl Open {
     }
 
     fn sent(&self, messages: u64) {
-        if let Some(counts) = self.counts.0.get(self.method) {
+        if let Some(counts) = self.counts.counts.get(self.method) {
             counts.sent.fetch_add(messages, Ordering::Relaxed);
         }
     }
@@ -131,7 +238,7 @@ impl Open {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        let counts = self.counts.0.get(self.method);
+        let counts = self.counts.counts.get(self.method);
         let code = usize::try_from(i32::from(code)).unwrap_or(CODES);
         if let Some(count) = counts.and_then(|counts| counts.handled.get(code)) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -147,9 +254,17 @@ impl Drop for Open {
 
 /// Services whose calls are counted.
 #[derive(Clone, Debug)]
-pub(crate) struct Counted<S> {
-    pub(crate) inner: S,
-    pub(crate) counts: Arc<CallCounts>,
+pub struct Counted<S> {
+    inner: S,
+    counts: Arc<CallCounts>,
+}
+
+impl<S> Counted<S> {
+    /// Calls of these are counted there.
+    #[must_use]
+    pub fn new(inner: S, counts: Arc<CallCounts>) -> Self {
+        Self { inner, counts }
+    }
 }
 
 impl<S> Service<Request<Body>> for Counted<S>
@@ -285,15 +400,16 @@ mod tests {
 
     #[test]
     fn a_call_ends_once_and_one_that_is_dropped_was_cancelled() {
-        let counts: Arc<CallCounts> = Arc::default();
+        let flows = Method::server_stream("observer.Observer", "GetFlows");
+        let counts = Arc::new(CallCounts::new([flows]));
         let mut open = Open::begin(&counts, "/observer.Observer/GetFlows").unwrap();
         open.end(Code::Ok);
         drop(open);
         drop(Open::begin(&counts, "/observer.Observer/GetFlows"));
         assert!(Open::begin(&counts, "/observer.Observer/Other").is_none());
-        let flows = counts.numbers().next().unwrap();
-        assert_eq!(flows.started, 2);
-        assert_eq!(flows.handled[Code::Ok as usize], 1);
-        assert_eq!(flows.handled[Code::Cancelled as usize], 1);
+        let handled = |code: Code| counts.counts[0].handled[code as usize].load(Ordering::Relaxed);
+        assert_eq!(counts.counts[0].started(), 2);
+        assert_eq!(handled(Code::Ok), 1);
+        assert_eq!(handled(Code::Cancelled), 1);
     }
 }
