@@ -340,6 +340,8 @@ pub enum Transport {
     Sctp {
         source_port: u16,
         destination_port: u16,
+        /// Type of the first chunk, where it was captured (RFC 9260, section 3.2).
+        chunk: Option<u8>,
     },
     Icmpv4 {
         kind: u8,

@@ -145,6 +145,7 @@ impl FlowView for RecordView<'_> {
             | Transport::Sctp {
                 source_port,
                 destination_port,
+                ..
             } => Some(match side {
                 Side::Source => source_port,
                 Side::Destination => destination_port,

@@ -110,6 +110,7 @@ pub(super) fn transport(
         SCTP => Transport::Sctp {
             source_port,
             destination_port,
+            chunk: None,
         },
         ICMP => Transport::Icmpv4 { kind: 8, code: 0 },
         ICMPV6 => Transport::Icmpv6 { kind: 128, code: 0 },

@@ -269,6 +269,7 @@ mod tests {
                 Transport::Sctp {
                     source_port,
                     destination_port,
+                    chunk: None,
                 },
                 "SCTP",
             ),

@@ -147,6 +147,7 @@ fn put_transport<S: Select>(header: Header, select: S, writer: &mut Writer<'_>) 
         | Transport::Sctp {
             source_port,
             destination_port,
+            ..
         } => put_pair(
             writer,
             select,

@@ -86,6 +86,7 @@ impl Random {
             1 => Transport::Sctp {
                 source_port,
                 destination_port,
+                chunk: Some(kind),
             },
             2 => Transport::Icmpv4 { kind, code },
             3 => Transport::Icmpv6 { kind, code },

@@ -150,6 +150,7 @@ fn transport() -> impl Strategy<Value = Transport> {
             2 => Transport::Sctp {
                 source_port,
                 destination_port,
+                chunk: None,
             },
             _ => Transport::Icmpv6 { kind: 128, code: 0 },
         },

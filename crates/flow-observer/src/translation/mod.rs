@@ -60,6 +60,7 @@ impl Ends {
             Transport::Sctp {
                 source_port,
                 destination_port,
+                ..
             } => (SCTP, source_port, destination_port),
             _ => return None,
         };

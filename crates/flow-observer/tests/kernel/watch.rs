@@ -194,6 +194,7 @@ pub(crate) fn ends(record: &Decoded) -> Option<(End, End)> {
         | Transport::Sctp {
             source_port,
             destination_port,
+            ..
         } => (source_port, destination_port),
         _ => (0, 0),
     };

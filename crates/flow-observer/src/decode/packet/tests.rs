@@ -299,6 +299,16 @@ fn every_transport_shows_what_it_has() {
             Some(Transport::Sctp {
                 source_port: 80,
                 destination_port: 40000,
+                chunk: None,
+            }),
+        ),
+        (
+            132,
+            [&sctp[..], &[14, 0, 0, 4]].concat(),
+            Some(Transport::Sctp {
+                source_port: 80,
+                destination_port: 40000,
+                chunk: Some(14),
             }),
         ),
         (

@@ -92,9 +92,11 @@ impl<const KNOWS_ALL: bool> Walk<'_, KNOWS_ALL> {
     fn sctp(&mut self) -> Result<(), PacketError> {
         const LAYER: &str = "SCTP";
         let header = self.cursor.take::<12>(LAYER)?;
+        let chunk = self.cursor.peek::<1>(LAYER).ok().map(|&[kind]| kind);
         self.set(Transport::Sctp {
             source_port: number(header, 0),
             destination_port: number(header, 2),
+            chunk,
         });
         Ok(())
     }
