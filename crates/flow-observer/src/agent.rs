@@ -204,8 +204,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         let take = move |inventory| directory.set_inventory(inventory);
         tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
     }
+    let calls = Arc::new(serve::call_counts());
     if let Some(config) = &config.metrics {
         let observed = Observed {
+            calls: Arc::clone(&calls),
             ring: Arc::clone(&ring),
             agent_events: tells_own.then(|| Arc::clone(agent_events.ring())),
             node: Arc::clone(&node),
@@ -257,6 +259,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let server = serve::run(
         listeners,
         counters.server(),
+        calls,
         observer,
         agent,
         peers,

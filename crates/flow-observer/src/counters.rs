@@ -27,6 +27,8 @@ pub struct Counters {
     closing_reports: AtomicU64,
     /// Records that the kernel could not hand over, by CPU.
     lost: Mutex<BTreeMap<u32, u64>>,
+    /// How often it was told of such.
+    loss_reports: AtomicU64,
     other_node: AtomicU64,
     received_copies: AtomicU64,
     sockets_elsewhere: AtomicU64,
@@ -110,6 +112,7 @@ impl Default for Counters {
             seen_flows: AtomicU64::new(0),
             closing_reports: AtomicU64::new(0),
             lost: Mutex::default(),
+            loss_reports: AtomicU64::new(0),
             other_node: AtomicU64::new(0),
             received_copies: AtomicU64::new(0),
             sockets_elsewhere: AtomicU64::new(0),
@@ -311,7 +314,13 @@ impl Counters {
             .fetch_add(closing_reports, Ordering::Relaxed);
     }
 
+    /// How often the kernel told of records that it could not hand over.
+    pub(crate) fn loss_reports(&self) -> u64 {
+        self.loss_reports.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn lost(&self, cpu: u32, count: u64) {
+        self.loss_reports.fetch_add(1, Ordering::Relaxed);
         let mut lost = lock(&self.lost);
         let sum = lost.entry(cpu).or_default();
         // Exported events of loss may claim any number.

@@ -132,6 +132,8 @@ pub struct FlowRing {
     /// Position of the oldest event that was not evicted for want of memory.
     floor: AtomicU64,
     announcer: Announcer,
+    /// Events that clients came too late for.
+    overtaken: AtomicU64,
 }
 
 /// What only the writer needs.
@@ -186,6 +188,7 @@ impl FlowRing {
             }),
             floor: AtomicU64::new(0),
             announcer: Announcer::new(limits.events as u64),
+            overtaken: AtomicU64::new(0),
         }
     }
 
@@ -367,6 +370,16 @@ impl FlowRing {
         let evicted = self.evict_for_memory(&mut kept);
         drop(kept);
         drop(evicted);
+    }
+
+    /// Counts events that a client came too late for.
+    pub(crate) fn overtook(&self, count: u64) {
+        self.overtaken.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Events that clients came too late for, of all clients.
+    pub(crate) fn overtaken(&self) -> u64 {
+        self.overtaken.load(Ordering::Relaxed)
     }
 
     /// Position of the oldest event kept.

@@ -4,7 +4,9 @@
 //! ([`own`]) are read where they are counted.
 
 pub mod flows;
+mod losses;
 mod own;
+mod scrapes;
 
 use std::{
     net::SocketAddr,
@@ -13,18 +15,20 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
     routing::get,
 };
+use flow_api::server::{CallCounts, MetricsPage};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, text},
+    encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -33,11 +37,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{encode::NodeFacts, ring::FlowRing};
 use flows::{FlowMetrics, Metric, Pages, Reader, WatchedConfig};
+use losses::Losses;
+use scrapes::Scrapes;
 
 pub(crate) use own::Numbers;
-
-/// The text format of OpenMetrics.
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Where metrics are served, and which.
 #[derive(Clone, Debug)]
@@ -86,6 +89,8 @@ pub(crate) struct Observed {
     /// Where agent events are, if they are not among the flows.
     pub(crate) agent_events: Option<Arc<FlowRing>>,
     pub(crate) node: Arc<NodeFacts>,
+    /// Calls of clients.
+    pub(crate) calls: Arc<CallCounts>,
     pub(crate) numbers: Numbers,
 }
 
@@ -110,16 +115,19 @@ pub(crate) async fn serve(
         ring,
         agent_events,
         node,
+        calls,
         numbers,
     } = observed;
     let address = config.address;
     let failed = |source| MetricsError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let mut registry = Registry::default();
     let configured = match &config.flows {
         Source::These(metrics) => watch::Sender::new(Arc::from(metrics.as_slice())).subscribe(),
         Source::File(path) => {
             let file = WatchedConfig::open(path)?;
             let configured = file.subscribe();
+            registry.register_collector(Box::new(file.reloads()));
             tokio::spawn(file.follow(closing.clone()));
             configured
         }
@@ -134,22 +142,33 @@ pub(crate) async fn serve(
     let reader = Reader {
         metrics,
         node,
-        ring,
+        ring: Arc::clone(&ring),
         agent_events,
         configured: Some(configured),
         overtaken,
     };
     tokio::spawn(reader.run(closing.clone()));
 
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(numbers));
     registry.register_collector(Box::new(of_flows));
+    registry.register_collector(Box::new(Losses {
+        counters: Arc::clone(&numbers.counters),
+        ring,
+    }));
+    registry.register_collector(Box::new(calls));
+    registry.register_collector(Box::new(numbers));
+    let scrapes = Scrapes::new(&mut registry);
     let router = Router::new()
         .route("/metrics", get(scrape))
         // An agent serves metrics from when it observes until it ends.
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(async || "ready\n"))
-        .with_state(Arc::new(registry));
+        .with_state(Served {
+            registry: Arc::new(registry),
+            scrapes,
+        });
+    // The port may have been left to the system.
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, "metrics are served");
     tokio::spawn(async move {
         let serving =
             axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
@@ -160,17 +179,28 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
+/// What the page is made of.
+#[derive(Clone)]
+struct Served {
+    registry: Arc<Registry>,
+    scrapes: Scrapes,
+}
+
+async fn scrape(State(served): State<Served>, headers: HeaderMap) -> Response {
+    let begun = Instant::now();
     // A page of a hundred thousand series takes a while, in which others want to be served.
-    let encoding = tokio::task::spawn_blocking(move || {
-        let mut page = String::new();
-        text::encode(&mut page, &registry).map(|()| page)
-    });
-    match encoding.await {
-        Ok(Ok(page)) => Ok(([(CONTENT_TYPE, CONTENT)], page)),
-        Ok(Err(error)) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-    }
+    let registry = served.registry;
+    let encoding = tokio::task::spawn_blocking(move || MetricsPage::of(&registry, &headers));
+    let failed = |error: &dyn std::error::Error| {
+        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+    };
+    let response = match encoding.await {
+        Ok(Ok(page)) => ([(CONTENT_TYPE, page.content_type)], page.text).into_response(),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    };
+    served.scrapes.count(response.status(), begun.elapsed());
+    response
 }
 
 impl Collector for OfFlows {

@@ -16,7 +16,10 @@ use flow_api::{
     FILE_DESCRIPTOR_SET, HUBBLE_VERSION,
     palomar::agent_server::AgentServer,
     peer::peer_server::PeerServer,
-    server::{Limits, Listener, ServeError, Server, ServerCounts},
+    server::{
+        CallCounts, Counted, Limits, Listener, Method, OBSERVER_METHODS, STANDARD_METHODS,
+        ServeError, Server, ServerCounts,
+    },
     service::observer_server::ObserverServer,
 };
 use http::HeaderValue;
@@ -35,11 +38,26 @@ pub(crate) use rate::FlowRate;
 /// The header in which servers tell their version.
 const VERSION_HEADER: &str = "hubble-server-version";
 
+/// Counts of the calls that a node answers.
+pub(crate) fn call_counts() -> CallCounts {
+    let own = [
+        Method::server_stream("peer.Peer", "Notify"),
+        Method::unary("palomar.Agent", "GetAgentStatus"),
+    ];
+    CallCounts::new(
+        OBSERVER_METHODS
+            .into_iter()
+            .chain(own)
+            .chain(STANDARD_METHODS),
+    )
+}
+
 /// Serves until `closing`, healthy until `ending`, and then until the open streams have ended with a
 /// status of their own.
 pub(crate) async fn run(
     listeners: Vec<Listener>,
     counts: Arc<ServerCounts>,
+    calls: Arc<CallCounts>,
     observer: ObserverService,
     agent: AgentService,
     peers: PeerService,
@@ -73,7 +91,9 @@ pub(crate) async fn run(
                 .map_err(AgentError::Reflection)?,
         )
         .prepare();
-    let service = ServiceBuilder::new().layer(version).service(routes);
+    let service = ServiceBuilder::new()
+        .layer(version)
+        .service(Counted::new(routes, calls));
     Server::new(Limits::default(), counts)
         .serve(listeners, service, closing)
         .await?;

@@ -14,15 +14,21 @@
 //!       - source_pod: ["shop/"]
 //! ```
 
+mod line;
+mod yaml;
+
 use std::collections::BTreeSet;
 
-use flow_api::{flow::FlowFilter, json};
-use serde::Deserialize;
+use flow_api::flow::FlowFilter;
 
 use super::{
     context::{Context, Contexts, PlainLabel},
     handler::PLUGINS,
 };
+
+pub use line::parse_line;
+pub(super) use yaml::parse;
+pub use yaml::{Mistake, parse_yaml};
 
 /// A metric that is asked for: one of Hubble's plug-ins, with its labels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,23 +106,26 @@ pub enum ConfigError {
         /// Which.
         name: String,
     },
+    /// Labels other than those that the metric had before.
+    #[error(
+        "metric config validation failed - the labels of {name} cannot change while the agent runs: \
+         restart it, or leave contextOptions as they were"
+    )]
+    OtherLabels {
+        /// Whose.
+        name: String,
+    },
     /// A filter that is none.
-    #[error("metric '{metric}': {list} {index}: {reason}")]
+    #[error("metric '{metric}': invalid filter: {reason}")]
     Filter {
         /// Whose.
         metric: String,
-        /// `includeFilters` or `excludeFilters`.
-        list: &'static str,
-        /// Which, from 0.
-        index: usize,
         /// What is wrong.
         reason: String,
     },
     /// Not what such a file looks like.
-    #[error("line {line}: {reason}")]
+    #[error("{reason}")]
     Yaml {
-        /// From 1.
-        line: u64,
         /// What is wrong.
         reason: String,
     },
@@ -126,53 +135,7 @@ fn list(names: impl Iterator<Item = &'static str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Reads metrics from one line: items with blanks between them, or commas.
-///
-/// # Errors
-/// The first item that cannot be used.
-pub fn parse_line(text: &str) -> Result<Vec<Metric>, ConfigError> {
-    let mut metrics = Vec::<Metric>::new();
-    for item in items(text) {
-        let (name, rest) = item.split_once(':').unwrap_or((item, ""));
-        let options = rest.split(';').filter(|it| !it.is_empty()).map(|option| {
-            let (name, values) = option.split_once('=').unwrap_or((option, ""));
-            let is_list = name.eq_ignore_ascii_case("labelsContext");
-            let between = if is_list { ',' } else { '|' };
-            let values = values.split(between).filter(|it| !it.is_empty());
-            (name, values.map(str::to_owned).collect())
-        });
-        let metric = metric(name, options)?;
-        // As with Hubble's list, what is named again is meant anew.
-        metrics.retain(|it| it.name != metric.name);
-        metrics.push(metric);
-    }
-    check_conflicts(&metrics)?;
-    Ok(metrics)
-}
-
-/// Items with blanks between them. Older ones have commas, where a comma in a list of labels is one
-/// that is followed by a label.
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split_whitespace().flat_map(|mut words| {
-        let mut found = Vec::new();
-        let mut begin = 0;
-        while let Some(comma) = words[begin..].find(',') {
-            let end = begin + comma;
-            let next = &words[end + 1..];
-            let next = &next[..next.find([',', ';', ':']).unwrap_or(next.len())];
-            if PLUGINS.contains(&next) || next.is_empty() {
-                found.push(&words[..end]);
-                words = &words[end + 1..];
-                begin = 0;
-            } else {
-                begin = end + 1;
-            }
-        }
-        found.push(words);
-        found.into_iter().filter(|it| !it.is_empty())
-    })
-}
-
+/// A metric by its name and options; of an option that comes twice, the last counts.
 fn metric<'a>(
     name: &str,
     options: impl Iterator<Item = (&'a str, Vec<String>)>,
@@ -200,11 +163,11 @@ fn metric<'a>(
         let sides = &mut metric.contexts;
         match option.as_str() {
             "sourcecontext" => sides.source.always = contexts(&values)?,
-            "sourceegresscontext" => sides.source.egress = Some(contexts(&values)?),
-            "sourceingresscontext" => sides.source.ingress = Some(contexts(&values)?),
+            "sourceegresscontext" => sides.source.egress = contexts(&values)?,
+            "sourceingresscontext" => sides.source.ingress = contexts(&values)?,
             "destinationcontext" => sides.destination.always = contexts(&values)?,
-            "destinationegresscontext" => sides.destination.egress = Some(contexts(&values)?),
-            "destinationingresscontext" => sides.destination.ingress = Some(contexts(&values)?),
+            "destinationegresscontext" => sides.destination.egress = contexts(&values)?,
+            "destinationingresscontext" => sides.destination.ingress = contexts(&values)?,
             "labelscontext" => {
                 let named = |it: &String| {
                     PlainLabel::named(it).ok_or_else(|| ConfigError::UnknownLabel {
@@ -233,81 +196,6 @@ fn check_conflicts(metrics: &[Metric]) -> Result<(), ConfigError> {
         return Err(ConfigError::Conflict);
     }
     Ok(())
-}
-
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    metrics: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    context_options: Vec<ContextOption>,
-    #[serde(default)]
-    include_filters: Vec<serde_json::Value>,
-    #[serde(default)]
-    exclude_filters: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct ContextOption {
-    name: String,
-    #[serde(default)]
-    values: Vec<String>,
-}
-
-/// Reads metrics from a file in YAML.
-///
-/// # Errors
-/// The first thing in it that cannot be used.
-pub fn parse_yaml(text: &str) -> Result<Vec<Metric>, ConfigError> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| ConfigError::Yaml {
-        line: error.location().map_or(1, |it| it.line()),
-        reason: error.to_string(),
-    })?;
-    let mut metrics = Vec::<Metric>::new();
-    for (index, entry) in document.metrics.into_iter().enumerate() {
-        if entry.name.is_empty() {
-            return Err(ConfigError::NoName { index });
-        }
-        if metrics.iter().any(|it| it.name == entry.name) {
-            return Err(ConfigError::Duplicate { name: entry.name });
-        }
-        let options = entry.context_options.iter();
-        let mut metric = metric(
-            &entry.name,
-            options.map(|it| (it.name.as_str(), it.values.clone())),
-        )?;
-        metric.include = filters(&entry.name, "includeFilters", &entry.include_filters)?;
-        metric.exclude = filters(&entry.name, "excludeFilters", &entry.exclude_filters)?;
-        metrics.push(metric);
-    }
-    check_conflicts(&metrics)?;
-    Ok(metrics)
-}
-
-fn filters(
-    metric: &str,
-    list: &'static str,
-    values: &[serde_json::Value],
-) -> Result<Vec<FlowFilter>, ConfigError> {
-    let read = |(index, value): (usize, &serde_json::Value)| {
-        json::from_str(&value.to_string()).map_err(|error| ConfigError::Filter {
-            metric: metric.to_owned(),
-            list,
-            index,
-            reason: error.to_string(),
-        })
-    };
-    values.iter().enumerate().map(read).collect()
 }
 
 #[cfg(test)]
@@ -341,16 +229,34 @@ mod tests {
     fn an_option_that_is_there_is_on_and_the_last_one_counts() {
         let dns =
             &parse_line("dns:query=false;QUERY;sourceContext=pod;sourceContext=ip|dns").unwrap()[0];
-        assert_eq!(dns.option("query"), Some(&[][..]));
+        assert!(dns.option("query").is_some());
         assert_eq!(dns.option("port"), None);
         assert_eq!(dns.contexts.source.always, [Context::Ip, Context::Dns]);
+    }
+
+    #[test]
+    fn values_of_a_list_have_bars_or_commas_between_them() {
+        let [drop] = &parse_line("drop:sourceContext=pod,ip;labelsContext=source_ip|source_pod")
+            .unwrap()[..]
+        else {
+            panic!("one metric was asked for");
+        };
+        assert_eq!(drop.contexts.source.always, [Context::Pod, Context::Ip]);
+        let names: Vec<_> = drop.contexts.names().collect();
+        assert_eq!(names, ["source_ip", "source_pod", "source"]);
+        let [drop] = &parse_line("drop:sourceContext=;sourceEgressContext=").unwrap()[..] else {
+            panic!("one metric was asked for");
+        };
+        assert_eq!(drop.contexts.names().count(), 0);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         for (text, expected) in [
             ("dsn", "metric 'dsn' does not exist"),
+            ("dns,dsn", "metric 'dsn' does not exist"),
             ("dns:sourceContext=pods", "unknown context 'pods'"),
+            ("dns:sourceContext", "unknown context ''"),
             ("dns:labelsContext=pod", "invalid labelsContext value: pod"),
             ("http httpV2", "conflicts"),
         ] {
@@ -370,23 +276,41 @@ mod tests {
             [Context::Pod, Context::Ip]
         );
         assert_eq!(metrics[0].include[0].source_pod, ["shop/"]);
+        assert_eq!(parse_yaml("metrics:\n").unwrap(), []);
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_has_a_line() {
         for (text, expected) in [
             (
                 "metrics:\n- name: drop\n- contextOptions: []\n",
-                "missing metric name at: 1",
+                "line 3: metric config validation failed - missing metric name at: 1",
             ),
             (
-                "metrics:\n- name: drop\n- name: drop\n",
-                "duplicate metric: drop",
+                "metrics:\n- name: drop\n\n- name: drop\n",
+                "line 4: metric config validation failed - duplicate metric: drop",
             ),
             (
                 "metrics:\n- name: drop\n  includeFilters:\n  - pods: [a]\n",
-                "includeFilters 0",
+                "line 4: metric 'drop': invalid filter: ",
             ),
-            ("metrics:\n- name: drop\n  name: [\n", "line "),
+            (
+                "metrics:\n- name: drop\n  excludeFilters:\n  - source_ip: [a]\n",
+                "line 4: metric 'drop': invalid filter: ",
+            ),
+            (
+                "metrics:\n- name: tcp\n- name: drp\n",
+                "line 3: metric 'drp'",
+            ),
+            ("metrics:\n- name: drop\n  name: [\n", "line 3: "),
+            ("metrics:\n- name: drop\n  filters: []\n", "line 3: "),
+            (
+                "metrics:\n- name: http\n- name: httpV2\n",
+                "line 3: plugin http",
+            ),
         ] {
             let error = parse_yaml(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

@@ -111,25 +111,16 @@ fn put_ip(flow: &impl Measured, side: Side, values: &mut Values) {
     }
 }
 
-/// A pod's name without what its controller generated: `web-7d9f8b6c5-x2x4z` is `web`.
+/// A pod's name without what its controller generated: `web-7d9f8b6c5-x2x4z` is `web`. By Hubble's
+/// rule, which takes one or two parts at the end for generated, whatever they look like.
 fn short(name: &str) -> &str {
-    /// Letters and digits that Kubernetes generates names of.
-    fn is_generated(part: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
-        lengths.contains(&part.len())
-            && part
-                .bytes()
-                .all(|it| b"bcdfghjklmnpqrstvwxz2456789".contains(&it))
+    fn without_part(name: &str) -> Option<&str> {
+        let (rest, part) = name.rsplit_once('-')?;
+        let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        (!rest.is_empty() && !part.is_empty() && part.bytes().all(is_part)).then_some(rest)
     }
-    let Some((rest, last)) = name.rsplit_once('-') else {
-        return name;
-    };
-    if !is_generated(last, 5..=5) {
-        return name;
-    }
-    match rest.rsplit_once('-') {
-        Some((owner, hash)) if is_generated(hash, 6..=10) => owner,
-        _ => rest,
-    }
+    let owner = without_part(name).unwrap_or(name);
+    without_part(owner).unwrap_or(owner)
 }
 
 fn reserved<'a>(labels: impl Iterator<Item = &'a str>) -> &'a str {
@@ -159,34 +150,38 @@ fn app<'a>(mut labels: impl Iterator<Item = &'a str>) -> &'a str {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct SideContexts {
     pub(crate) always: Vec<Context>,
-    pub(crate) egress: Option<Vec<Context>>,
-    pub(crate) ingress: Option<Vec<Context>>,
+    /// Instead, for flows on their way out; nothing where that is not configured.
+    pub(crate) egress: Vec<Context>,
+    pub(crate) ingress: Vec<Context>,
 }
 
 impl SideContexts {
     /// Whether there is a label at all.
     fn is_there(&self) -> bool {
-        !self.always.is_empty() || self.egress.is_some() || self.ingress.is_some()
+        self.all().next().is_some()
     }
 
     fn has(&self, context: Context) -> bool {
-        let by_direction = [&self.egress, &self.ingress]
-            .into_iter()
-            .flatten()
-            .flatten();
-        self.always
-            .iter()
-            .chain(by_direction)
-            .any(|&it| it == context)
+        self.all().any(|it| it == context)
+    }
+
+    fn all(&self) -> impl Iterator<Item = Context> {
+        let lists = [&self.always, &self.egress, &self.ingress];
+        lists.into_iter().flatten().copied()
     }
 
     /// Adds the first of the contexts that says something, as a value.
     fn put(&self, flow: &impl Measured, side: Side, values: &mut Values) {
         let direction = TrafficDirection::try_from(flow.traffic_direction());
-        let contexts = match (direction, &self.egress, &self.ingress) {
-            (Ok(TrafficDirection::Egress), Some(contexts), _)
-            | (Ok(TrafficDirection::Ingress), _, Some(contexts)) => contexts,
+        let of_direction = match direction {
+            Ok(TrafficDirection::Egress) => &self.egress,
+            Ok(TrafficDirection::Ingress) => &self.ingress,
             _ => &self.always,
+        };
+        let contexts = if of_direction.is_empty() {
+            &self.always
+        } else {
+            of_direction
         };
         let begin = values.len();
         for context in contexts {
@@ -321,28 +316,31 @@ impl Contexts {
         }
     }
 
-    /// The labels that name a pod, by which its series are found when it is gone.
-    pub(crate) fn of_pod<'a>(
-        &self,
-        namespace: &'a str,
-        pod: &'a str,
-        full_name: &'a str,
-    ) -> Vec<Vec<(&'static str, &'a str)>> {
-        let mut found = Vec::new();
-        for (label, contexts) in [("source", &self.source), ("destination", &self.destination)] {
-            if contexts.has(Context::Pod) {
-                found.push(vec![(label, full_name)]);
-            }
-        }
+    /// The labels that name a pod, by which its series are found when it is gone: one with its full
+    /// name, or one with its namespace and one with its name.
+    pub(crate) fn of_pods(&self) -> Vec<&'static [&'static str]> {
         let has = |name| self.labels.iter().any(|it| it.name() == name);
-        for (of_namespace, of_pod) in [
-            ("source_namespace", "source_pod"),
-            ("destination_namespace", "destination_pod"),
-        ] {
-            if has(of_namespace) && has(of_pod) {
-                found.push(vec![(of_namespace, namespace), (of_pod, pod)]);
-            }
+        let mut found: Vec<&'static [_]> = Vec::new();
+        if self.source.has(Context::Pod) {
+            found.push(&["source"]);
+        }
+        if self.destination.has(Context::Pod) {
+            found.push(&["destination"]);
+        }
+        if has("source_namespace") && has("source_pod") {
+            found.push(&["source_namespace", "source_pod"]);
+        }
+        if has("destination_namespace") && has("destination_pod") {
+            found.push(&["destination_namespace", "destination_pod"]);
         }
         found
     }
+}
+
+/// A pod's name with its namespace, as labels say it.
+pub(crate) fn full_name(namespace: &str, pod: &str) -> String {
+    if namespace.is_empty() {
+        return pod.to_owned();
+    }
+    format!("{namespace}/{pod}")
 }

@@ -1,21 +1,26 @@
 //! The file that says which metrics to make: read again when it changes.
 
 use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use flow_api::server::{Stamp, Watched};
-use flow_filter::Filter;
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{ConfigError, Metric, parse_yaml};
+use super::{Metric, Mistake, Reloads, config::parse};
 
 /// How often to look. A changed file is read at the second look that finds it the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A longer file is none of this kind: a filter with ten thousand addresses takes a fifth of that.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,23 +33,21 @@ pub enum FileError {
         path: PathBuf,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// It is none.
-    #[error("{}: {source}", path.display())]
-    Config {
+    /// It is too long to be one.
+    #[error("{} is longer than {MAX_BYTES} bytes", path.display())]
+    TooLong {
         /// The file.
         path: PathBuf,
-        /// What is wrong in it.
-        source: ConfigError,
     },
-    /// A filter makes no sense.
-    #[error("{}: {source}", path.display())]
-    Filter {
+    /// What it says means nothing.
+    #[error("{}:{}: {}", path.display(), mistake.line, mistake.reason)]
+    Mistake {
         /// The file.
         path: PathBuf,
-        /// Which, and why.
-        source: flow_filter::FilterError,
+        /// What is wrong in it, and where.
+        mistake: Mistake,
     },
 }
 
@@ -53,22 +56,34 @@ pub enum FileError {
 /// # Errors
 /// When it cannot be read, or something in it cannot be used.
 pub fn read(path: &Path) -> Result<Vec<Metric>, FileError> {
-    let path_of = || path.to_owned();
-    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
-        path: path_of(),
+    Ok(read_after(path, &HashMap::new())?.0)
+}
+
+/// The same after others were read, with the text.
+fn read_after(
+    path: &Path,
+    known: &HashMap<String, Metric>,
+) -> Result<(Vec<Metric>, String), FileError> {
+    let failed = |source| FileError::Read {
+        path: path.to_owned(),
         source,
-    })?;
-    let metrics = parse_yaml(&text).map_err(|source| FileError::Config {
-        path: path_of(),
-        source,
-    })?;
-    for metric in &metrics {
-        Filter::compile(&metric.include, &metric.exclude).map_err(|source| FileError::Filter {
-            path: path_of(),
-            source,
-        })?;
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MAX_BYTES {
+        let path = path.to_owned();
+        return Err(FileError::TooLong { path });
     }
-    Ok(metrics)
+    match parse(&text, known) {
+        Ok(metrics) => Ok((metrics, text)),
+        Err(mistake) => Err(FileError::Mistake {
+            path: path.to_owned(),
+            mistake,
+        }),
+    }
 }
 
 /// A file that is followed.
@@ -77,6 +92,10 @@ pub(crate) struct WatchedConfig {
     path: PathBuf,
     watched: Watched<Option<Stamp>>,
     current: watch::Sender<Arc<[Metric]>>,
+    /// All that were ever counted, as they were last. Their labels cannot change: whoever adds up
+    /// what was scraped would add up different things.
+    known: HashMap<String, Metric>,
+    reloads: Arc<Reloads>,
 }
 
 impl WatchedConfig {
@@ -85,13 +104,16 @@ impl WatchedConfig {
     /// # Errors
     /// When it cannot be read, or something in it cannot be used.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        let watched = Watched::new(Stamp::of(path));
-        let metrics = read(path)?;
-        Ok(Self {
+        let mut config = Self {
             path: path.to_owned(),
-            watched,
-            current: watch::Sender::new(metrics.into()),
-        })
+            // Before it is read: what changes in between is a change.
+            watched: Watched::new(Stamp::of(path)),
+            current: watch::Sender::new(Arc::default()),
+            known: HashMap::new(),
+            reloads: Arc::default(),
+        };
+        config.take()?;
+        Ok(config)
     }
 
     /// What it says, now and later.
@@ -99,7 +121,37 @@ impl WatchedConfig {
         self.current.subscribe()
     }
 
-    /// Looks at the file until `closing`. The last good one holds until the next.
+    /// What became of its changes.
+    pub(crate) fn reloads(&self) -> Arc<Reloads> {
+        Arc::clone(&self.reloads)
+    }
+
+    /// What it says now is so from now on, unless something in it cannot be used.
+    fn take(&mut self) -> Result<(), FileError> {
+        let (metrics, text) = read_after(&self.path, &self.known)?;
+        self.reloads.took(&text);
+        let by_name = metrics.iter().map(|it| (it.name.clone(), it.clone()));
+        self.known.extend(by_name);
+        self.current.send_replace(metrics.into());
+        Ok(())
+    }
+
+    /// Looks at it. The last good one holds until the next.
+    fn look(&mut self) {
+        if !self.watched.has_changed(Stamp::of(&self.path)) {
+            return;
+        }
+        match self.take() {
+            Ok(()) => info!(path = %self.path.display(), "metrics changed"),
+            Err(error) => {
+                self.reloads.refused();
+                let cause = std::error::Error::source(&error).map(tracing::field::display);
+                warn!(%error, cause, "metrics stay as they were");
+            }
+        }
+    }
+
+    /// Looks at the file until `closing`.
     pub(crate) async fn follow(mut self, closing: CancellationToken) {
         while closing
             .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
@@ -107,19 +159,7 @@ impl WatchedConfig {
             .is_some()
         {
             let looked = spawn_blocking(move || {
-                if self.watched.has_changed(Stamp::of(&self.path)) {
-                    match read(&self.path) {
-                        Ok(metrics) => {
-                            info!(path = %self.path.display(), "metrics changed");
-                            self.current.send_replace(metrics.into());
-                        }
-                        Err(error) => {
-                            let cause =
-                                std::error::Error::source(&error).map(tracing::field::display);
-                            warn!(%error, cause, "metrics stay as they were");
-                        }
-                    }
-                }
+                self.look();
                 self
             });
             match looked.await {

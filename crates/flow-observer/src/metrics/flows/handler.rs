@@ -8,11 +8,13 @@ mod icmp;
 mod kafka;
 mod policy;
 mod ports;
+mod sctp;
 mod tcp;
 mod world;
 
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use prometheus_client::metrics::counter::Counter;
 
 use super::{
@@ -33,6 +35,7 @@ pub(crate) enum Handler {
     Kafka(kafka::Kafka),
     Policy(policy::Policy),
     Ports(ports::Ports),
+    Sctp(sctp::Sctp),
     Tcp(tcp::Tcp),
     World(world::World),
 }
@@ -93,7 +96,7 @@ impl Making<'_> {
 }
 
 impl Handler {
-    /// As configured. `None` for a name that is none of [`PLUGINS`], and for those that never count.
+    /// As configured. `None` for a name that is none of [`PLUGINS`].
     pub(crate) fn new(metric: &Metric, budget: usize) -> Option<Self> {
         let making = &Making { metric, budget };
         Some(match metric.name.as_str() {
@@ -107,6 +110,7 @@ impl Handler {
             "kafka" => Self::Kafka(kafka::Kafka::new(making)),
             "policy" => Self::Policy(policy::Policy::new(making)),
             "port-distribution" => Self::Ports(ports::Ports::new(making)),
+            "sctp" => Self::Sctp(sctp::Sctp::new(making)),
             "tcp" => Self::Tcp(tcp::Tcp::new(making)),
             _ => return None,
         })
@@ -129,24 +133,26 @@ impl Handler {
             Self::Kafka(it) => it.count(flow, contexts, values),
             Self::Policy(it) => it.count(flow, contexts, values),
             Self::Ports(it) => it.count(flow, contexts, values),
+            Self::Sctp(it) => it.count(flow, contexts, values),
             Self::Tcp(it) => it.count(flow, contexts, values),
             Self::World(it) => it.count(flow, contexts, values),
         }
     }
 
-    /// Removes the series of a pod that is gone.
-    pub(crate) fn remove(&mut self, wanted: &[(&str, &str)]) {
+    /// Removes the series of pods that are gone, by the labels that name pods.
+    pub(crate) fn remove_pods(&mut self, labels: &[&str], names: &HashSet<String>) {
         match self {
-            Self::Dns(it) => it.remove(wanted),
-            Self::Drop(it) => it.drops.remove(wanted),
-            Self::Flow(it) => it.flows.remove(wanted),
-            Self::Http(it) => it.remove(wanted),
-            Self::Icmp(it) => it.messages.remove(wanted),
-            Self::Kafka(it) => it.remove(wanted),
-            Self::Policy(it) => it.verdicts.remove(wanted),
-            Self::Ports(it) => it.ports.remove(wanted),
-            Self::Tcp(it) => it.flags.remove(wanted),
-            Self::World(it) => it.flows.remove(wanted),
+            Self::Dns(it) => it.remove_pods(labels, names),
+            Self::Drop(it) => it.drops.remove_pods(labels, names),
+            Self::Flow(it) => it.flows.remove_pods(labels, names),
+            Self::Http(it) => it.remove_pods(labels, names),
+            Self::Icmp(it) => it.messages.remove_pods(labels, names),
+            Self::Kafka(it) => it.remove_pods(labels, names),
+            Self::Policy(it) => it.verdicts.remove_pods(labels, names),
+            Self::Ports(it) => it.ports.remove_pods(labels, names),
+            Self::Sctp(it) => it.chunks.remove_pods(labels, names),
+            Self::Tcp(it) => it.flags.remove_pods(labels, names),
+            Self::World(it) => it.flows.remove_pods(labels, names),
         }
     }
 
@@ -161,6 +167,7 @@ impl Handler {
             Self::Kafka(it) => it.pages(),
             Self::Policy(it) => vec![it.verdicts.shared()],
             Self::Ports(it) => vec![it.ports.shared()],
+            Self::Sctp(it) => vec![it.chunks.shared()],
             Self::Tcp(it) => vec![it.flags.shared()],
             Self::World(it) => vec![it.flows.shared()],
         }

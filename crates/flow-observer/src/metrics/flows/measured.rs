@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use flow_api::flow::{DropReason, Flow, Layer7, layer4::Protocol};
 use flow_filter::{EventKind, FlowView};
 
+use super::names;
 use crate::{
     decode::{icmpv4_text, icmpv6_text},
     record::{Observation, Transport},
@@ -34,6 +35,12 @@ pub(crate) trait Measured: FlowView {
 
     /// What an ICMP message is, as in `EchoRequest`.
     fn icmp(&self) -> Option<Cow<'static, str>>;
+
+    /// What the first chunk of an SCTP packet is, where the flow tells, and where it is one of those
+    /// by which connections begin and end.
+    fn sctp_chunk(&self) -> Option<&'static str> {
+        None
+    }
 
     /// `flow.PolicyMatchType`.
     fn match_type(&self) -> u32 {
@@ -65,6 +72,13 @@ impl Measured for RecordView<'_> {
         }
     }
 
+    fn sctp_chunk(&self) -> Option<&'static str> {
+        match self.record().packet.transport? {
+            Transport::Sctp { chunk, .. } => names::sctp_chunk(chunk?),
+            _ => None,
+        }
+    }
+
     fn match_type(&self) -> u32 {
         match self.record().observation {
             Observation::PolicyVerdict(decided) => decided.match_type.into(),
@@ -87,8 +101,8 @@ impl Measured for Flow {
     }
 
     fn icmp(&self) -> Option<Cow<'static, str>> {
-        // Both are a byte in a packet; of more, nothing is known.
-        let byte = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        // Both are a byte in a packet; the message has room for more, which says nothing.
+        let byte = |number: u32| number.to_le_bytes()[0];
         match self.l4.as_ref()?.protocol.as_ref()? {
             Protocol::IcmPv4(it) => Some(icmpv4_text(byte(it.r#type), byte(it.code))),
             Protocol::IcmPv6(it) => Some(icmpv6_text(byte(it.r#type), byte(it.code))),

@@ -5,30 +5,39 @@
 
 mod config;
 mod context;
+mod escaped;
 mod file;
 mod handler;
 mod measured;
 mod names;
 mod plan;
 mod reader;
+mod reloads;
 mod series;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flow_filter::Filter;
+use foldhash::HashSet;
 
 use handler::Handler;
 use measured::Measured;
 use series::{Page, Values};
 
-pub use config::{ConfigError, Metric, parse_line, parse_yaml};
+pub use config::{ConfigError, Metric, Mistake, parse_line, parse_yaml};
 pub(crate) use file::WatchedConfig;
 pub use file::{FileError, read as read_file};
 pub use plan::{Plan, PlannedMetric};
 pub(crate) use reader::Reader;
+pub(crate) use reloads::Reloads;
 
 /// Series of a metric, unless told otherwise: some ten megabytes in Prometheus.
 pub const DEFAULT_SERIES_BUDGET: usize = 10_000;
+
+/// Of durations, in seconds: those that Prometheus's libraries have unless told otherwise.
+pub(crate) const BUCKETS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// What scrapes read: all metrics that there are now.
 #[derive(Debug, Default)]
@@ -51,6 +60,7 @@ impl Pages {
 /// The metrics that are counted.
 #[derive(Debug)]
 pub(crate) struct FlowMetrics {
+    /// In the order of the configuration.
     counted: Vec<Counted>,
     budget: usize,
     values: Values,
@@ -62,7 +72,7 @@ pub(crate) struct FlowMetrics {
 struct Counted {
     metric: Metric,
     filter: Filter,
-    /// `None` where nothing is ever counted.
+    /// `None` for a plug-in that there is not.
     handler: Option<Handler>,
 }
 
@@ -126,16 +136,15 @@ impl FlowMetrics {
         }
     }
 
-    /// Removes all series that name a pod.
-    pub(crate) fn remove_pod(&mut self, namespace: &str, pod: &str) {
-        let full_name = format!("{namespace}/{pod}");
+    /// Removes all series of pods with these names.
+    pub(crate) fn remove_pods(&mut self, names: &HashSet<String>) {
         for Counted {
             metric, handler, ..
         } in &mut self.counted
         {
             let Some(handler) = handler else { continue };
-            for wanted in metric.contexts.of_pod(namespace, pod, &full_name) {
-                handler.remove(&wanted);
+            for labels in metric.contexts.of_pods() {
+                handler.remove_pods(labels, names);
             }
         }
     }

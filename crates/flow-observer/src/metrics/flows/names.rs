@@ -61,3 +61,16 @@ pub(super) fn rcode(number: u32) -> &'static str {
         _ => "",
     }
 }
+
+/// Chunks by which connections of SCTP begin and end, as Hubble says them (RFC 9260, section 3.2).
+pub(super) fn sctp_chunk(number: u8) -> Option<&'static str> {
+    Some(match number {
+        1 => "INIT",
+        2 => "INIT_ACK",
+        6 => "ABORT",
+        7 => "SHUTDOWN",
+        8 => "SHUTDOWN_ACK",
+        14 => "SHUTDOWN_COMPLETE",
+        _ => return None,
+    })
+}

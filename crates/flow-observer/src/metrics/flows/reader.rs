@@ -8,14 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use flow_api::flow::{AgentEvent, AgentEventType, agent_event::Notification};
-use tokio::sync::watch;
+use foldhash::HashSet;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{FlowMetrics, Metric};
+use super::{FlowMetrics, Metric, context::full_name};
 use crate::{
     agent::DEFAULT_RING_CAPACITY,
     encode::NodeFacts,
@@ -57,8 +58,9 @@ impl Cursor {
     fn new(ring: Arc<FlowRing>) -> Self {
         // Subscribed before the first look, so that nothing slips through in between.
         let end = ring.subscribe();
+        // From the first event on: those that are gone already are counted as lost.
         Self {
-            position: ring.oldest(),
+            position: 0,
             ring,
             end,
         }
@@ -95,7 +97,7 @@ impl Cursor {
 
 /// Pods that are gone, oldest first.
 #[derive(Default)]
-struct Gone(VecDeque<(Instant, String, String)>);
+struct Gone(VecDeque<(Instant, String)>);
 
 impl Gone {
     /// What an agent event says of a pod that is gone.
@@ -111,27 +113,29 @@ impl Gone {
         };
         if !pod.is_empty() {
             self.0
-                .push_back((Instant::now(), namespace.clone(), pod.clone()));
+                .push_back((Instant::now(), full_name(namespace, pod)));
         }
     }
 
     /// When the oldest is to be removed.
     fn due(&self) -> Option<Instant> {
-        let (since, ..) = self.0.front()?;
+        let (since, _) = self.0.front()?;
         Some(match self.0.len() > MAX_GONE {
             true => Instant::now(),
             false => *since + REMOVED_AFTER,
         })
     }
 
-    /// The oldest, if it is to be removed.
-    fn pop(&mut self) -> Option<(String, String)> {
-        if self.due()? > Instant::now() {
-            return None;
+    /// Those that are to be removed by now.
+    fn take(&mut self) -> HashSet<String> {
+        let now = Instant::now();
+        let mut names = HashSet::default();
+        while self.due().is_some_and(|due| due <= now)
+            && let Some((_, name)) = self.0.pop_front()
+        {
+            names.insert(name);
         }
-        self.0
-            .pop_front()
-            .map(|(_, namespace, pod)| (namespace, pod))
+        names
     }
 }
 
@@ -151,7 +155,7 @@ async fn wait(cursor: Option<&mut Cursor>) {
 
 async fn sleep_until(due: Option<Instant>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
+        Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }
@@ -185,7 +189,10 @@ impl Reader {
                 ..
             } = &mut self;
             let mut take = |event: &Event| match event {
-                Event::Flow(flow) => metrics.count(&RecordView::new(flow, node)),
+                // What only tells the rest of one was counted with it.
+                Event::Flow(flow) if event.is_flow() => {
+                    metrics.count(&RecordView::new(flow, node));
+                }
                 Event::Message(flow) => metrics.count(&*flow.message),
                 Event::Recorded(response) => {
                     if let Some(flow) = response.flow() {
@@ -193,15 +200,17 @@ impl Reader {
                     }
                 }
                 Event::Agent(event) => gone.hear(&event.message),
-                Event::Debug(_) | Event::Lost(_) => {}
+                Event::Flow(_) | Event::Debug(_) | Event::Lost(_) => {}
             };
             let mut has_more = flows.read(overtaken, &mut take);
             if let Some(events) = &mut events {
                 // Nobody counts these.
                 has_more |= events.read(&AtomicU64::new(0), &mut take);
             }
-            while let Some((namespace, pod)) = gone.pop() {
-                metrics.remove_pod(&namespace, &pod);
+            // All at once: each goes through all series.
+            let names = gone.take();
+            if !names.is_empty() {
+                metrics.remove_pods(&names);
             }
             if has_more {
                 batches += 1;
@@ -226,5 +235,119 @@ impl Reader {
         if let Err(error) = self.metrics.configure(metrics) {
             tracing::warn!(%error, "metrics stay as they were");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_api::{
+        flow::{Endpoint, EndpointUpdateNotification, Flow},
+        observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
+    };
+
+    use super::*;
+    use crate::{
+        metrics::flows::{Pages, parse_line},
+        ring::Message,
+    };
+
+    /// A flow of a pod, as another agent told it.
+    fn flow_of(pod: &str) -> Event {
+        let flow = Flow {
+            source: Some(Endpoint {
+                namespace: "shop".to_owned(),
+                pod_name: pod.to_owned(),
+                ..Endpoint::default()
+            }),
+            ..Flow::default()
+        };
+        let message = Box::new(GetFlowsResponse {
+            response_types: Some(ResponseTypes::Flow(flow)),
+            ..GetFlowsResponse::default()
+        });
+        Event::Recorded(Message {
+            time_ns: 0,
+            message,
+        })
+    }
+
+    fn deleted(pod: &str) -> Event {
+        let notification = Notification::EndpointUpdate(EndpointUpdateNotification {
+            namespace: "shop".to_owned(),
+            pod_name: pod.to_owned(),
+            ..EndpointUpdateNotification::default()
+        });
+        let message = Box::new(AgentEvent {
+            r#type: AgentEventType::EndpointDeleted.into(),
+            notification: Some(notification),
+        });
+        Event::Agent(Message {
+            time_ns: 0,
+            message,
+        })
+    }
+
+    fn series(pages: &Pages) -> usize {
+        pages.all().iter().map(|it| it.series()).sum()
+    }
+
+    /// Waits until there are so many. Time goes by itself while all wait.
+    async fn wait_for(pages: &Pages, count: usize) {
+        while series(pages) != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn series_of_a_pod_go_a_minute_after_it() {
+        let ring = Arc::new(FlowRing::new(15));
+        let agent_events = Arc::new(FlowRing::new(15));
+        let mut metrics = FlowMetrics::new(10);
+        metrics
+            .configure(&parse_line("flow:sourceContext=pod").unwrap())
+            .unwrap();
+        let pages = metrics.pages();
+        let reader = Reader {
+            metrics,
+            node: Arc::new(NodeFacts {
+                name: "node-1".to_owned(),
+                directory: None,
+            }),
+            ring: Arc::clone(&ring),
+            agent_events: Some(Arc::clone(&agent_events)),
+            configured: None,
+            overtaken: Arc::default(),
+        };
+        let closing = CancellationToken::new();
+        let reading = tokio::spawn(reader.run(closing.clone()));
+        ring.publish(&mut vec![flow_of("web-0"), flow_of("web-1")]);
+        wait_for(&pages, 2).await;
+
+        agent_events.publish(&mut vec![deleted("web-0")]);
+        let gone = Instant::now();
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!(series(&pages), 2);
+        wait_for(&pages, 1).await;
+        let took = gone.elapsed().as_secs();
+        assert!((60..62).contains(&took), "{took} s");
+
+        closing.cancel();
+        reading.await.unwrap();
+    }
+
+    #[test]
+    fn what_left_the_ring_before_the_first_look_is_counted() {
+        let ring = Arc::new(FlowRing::new(3));
+        ring.publish(&mut (0..10).map(|_| flow_of("web-0")).collect());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let _within = runtime.enter();
+        let (mut cursor, overtaken) = (Cursor::new(Arc::clone(&ring)), AtomicU64::new(0));
+        let mut read = 0;
+        while cursor.read(&overtaken, |_| read += 1) {}
+        assert_eq!(overtaken.load(Ordering::Relaxed) + read, 10);
+        assert!(read >= 3);
     }
 }

@@ -12,11 +12,13 @@ use std::{
     },
 };
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, TypedMetric},
 };
+
+use super::{context::full_name, escaped::Escaped};
 
 /// The value of all labels of the series for what is beyond a budget.
 const OTHER: &str = "other";
@@ -168,25 +170,27 @@ impl<M: Clone> Family<M> {
         }));
     }
 
-    /// Removes the series of which all these labels have these values.
-    pub(crate) fn remove(&mut self, wanted: &[(&str, &str)]) {
-        let labels = &self.shared.description.labels;
-        let mut positions = Vec::with_capacity(wanted.len());
-        for (label, value) in wanted {
-            let Some(position) = labels.iter().position(|it| it == label) else {
-                return;
-            };
-            positions.push((position, *value));
-        }
-        let is_wanted = |key: &[u8]| {
-            positions
-                .iter()
-                .all(|&(position, value)| texts(key).nth(position).is_some_and(|it| it == value))
+    /// Removes the series of pods with these names. `labels` are those that tell it: the full name, or
+    /// the namespace and the rest of it.
+    pub(crate) fn remove_pods(&mut self, labels: &[&str], names: &HashSet<String>) {
+        let all = &self.shared.description.labels;
+        let places: Option<Vec<_>> = labels
+            .iter()
+            .map(|label| all.iter().position(|it| it == label))
+            .collect();
+        let Some(places) = places else { return };
+        let is_gone = |key: &[u8]| {
+            let value = |place: &usize| texts(key).nth(*place).unwrap_or_default();
+            match places.as_slice() {
+                [place] => names.contains(&*value(place)),
+                [namespace, pod] => names.contains(&full_name(&value(namespace), &value(pod))),
+                _ => false,
+            }
         };
         let gone: Vec<_> = self
             .known
             .keys()
-            .filter(|key| is_wanted(key))
+            .filter(|key| is_gone(key))
             .cloned()
             .collect();
         if gone.is_empty() {
@@ -222,7 +226,6 @@ where
 {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Description { name, help, labels } = &self.description;
-        let mut family = encoder.encode_descriptor(name, help, None, M::TYPE)?;
         // A copy, so that new series need not wait until all are written.
         let series: Vec<_> = {
             let series = lock(&self.series);
@@ -231,10 +234,15 @@ where
                 .map(|(key, metric)| (Arc::clone(key), metric.clone()))
                 .collect()
         };
+        // As with Go's programs, a metric is there from when it has a series.
+        if series.is_empty() {
+            return Ok(());
+        }
+        let mut family = encoder.encode_descriptor(name, help, None, M::TYPE)?;
         let mut pairs = Vec::with_capacity(labels.len());
         for (key, metric) in &series {
             pairs.clear();
-            pairs.extend(labels.iter().copied().zip(texts(key)));
+            pairs.extend(labels.iter().copied().zip(texts(key).map(Escaped)));
             metric.encode(family.encode_family(&pairs.as_slice())?)?;
         }
         Ok(())
@@ -256,13 +264,13 @@ where
 
     fn distinct(&self) -> Vec<usize> {
         let series = lock(&self.series);
-        let mut seen = vec![foldhash::HashSet::default(); self.description.labels.len()];
+        let mut seen = vec![HashSet::default(); self.description.labels.len()];
         for key in series.keys() {
             for (values, value) in seen.iter_mut().zip(texts(key)) {
                 values.insert(value);
             }
         }
-        seen.iter().map(foldhash::HashSet::len).collect()
+        seen.iter().map(HashSet::len).collect()
     }
 
     fn beyond_budget(&self) -> u64 {
@@ -337,6 +345,16 @@ mod tests {
     }
 
     #[test]
+    fn no_value_ends_before_its_end() {
+        let mut family = family(10);
+        count(&mut family, ["a\"} 7\nb", "\\ä\\"]);
+        assert_eq!(
+            lines(&family),
+            [r#"hubble_drop_total{reason="a\"} 7\nb",source="\\ä\\"} 1"#]
+        );
+    }
+
+    #[test]
     fn what_is_beyond_the_budget_is_counted_together() {
         let mut family = family(2);
         for pod in ["a", "b", "c", "d", "a"] {
@@ -355,19 +373,26 @@ mod tests {
     }
 
     #[test]
-    fn series_with_these_values_are_removed_and_make_place() {
+    fn the_series_of_a_pod_are_removed_and_make_place() {
         let mut family = family(2);
         count(&mut family, ["A", "shop/web"]);
-        count(&mut family, ["B", "shop/web"]);
-        family.remove(&[("source", "shop/web"), ("reason", "A")]);
-        family.remove(&[("no such label", "shop/web")]);
-        count(&mut family, ["C", "x"]);
+        count(&mut family, ["B", "shop/db"]);
+        let names: HashSet<_> = ["shop/web".to_owned(), "x".to_owned()]
+            .into_iter()
+            .collect();
+        family.remove_pods(&["no such label"], &names);
+        family.remove_pods(&["source"], &names);
+        count(&mut family, ["shop", "web"]);
+        count(&mut family, ["", "x"]);
         assert_eq!(
             lines(&family),
             [
-                r#"hubble_drop_total{reason="B",source="shop/web"} 1"#,
-                r#"hubble_drop_total{reason="C",source="x"} 1"#,
+                r#"hubble_drop_total{reason="B",source="shop/db"} 1"#,
+                r#"hubble_drop_total{reason="other",source="other"} 1"#,
+                r#"hubble_drop_total{reason="shop",source="web"} 1"#,
             ]
         );
+        family.remove_pods(&["reason", "source"], &names);
+        assert_eq!(lines(&family).len(), 2);
     }
 }

@@ -438,9 +438,10 @@ fn the_series_of_a_pod_that_is_gone_are_removed() {
     metrics.configure(&parse_line(config).unwrap()).unwrap();
     metrics.count(&syn());
     assert_eq!(samples(&metrics).len(), 2);
-    metrics.remove_pod("shop", "web");
+    let names = |name: &str| [name.to_owned()].into_iter().collect();
+    metrics.remove_pods(&names("shop/web"));
     assert_eq!(samples(&metrics).len(), 2);
-    metrics.remove_pod("shop", "web-7d9f8b6c5b-x2x4z");
+    metrics.remove_pods(&names("shop/web-7d9f8b6c5b-x2x4z"));
     assert_eq!(samples(&metrics), Vec::<String>::new());
 }
 

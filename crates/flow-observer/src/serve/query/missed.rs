@@ -32,6 +32,7 @@ impl Query {
             since: Instant::now(),
         });
         missed.count += count;
+        self.ring.overtook(count);
         self.tally.overtaken += count;
         missed.last_ns = now_ns;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flow_api::flow::{self, L7FlowType, Verdict, layer7::Record};
 use prometheus_client::metrics::counter::Counter;
 
-use super::{Contexts, Family, Making, Measured, Page, Values, one};
+use super::{Contexts, Family, HashSet, Making, Measured, Page, Values, one};
 use crate::metrics::flows::names;
 
 #[derive(Debug)]
@@ -91,10 +91,10 @@ impl Dns {
         }
     }
 
-    pub(super) fn remove(&mut self, wanted: &[(&str, &str)]) {
-        self.queries.remove(wanted);
-        self.responses.remove(wanted);
-        self.types.remove(wanted);
+    pub(super) fn remove_pods(&mut self, labels: &[&str], names: &HashSet<String>) {
+        self.queries.remove_pods(labels, names);
+        self.responses.remove_pods(labels, names);
+        self.types.remove_pods(labels, names);
     }
 
     pub(super) fn pages(&self) -> Vec<Arc<dyn Page>> {

@@ -53,13 +53,9 @@ fn put_type(flow: &impl Measured, values: &mut Values) {
         }
         event_type::TRACE => {
             values.push("Trace");
-            let place = u8::try_from(event.sub_type)
-                .ok()
-                .and_then(flow_api::words::observation_point);
-            match place {
-                Some(place) => values.push(place),
-                None => values.print(event.sub_type),
-            }
+            // The number is a byte of the event, and one without a name has no text.
+            let [place, ..] = event.sub_type.to_le_bytes();
+            values.push(flow_api::words::observation_point(place).unwrap_or_default());
         }
         event_type::POLICY_VERDICT => {
             values.push("PolicyVerdict");

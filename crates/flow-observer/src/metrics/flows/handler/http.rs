@@ -8,15 +8,15 @@ use std::{sync::Arc, time::SystemTime};
 use flow_api::flow::{L7FlowType, TrafficDirection, layer7::Record};
 use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 
-use super::{Contexts, Family, Making, Measured, Page, Values};
+use super::{Contexts, Family, HashSet, Making, Measured, Page, Values};
+use crate::metrics::flows::{BUCKETS, escaped::Escaped};
 
-/// Seconds, as Prometheus's libraries have them unless told otherwise.
-pub(super) const BUCKETS: [f64; 11] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const TRACE: &str = "traceID";
+/// Names and values of an exemplar's labels have 128 characters at most, by OpenMetrics.
+const LONGEST_TRACE: usize = 128 - TRACE.len();
 
 /// The trace of a request.
-type Exemplar = Vec<(&'static str, String)>;
+type Exemplar = Vec<(&'static str, Escaped<'static>)>;
 type Count = CounterWithExemplar<Exemplar>;
 type Duration = HistogramWithExemplars<Exemplar>;
 
@@ -113,14 +113,15 @@ impl Http {
 
     fn exemplar(&self, flow: &impl Measured) -> Option<Exemplar> {
         let trace = self.with_exemplars.then(|| flow.request_trace())?;
-        (!trace.is_empty()).then(|| vec![("traceID", trace.to_owned())])
+        let is_one = (1..=LONGEST_TRACE).contains(&trace.chars().count());
+        is_one.then(|| vec![(TRACE, Escaped(trace.to_owned().into()))])
     }
 
-    pub(super) fn remove(&mut self, wanted: &[(&str, &str)]) {
-        self.requests.remove(wanted);
-        self.duration.remove(wanted);
+    pub(super) fn remove_pods(&mut self, labels: &[&str], names: &HashSet<String>) {
+        self.requests.remove_pods(labels, names);
+        self.duration.remove_pods(labels, names);
         if let Some(responses) = &mut self.responses {
-            responses.remove(wanted);
+            responses.remove_pods(labels, names);
         }
     }
 

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use flow_api::flow::{L7FlowType, layer7::Record};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{
-    Contexts, Family, Making, Measured, Page, Values,
-    http::{BUCKETS, reporter},
-    one,
-};
+use super::{Contexts, Family, HashSet, Making, Measured, Page, Values, http::reporter, one};
+use crate::metrics::flows::BUCKETS;
 
 #[derive(Debug)]
 pub(crate) struct Kafka {
@@ -22,7 +19,7 @@ impl Kafka {
         Self {
             requests: making.counters(
                 "hubble_kafka_requests",
-                "Count of Kafka requests by topic, api_key, error_code and reporter",
+                "Count of Kafka requests",
                 &["topic", "api_key", "error_code", "reporter"],
             ),
             duration: making.family(
@@ -58,9 +55,9 @@ impl Kafka {
         }
     }
 
-    pub(super) fn remove(&mut self, wanted: &[(&str, &str)]) {
-        self.requests.remove(wanted);
-        self.duration.remove(wanted);
+    pub(super) fn remove_pods(&mut self, labels: &[&str], names: &HashSet<String>) {
+        self.requests.remove_pods(labels, names);
+        self.duration.remove_pods(labels, names);
     }
 
     pub(super) fn pages(&self) -> Vec<Arc<dyn Page>> {

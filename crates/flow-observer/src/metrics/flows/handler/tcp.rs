@@ -1,6 +1,7 @@
 //! How TCP connections begin and end.
 
-use flow_filter::TcpFlags;
+use flow_api::flow::IpVersion;
+use flow_filter::{Side, TcpFlags};
 use prometheus_client::metrics::counter::Counter;
 
 use super::{Contexts, Family, Making, Measured, Values, one, ports::passed};
@@ -27,7 +28,7 @@ impl Tcp {
         let Some(flags) = flow.tcp_flags() else {
             return;
         };
-        if !passed(flow) {
+        if !passed(flow) || flow.ip(Side::Source).is_none() {
             return;
         }
         let is_syn = flags.contains(SYN);
@@ -46,12 +47,16 @@ impl Tcp {
         for (flag, _) in counted.into_iter().filter(|(_, is_set)| *is_set) {
             values.truncate(begin);
             values.push(flag);
-            values.push(match flow.ip_version() {
-                1 => "IPv4",
-                2 => "IPv6",
-                _ => "IP_NOT_USED",
-            });
+            put_family(flow, values);
             one(&mut self.flags, values);
         }
+    }
+}
+
+/// Which version of IP carried the packet.
+pub(super) fn put_family(flow: &impl Measured, values: &mut Values) {
+    match IpVersion::try_from(flow.ip_version()) {
+        Ok(version) => values.push(version.as_str_name()),
+        Err(number) => values.print(number.0),
     }
 }
