@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use anyhow::{Context as _, bail};
 use flow_observer::metrics::{
     self, Source,
     flows::{DEFAULT_SERIES_BUDGET, parse_line},
@@ -17,24 +18,34 @@ pub(super) struct Args {
     #[arg(long, value_name = "[ADDRESS]:PORT", alias = "hubble-metrics-server", value_parser = address)]
     metrics_listen: Option<SocketAddr>,
 
-    /// Metrics of flows under Hubble's names, as in "dns:query drop:sourceContext=pod|ip flow"
+    /// Metrics of flows under Hubble's names, as in "dns:query drop:sourceContext=pod|ip flow", with
+    /// blanks or commas between them
     #[arg(
         long,
         value_name = "LIST",
         alias = "hubble-metrics",
         requires = "metrics_listen"
     )]
-    metrics: Option<String>,
+    metrics: Vec<String>,
 
     /// A file that says the same, and may change; as Hubble's dynamic metrics
     #[arg(
         long,
         value_name = "FILE",
         alias = "hubble-dynamic-metrics-config-path",
-        requires = "metrics_listen",
-        conflicts_with = "metrics"
+        requires = "metrics_listen"
     )]
     metrics_config: Option<PathBuf>,
+
+    /// Hubble's flag for the format of OpenMetrics: here, all who ask for it get it
+    #[arg(
+        long,
+        hide = true,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        requires = "metrics_listen"
+    )]
+    enable_hubble_open_metrics: Option<bool>,
 
     /// Most series of each metric of flows; what is beyond them is counted as "other"
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SERIES_BUDGET, requires = "metrics_listen")]
@@ -57,9 +68,14 @@ impl Args {
         let Some(address) = self.metrics_listen else {
             return Ok(None);
         };
-        let flows = match (self.metrics, self.metrics_config) {
-            (_, Some(path)) => Source::File(path),
-            (list, None) => Source::These(parse_line(&list.unwrap_or_default())?),
+        let list = self.metrics.join(" ");
+        let flows = match self.metrics_config {
+            None => Source::These(parse_line(&list).context("invalid --metrics")?),
+            Some(path) if list.trim().is_empty() => Source::File(path),
+            Some(_) => bail!(
+                "cannot configure both static and dynamic Hubble metrics: \
+                 leave out --metrics or --metrics-config"
+            ),
         };
         Ok(Some(metrics::Config {
             address,
