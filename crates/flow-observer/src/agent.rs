@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use flow_api::server::{
     ListenError, Listener, ServeError, SocketAccess, TlsServer, raise_open_files,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -137,6 +138,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     // The socket before the probes: a second agent should fail before it attaches anything.
     let listeners = listeners(&config).await?;
+    let metrics_listener = config.metrics.as_ref().map(metrics::listen).transpose()?;
 
     if config.ring.memory_comes_first() {
         let (flows, bytes) = (config.ring.events, config.ring.bytes);
@@ -198,14 +200,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         .map_err(AgentError::Thread)?;
     providers.extend(containers.as_ref().map(Containers::reports));
 
-    let closing = CancellationToken::new();
+    let (ending, closing) = (CancellationToken::new(), CancellationToken::new());
     if let Some(file) = inventory_file {
         let directory = Arc::clone(&directory);
         let take = move |inventory| directory.set_inventory(inventory);
         tokio::spawn(file.follow(Arc::clone(&counters), closing.clone(), take));
     }
     let calls = Arc::new(serve::call_counts());
-    if let Some(config) = &config.metrics {
+    let mut pages = None;
+    if let Some((config, listener)) = config.metrics.as_ref().zip(metrics_listener) {
         let observed = Observed {
             calls: Arc::clone(&calls),
             ring: Arc::clone(&ring),
@@ -215,10 +218,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
                 counters: Arc::clone(&counters),
                 ring: Arc::clone(&ring),
                 hooks: running.hooks.clone(),
+                run_times: Arc::clone(&running.run_times),
                 providers: providers.clone(),
+                pages: Arc::default(),
             },
         };
-        metrics::serve(config, observed, closing.clone()).await?;
+        let (ending, closing) = (ending.clone(), closing.clone());
+        pages = Some(metrics::serve(config, listener, observed, ending, closing)?);
     }
     info!(socket = %config.socket.display(), node = %config.node_name, "agent ready");
     let observer = ObserverService {
@@ -255,7 +261,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         },
         shutdown: closing.clone(),
     };
-    let ending = CancellationToken::new();
     let server = serve::run(
         listeners,
         counters.server(),
@@ -275,6 +280,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         }
         () = shutdown.cancelled() => Ok(()),
         error = running.broken() => Err(error),
+        error = broken(pages) => Err(error.into()),
     };
     ending.cancel();
     // The source first, so that what it had left is in the ring before the streams end. Its threads
@@ -292,6 +298,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     report(&counters);
     served.and(ended)
+}
+
+/// Why metrics are served no longer, if they were and it is not for the agent's end.
+async fn broken(pages: Option<JoinHandle<Result<(), ServeError>>>) -> ServeError {
+    if let Some(pages) = pages
+        && let Ok(Err(error)) = pages.await
+    {
+        return error;
+    }
+    std::future::pending().await
 }
 
 /// The sockets, bound before anything is observed: an agent that cannot serve should say so at once.

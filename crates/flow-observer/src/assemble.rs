@@ -136,7 +136,9 @@ impl Assembler {
         self.facts.refresh();
         let mut surroundings = None;
         let mut ahead = std::mem::take(&mut self.ahead);
+        let mut read = 0;
         let progress = source.poll(patience, limit, &mut |raw| {
+            read += 1;
             // Not before the first event, which may have been a long time coming.
             let surroundings = surroundings.get_or_insert_with(|| self.look_around(offset_ns));
             self.take(raw, &mut ahead, surroundings, events);
@@ -145,6 +147,7 @@ impl Assembler {
             self.catch_up(&mut ahead, surroundings, events);
         }
         self.ahead = ahead;
+        self.counters.read(read);
         let settled = progress
             .as_ref()
             .map_or(Progress::Ended, |&progress| progress);

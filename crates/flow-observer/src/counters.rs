@@ -14,6 +14,7 @@ use std::{
 use flow_api::server::ServerCounts;
 
 use crate::{
+    enrich::Misses,
     export::ExportCounts,
     loss_log::{Kind, LossLog},
 };
@@ -23,8 +24,11 @@ use crate::{
 pub struct Counters {
     started: Instant,
     started_ns: i64,
+    read_events: AtomicU64,
     seen_flows: AtomicU64,
     closing_reports: AtomicU64,
+    /// Ends of flows that nobody knows: with private addresses, and with others.
+    missed_ends: [AtomicU64; 2],
     /// Records that the kernel could not hand over, by CPU.
     lost: Mutex<BTreeMap<u32, u64>>,
     /// How often it was told of such.
@@ -109,6 +113,8 @@ impl Default for Counters {
         Self {
             started: Instant::now(),
             started_ns: wall_clock_ns(),
+            read_events: AtomicU64::new(0),
+            missed_ends: Default::default(),
             seen_flows: AtomicU64::new(0),
             closing_reports: AtomicU64::new(0),
             lost: Mutex::default(),
@@ -148,6 +154,30 @@ impl Counters {
     #[must_use]
     pub fn seen_flows(&self) -> u64 {
         self.seen_flows.load(Ordering::Relaxed)
+    }
+
+    /// Events that the source handed over, whatever became of them.
+    #[must_use]
+    pub fn read_events(&self) -> u64 {
+        self.read_events.load(Ordering::Relaxed)
+    }
+
+    /// Ends of flows that nobody knew.
+    #[must_use]
+    pub fn enrich_misses(&self) -> Misses {
+        let [private, public] = &self.missed_ends;
+        Misses {
+            private: private.load(Ordering::Relaxed),
+            public: public.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Changed inventories that came into use, and those that could not.
+    pub(crate) fn inventories(&self) -> (u64, u64) {
+        (
+            self.inventories_taken.load(Ordering::Relaxed),
+            self.inventories_refused.load(Ordering::Relaxed),
+        )
     }
 
     /// Records lost before the agent could read them.
@@ -306,6 +336,16 @@ impl Counters {
         // Locked first, so that totals are compared in the order in which they were read.
         let mut losses = lock(&self.losses);
         losses.note(&self.of_stream(), wall_clock_ns());
+    }
+
+    pub(crate) fn read(&self, events: u64) {
+        self.read_events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn enrich_missed(&self, misses: Misses) {
+        let [private, public] = &self.missed_ends;
+        private.fetch_add(misses.private, Ordering::Relaxed);
+        public.fetch_add(misses.public, Ordering::Relaxed);
     }
 
     pub(crate) fn published(&self, flows: u64, closing_reports: u64) {

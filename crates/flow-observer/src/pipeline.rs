@@ -16,7 +16,9 @@ use tracing::warn;
 use crate::{
     assemble::Assembler,
     counters::Counters,
+    enrich::Misses,
     namespaces::SeenNamespaces,
+    record::Observation,
     ring::{Event, FlowRing, MAX_BATCH},
     source::{Progress, Source, SourceError},
 };
@@ -98,12 +100,42 @@ impl Pipeline {
         if !self.source.is_recorded() {
             put_in_order(events, newest_ns);
         }
-        let with_closing = events.iter().filter(|it| it.is_flow_or_closing()).count() as u64;
-        let flows = events.iter().filter(|it| it.is_flow()).count() as u64;
-        self.counters.published(flows, with_closing - flows);
+        Tally::of(events).count(&self.counters);
         self.namespaces.see(events);
         self.ring.publish(events);
         progress
+    }
+}
+
+/// What a batch has, counted here so that the counters are touched once for each batch.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Tally {
+    flows: u64,
+    closing_reports: u64,
+    misses: Misses,
+}
+
+impl Tally {
+    fn of(events: &[Event]) -> Self {
+        let mut tally = Self::default();
+        for event in events {
+            match event {
+                Event::Flow(flow) => {
+                    match flow.observation {
+                        Observation::Closing { .. } => tally.closing_reports += 1,
+                        _ => tally.flows += 1,
+                    }
+                    tally.misses.note(flow);
+                }
+                other => tally.flows += u64::from(other.is_flow()),
+            }
+        }
+        tally
+    }
+
+    fn count(self, counters: &Counters) {
+        counters.published(self.flows, self.closing_reports);
+        counters.enrich_missed(self.misses);
     }
 }
 

@@ -18,6 +18,7 @@ mod announcer;
 mod batch;
 mod call;
 mod event;
+mod readers;
 mod run;
 mod sync;
 mod weight;
@@ -41,6 +42,8 @@ use run::{Appender, Run};
 
 pub use batch::{Batch, Slot};
 pub use event::{Event, Lost, Message};
+pub(crate) use readers::Mark;
+pub use readers::{ReaderKind, Readers, Reading};
 
 /// Longest batch, and most events of a segment.
 pub const MAX_BATCH: usize = 1024;
@@ -132,8 +135,7 @@ pub struct FlowRing {
     /// Position of the oldest event that was not evicted for want of memory.
     floor: AtomicU64,
     announcer: Announcer,
-    /// Events that clients came too late for.
-    overtaken: AtomicU64,
+    readers: Arc<Readers>,
 }
 
 /// What only the writer needs.
@@ -188,7 +190,7 @@ impl FlowRing {
             }),
             floor: AtomicU64::new(0),
             announcer: Announcer::new(limits.events as u64),
-            overtaken: AtomicU64::new(0),
+            readers: Arc::default(),
         }
     }
 
@@ -372,16 +374,6 @@ impl FlowRing {
         drop(evicted);
     }
 
-    /// Counts events that a client came too late for.
-    pub(crate) fn overtook(&self, count: u64) {
-        self.overtaken.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Events that clients came too late for, of all clients.
-    pub(crate) fn overtaken(&self) -> u64 {
-        self.overtaken.load(Ordering::Relaxed)
-    }
-
     /// Position of the oldest event kept.
     #[must_use]
     pub fn oldest(&self) -> u64 {
@@ -466,6 +458,12 @@ impl FlowRing {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.announcer.subscribe()
+    }
+
+    /// Who reads it.
+    #[must_use]
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -20,13 +20,15 @@ use crate::{
     namespaces::SeenNamespaces,
     pipeline::Pipeline,
     ring::FlowRing,
-    source::{Hook, LocalDevices, SourceError, open},
+    source::{Hook, LocalDevices, RunTimes, SourceError, open},
 };
 
 /// A source at work. Dropping it stops the thread, then lets go of the source.
 pub(crate) struct Running {
     /// Parts of the source that can be off.
     pub(crate) hooks: Vec<Hook>,
+    /// How long the source's programs in the kernel ran.
+    pub(crate) run_times: Arc<RunTimes>,
     /// This host's devices.
     pub(crate) devices: Arc<ArcSwap<LocalDevices>>,
     stop: Arc<AtomicBool>,
@@ -49,6 +51,7 @@ impl Running {
         let (sender, broken) = oneshot::channel();
         let mut running = Self {
             hooks: Vec::new(),
+            run_times: Arc::default(),
             devices: Arc::default(),
             stop: Arc::default(),
             thread: None,
@@ -61,6 +64,7 @@ impl Running {
             return Ok(running);
         };
         running.hooks = opened.hooks;
+        running.run_times = opened.run_times;
         running.devices = Arc::clone(&opened.devices);
         running._guard = opened.guard;
         let pipeline = Pipeline {

@@ -61,6 +61,8 @@ pub struct Config {
     pub audit_log: Option<PathBuf>,
     /// Where metrics are served, and `/healthz` and `/readyz`; nowhere for `None`.
     pub metrics_listen: Option<SocketAddr>,
+    /// How they are encrypted; not at all for `None`.
+    pub metrics_tls: Option<TlsServer>,
     /// Where health alone is served, in plain text whatever [`Config::tls`] is: those who probe
     /// seldom have certificates.
     pub health_listen: Option<Listen>,
@@ -100,6 +102,7 @@ impl Default for Config {
             tokens_file: None,
             audit_log: None,
             metrics_listen: None,
+            metrics_tls: None,
             health_listen: None,
             max_hold: defaults::MAX_HOLD,
             pace: Pace::default(),

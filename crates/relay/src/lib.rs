@@ -34,7 +34,6 @@ mod names;
 mod pace;
 mod peers;
 mod pool;
-mod process;
 mod reader;
 mod rejoin;
 mod retry;
@@ -56,7 +55,6 @@ use flow_api::server::{
     CallCounts, Limits, Listener, OBSERVER_METHODS, STANDARD_METHODS, Server, ServerCounts,
     raise_open_files,
 };
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +85,7 @@ pub struct Relay {
     listeners: Vec<Listener>,
     addresses: Vec<Target>,
     health: Option<Listener>,
-    metrics: Option<TcpListener>,
+    metrics: Option<Listener>,
     access: Option<(Arc<Access>, TokensFile)>,
     audit: Option<Arc<Audit>>,
     sources: Sources,
@@ -139,11 +137,9 @@ impl Relay {
         };
         let metrics = match config.metrics_listen {
             Some(address) => {
-                let bound = metrics::bind(address).await;
-                Some(
-                    bound
-                        .map_err(|error| listen_error(&Listen::Tcp(address), error.to_string()))?,
-                )
+                let listen = Listen::Tcp(address);
+                let opened = listen::open_metrics(address, config.metrics_tls.clone());
+                Some(opened.map_err(|reason| listen_error(&listen, reason))?)
             }
             None => None,
         };
@@ -165,7 +161,7 @@ impl Relay {
     /// Where metrics are served: with the port that the system chose, if it was asked to.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref()?.local_addr().ok()
+        self.metrics.as_ref()?.address()
     }
 
     /// The same of health alone, by TCP.
@@ -220,16 +216,15 @@ impl Relay {
         let calls = Arc::new(CallCounts::new(methods));
         // Ended by being dropped, when serving has ended.
         let mut tasks = JoinSet::new();
-        if let Some(listener) = metrics_listener {
-            let numbers = Numbers {
-                pool: pool.clone(),
-                calls: Arc::clone(&calls),
-                server: Arc::clone(&counts),
-                tls: tls.clone(),
-                condition: condition.subscribe(),
-            };
-            tasks.spawn(metrics::serve(listener, numbers, shutdown.clone()));
-        }
+        let numbers = Numbers {
+            pool: pool.clone(),
+            calls: Arc::clone(&calls),
+            server: Arc::clone(&counts),
+            tls: tls.clone(),
+            condition: condition.subscribe(),
+            pages: Arc::default(),
+        };
+        let pages = metrics::serve(metrics_listener, numbers, shutdown.clone());
         if let Some(listener) = health_listener {
             tasks.spawn(serve::serve_health(
                 listener,
@@ -258,7 +253,7 @@ impl Relay {
             drain: DRAIN_TIMEOUT,
             ..Limits::default()
         };
-        let served = serve::serve(
+        let serving = serve::serve(
             listeners,
             RelayService::new(pool, settings, audit.clone()),
             health,
@@ -266,8 +261,11 @@ impl Relay {
             calls,
             Gate { access, audit },
             shutdown,
-        )
-        .await;
+        );
+        let served = tokio::select! {
+            served = serving => served,
+            error = pages => Err(error.into()),
+        };
         tracing::info!("relay stopped");
         served
     }

@@ -121,6 +121,14 @@ pub(crate) async fn open_plain(listen: &Listen, access: &SocketAccess) -> Result
     }
 }
 
+/// A bound socket for metrics, which show no flows.
+pub(crate) fn open_metrics(
+    address: SocketAddr,
+    tls: Option<TlsServer>,
+) -> Result<Listener, String> {
+    Listener::tcp(address, tls).map_err(problem)
+}
+
 /// What to make of a bind error.
 fn problem(error: ListenError) -> String {
     let source = match error {

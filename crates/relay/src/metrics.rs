@@ -1,34 +1,27 @@
-//! The relay's numbers for Prometheus, under the names of Hubble's relay and under our own; and
-//! `/healthz` and `/readyz` beside them, for those who cannot ask by gRPC.
+//! The relay's numbers for Prometheus, under the names of Hubble's relay and under our own; and whether
+//! it is ready, for those who cannot ask by gRPC.
 //!
 //! Nothing is counted here: a scrape reads what there is.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
-use axum::extract::State as Shared;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
-use axum::routing::get;
-use flow_api::server::{CallCounts, MetricsPage, ServerCounts, TlsClient};
+use flow_api::server::{
+    CallCounts, Listener, Pages, Readiness, ServeError, ServerCounts, TlsClient,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Condition;
 use crate::pool::{Pool, State};
-use crate::process::Process;
 
 /// The states of connections as Go's gRPC has them, and one for none at all.
 const STATES: [&str; 6] = [
@@ -49,65 +42,42 @@ pub(crate) struct Numbers {
     /// Of connections to peers, where they are encrypted.
     pub(crate) tls: Option<Arc<TlsClient>>,
     pub(crate) condition: watch::Receiver<Condition>,
+    /// Of those who look at the pages.
+    pub(crate) pages: Arc<ServerCounts>,
 }
 
-/// What the pages show.
-struct Pages {
-    registry: Registry,
-    condition: watch::Receiver<Condition>,
-}
-
-/// Serves the pages until `closing`.
-pub(crate) async fn serve(listener: TcpListener, numbers: Numbers, closing: CancellationToken) {
+/// Serves the pages, if anywhere. Ends when certificates cannot be used, and at no other time.
+pub(crate) async fn serve(
+    listener: Option<Listener>,
+    numbers: Numbers,
+    closing: CancellationToken,
+) -> ServeError {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     let condition = numbers.condition.clone();
+    let readiness = move || {
+        let condition = *condition.borrow();
+        Readiness {
+            is_ready: condition.is_ready,
+            reason: condition.to_string(),
+        }
+    };
+    let counts = Arc::clone(&numbers.pages);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Arc::clone(&numbers.calls)));
     registry.register_collector(Box::new(numbers));
-    let pages = Arc::new(Pages {
-        registry,
-        condition,
-    });
-    let router = Router::new()
-        .route("/metrics", get(scrape))
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .with_state(pages);
-    let serving = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
-    if let Err(error) = serving.await {
-        tracing::warn!(%error, "metrics are served no longer");
+    let pages = Pages::new(registry, readiness, counts);
+    match pages.serve(listener, closing).await {
+        Err(error) => error,
+        Ok(()) => std::future::pending().await,
     }
-}
-
-/// Where metrics are to be served.
-///
-/// # Errors
-/// Says what the system said.
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
-    TcpListener::bind(address).await
-}
-
-async fn scrape(Shared(pages): Shared<Arc<Pages>>, headers: HeaderMap) -> impl IntoResponse {
-    match MetricsPage::of(&pages.registry, &headers) {
-        Ok(page) => Ok(([(CONTENT_TYPE, page.content_type)], page.text)),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-    }
-}
-
-async fn ready(Shared(pages): Shared<Arc<Pages>>) -> impl IntoResponse {
-    let condition = *pages.condition.borrow();
-    let code = if condition.is_ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (code, format!("{condition}\n"))
 }
 
 impl Collector for Numbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_peers(&mut encoder)?;
-        self.encode_server(&mut encoder)?;
-        encode_process(&mut encoder)
+        self.encode_server(&mut encoder)
     }
 }
 
@@ -181,10 +151,7 @@ impl Numbers {
         )?;
         for member in members.values() {
             let count = member.malformed.load(Ordering::Relaxed);
-            if count > 0 {
-                ConstCounter::new(count)
-                    .encode(family.encode_family(&[("peer", &*member.name)])?)?;
-            }
+            ConstCounter::new(count).encode(family.encode_family(&[("peer", &*member.name)])?)?;
         }
         let condition = *self.condition.borrow();
         for (name, help, is_so) in [
@@ -216,13 +183,11 @@ impl Numbers {
             None,
             MetricType::Counter,
         )?;
-        for (refusal, count) in self.server.refused() {
-            let labels = [
-                ("stage", "serve"),
-                ("what", "refused"),
-                ("kind", refusal.name()),
-            ];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        for (what, counts) in [("refused", &self.server), ("refused_metrics", &self.pages)] {
+            for (refusal, count) in counts.refused() {
+                let labels = [("stage", "serve"), ("what", what), ("kind", refusal.name())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
         }
         let mut family = encoder.encode_descriptor(
             "palomar_certificates",
@@ -230,12 +195,12 @@ impl Numbers {
             None,
             MetricType::Counter,
         )?;
+        let of = |side, counts: &ServerCounts| {
+            let (taken, refused) = (counts.certificates_taken(), counts.certificates_refused());
+            (side, taken, refused)
+        };
         let server = &self.server;
-        let mut sides = vec![(
-            "server",
-            server.certificates_taken(),
-            server.certificates_refused(),
-        )];
+        let mut sides = vec![of("server", server), of("metrics", &self.pages)];
         sides.extend(
             self.tls
                 .iter()
@@ -266,31 +231,4 @@ impl Numbers {
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> fmt::Result {
     let gauge = ConstGauge::new(value);
     gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
-}
-
-fn encode_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let Some(process) = Process::now() else {
-        return Ok(());
-    };
-    let cpu = ConstCounter::new(process.cpu_seconds);
-    let help = "Time on a processor, in seconds.";
-    cpu.encode(encoder.encode_descriptor(
-        "process_cpu_seconds",
-        help,
-        None,
-        MetricType::Counter,
-    )?)?;
-    let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    gauge(
-        encoder,
-        "process_resident_memory_bytes",
-        "Memory that is in use.",
-        count(process.resident_bytes),
-    )?;
-    gauge(
-        encoder,
-        "process_open_fds",
-        "Open files and sockets.",
-        count(process.open_files),
-    )
 }

@@ -7,6 +7,9 @@ use flow_api::server::{SocketAccess, TlsFiles, TlsServer, TlsVersion};
 
 use super::duration;
 
+/// How long certificates of metrics may be missing at the start, as those of flows unless told otherwise.
+const METRICS_TLS_WAIT: Duration = Duration::from_secs(300);
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Serving")]
 #[group(skip)]
@@ -54,6 +57,91 @@ pub(super) struct Access {
     /// How long certificates may be missing at the start; TCP waits for them
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     tls_wait: Duration,
+}
+
+/// How the pages for Prometheus are encrypted: what was typed. The flag that says where they are is
+/// `--metrics-listen`, for agents and relays.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct MetricsTls {
+    /// Folder of certificates for metrics, as of --tls-dir: whoever scrapes needs a certificate of
+    /// that authority. Files that change are read again
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "metrics_listen",
+        conflicts_with_all = ["metrics_tls_cert_file", "metrics_tls_key_file", "metrics_tls_client_ca_files"]
+    )]
+    metrics_tls_dir: Option<PathBuf>,
+
+    /// Certificate of the metrics server, followed by its intermediates; without it, metrics are plain
+    /// text
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "hubble-metrics-server-tls-cert-file",
+        requires_all = ["metrics_listen", "metrics_tls_key_file"]
+    )]
+    metrics_tls_cert_file: Option<PathBuf>,
+
+    /// Private key of that certificate
+    #[arg(
+        long,
+        value_name = "FILE",
+        alias = "hubble-metrics-server-tls-key-file",
+        requires = "metrics_tls_cert_file"
+    )]
+    metrics_tls_key_file: Option<PathBuf>,
+
+    /// Authorities of those who scrape, with commas between, who need a certificate of one of them;
+    /// without this flag, they need none
+    #[arg(
+        long,
+        value_name = "FILES",
+        alias = "hubble-metrics-server-tls-client-ca-files",
+        value_delimiter = ',',
+        requires = "metrics_tls_cert_file"
+    )]
+    metrics_tls_client_ca_files: Vec<PathBuf>,
+
+    /// Hubble's way of asking for TLS; here, naming certificates does
+    #[arg(
+        long = "hubble-metrics-server-enable-tls",
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    metrics_enable_tls: Option<bool>,
+}
+
+impl MetricsTls {
+    /// How metrics are encrypted; `None` where no certificates were named.
+    ///
+    /// # Errors
+    /// When they should be, and none were.
+    pub(super) fn tls(self) -> anyhow::Result<Option<TlsServer>> {
+        let (cert, key) = (self.metrics_tls_cert_file, self.metrics_tls_key_file);
+        let files = match (self.metrics_enable_tls, self.metrics_tls_dir, cert, key) {
+            (Some(false), ..) => return Ok(None),
+            (_, Some(folder), ..) => TlsFiles::Folder(folder),
+            (_, None, Some(cert), Some(key)) => TlsFiles::Each {
+                cert,
+                key,
+                client_cas: self.metrics_tls_client_ca_files,
+            },
+            (None, ..) => return Ok(None),
+            (Some(true), ..) => bail!(
+                "--hubble-metrics-server-enable-tls needs certificates: name them with \
+                 --metrics-tls-cert-file and --metrics-tls-key-file"
+            ),
+        };
+        Ok(Some(TlsServer {
+            files,
+            oldest: TlsVersion::Tls13,
+            wait: METRICS_TLS_WAIT,
+        }))
+    }
 }
 
 impl Access {

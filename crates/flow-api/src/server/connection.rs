@@ -1,4 +1,5 @@
-//! From a bare connection to one that speaks HTTP/2, or to a reason why not.
+//! From a bare connection to one that is encrypted if it should be, and to one that speaks HTTP/2, or to
+//! a reason why not.
 //!
 //! A client has to begin TLS and send the first bytes of HTTP/2 in time; only then does anything
 //! larger than a socket exist for it. The bytes that were read for this are read again by what
@@ -30,14 +31,15 @@ pub(super) enum Socket {
     Tcp(TcpStream),
 }
 
-/// A connection on which HTTP/2 has begun.
+/// A connection; if it is for HTTP/2, that has begun on it.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    /// How much of the preface was handed on.
+    /// How much of the preface was handed on. All of it where none is expected.
     handed_on: usize,
 }
 
+/// What goes over a socket once it is encrypted, if it should be.
 #[derive(Debug)]
 enum Stream {
     Unix(UnixStream),
@@ -61,20 +63,38 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl Connection {
+impl Stream {
     /// Meets a client. TLS is for TCP only.
+    async fn begin(socket: Socket, tls: Option<Arc<ServerConfig>>) -> Result<Self, Failure> {
+        Ok(match (socket, tls) {
+            (Socket::Unix(stream), _) => Self::Unix(stream),
+            (Socket::Tcp(stream), None) => Self::Tcp(stream),
+            (Socket::Tcp(stream), Some(config)) => {
+                let accepted = TlsAcceptor::from(config).accept(stream).await;
+                Self::Tls(Box::new(accepted.map_err(|error| tls_failure(&error))?))
+            }
+        })
+    }
+}
+
+impl Connection {
+    /// Meets a client, whatever it speaks.
+    pub(super) async fn meet(
+        socket: Socket,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            stream: Stream::begin(socket, tls).await?,
+            handed_on: PREFACE.len(),
+        })
+    }
+
+    /// Meets a client, and hears that it speaks HTTP/2.
     pub(super) async fn begin(
         socket: Socket,
         tls: Option<Arc<ServerConfig>>,
     ) -> Result<Self, Failure> {
-        let mut stream = match (socket, tls) {
-            (Socket::Unix(stream), _) => Stream::Unix(stream),
-            (Socket::Tcp(stream), None) => Stream::Tcp(stream),
-            (Socket::Tcp(stream), Some(config)) => {
-                let accepted = TlsAcceptor::from(config).accept(stream).await;
-                Stream::Tls(Box::new(accepted.map_err(|error| tls_failure(&error))?))
-            }
-        };
+        let mut stream = Stream::begin(socket, tls).await?;
         let mut first = [0; PREFACE.len()];
         let mut filled = 0;
         while let Some(rest) = first.get_mut(filled..).filter(|rest| !rest.is_empty()) {

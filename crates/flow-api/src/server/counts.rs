@@ -32,12 +32,14 @@ pub enum Refusal {
     RequestsInAll,
     /// A request did not arrive in time.
     RequestTimeout,
+    /// It did not take its answer in time.
+    Slow,
     /// The system had no file descriptor left for one more connection.
     Accept,
 }
 
 impl Refusal {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Connections,
         Self::ConnectionsOfPeer,
         Self::HandshakeTimeout,
@@ -51,6 +53,7 @@ impl Refusal {
         Self::RequestSize,
         Self::RequestsInAll,
         Self::RequestTimeout,
+        Self::Slow,
         Self::Accept,
     ];
 
@@ -71,6 +74,7 @@ impl Refusal {
             Self::RequestSize => "request_size",
             Self::RequestsInAll => "requests_in_all",
             Self::RequestTimeout => "request_timeout",
+            Self::Slow => "slow",
             Self::Accept => "accept",
         }
     }

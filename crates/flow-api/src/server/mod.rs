@@ -24,6 +24,7 @@ mod listen;
 mod lots;
 mod open_files;
 mod page;
+mod pages;
 mod quiet;
 mod tls;
 mod watched;
@@ -60,6 +61,7 @@ pub use self::{
     listen::{ListenError, Listener, SocketAccess, SocketFile},
     open_files::raise_open_files,
     page::MetricsPage,
+    pages::{Pages, ProcessNumbers, Readiness},
     tls::{TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsVersion},
     watched::{Stamp, Watched},
 };
@@ -70,7 +72,7 @@ use self::{
     listen::BACKLOG,
     lots::Lots,
     quiet::Quiet,
-    tls::Certificates,
+    tls::{Certificates, Protocol},
 };
 
 /// How long to wait when the system has no file descriptor left. Some connection will end.
@@ -211,7 +213,8 @@ where
 {
     let closing = shared.closing.clone();
     let accepting = async {
-        let acceptor = Acceptor::open(listener, &shared).await?;
+        let (counts, closing) = (&shared.counts, &shared.closing);
+        let acceptor = Acceptor::open(listener, Protocol::Http2, counts, closing).await?;
         loop {
             match acceptor.accept().await {
                 Ok((socket, peer)) => {
@@ -245,16 +248,21 @@ enum Acceptor {
 
 impl Acceptor {
     /// Opens a socket; with TLS, when there are certificates.
-    async fn open(listener: Listener, shared: &Shared) -> Result<Self, ServeError> {
+    async fn open(
+        listener: Listener,
+        protocol: Protocol,
+        counts: &Arc<ServerCounts>,
+        closing: &CancellationToken,
+    ) -> Result<Self, ServeError> {
         let (socket, tls) = match listener {
             Listener::Unix(listener, file) => return Ok(Self::Unix(listener, file)),
             Listener::Tcp(listener) => return Ok(Self::Tcp(listener, None)),
             Listener::Tls(socket, tls) => (socket, tls),
         };
-        let counts = Arc::clone(&shared.counts);
-        let (certificates, seen) = Certificates::wait_for(tls, counts).await?;
+        let counts = Arc::clone(counts);
+        let (certificates, seen) = Certificates::wait_for(tls, protocol, counts).await?;
         let certificates = Arc::new(certificates);
-        tokio::spawn(Arc::clone(&certificates).follow(seen, shared.closing.clone()));
+        tokio::spawn(Arc::clone(&certificates).follow(seen, closing.clone()));
         let address = socket.local_addr();
         let address = address.unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
         let listener = socket

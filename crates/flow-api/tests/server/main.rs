@@ -10,5 +10,6 @@ mod certificates;
 mod clients;
 mod closing;
 mod notifier;
+mod pages;
 mod running;
 mod tls;

@@ -45,6 +45,12 @@ const LOCAL_FIRST: u32 = END + 1;
 /// Where the scope of those peers ends.
 const LOCAL_END: u32 = 2 << 24;
 
+/// Whether this is that of the addresses that nobody else has.
+#[inline]
+pub(super) fn is_world(identity: u32) -> bool {
+    matches!(identity, WORLD | WORLD_IPV4 | WORLD_IPV6)
+}
+
 /// Whoever has this reserved identity.
 pub(super) fn reserved(identity: u32) -> Arc<Endpoint> {
     let labels = RESERVED

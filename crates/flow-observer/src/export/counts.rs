@@ -21,7 +21,7 @@ pub struct ExportCounts {
 /// The configuration file that holds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Applied {
-    /// Tells its contents from others.
+    /// Tells its contents from others: as in Hubble, the first eight bytes of their MD5.
     pub hash: u64,
     /// When it was applied; seconds since 1970.
     pub seconds: i64,
@@ -40,8 +40,16 @@ pub struct ExporterStatus {
     pub is_active: bool,
     /// Lines that were written.
     pub lines: u64,
+    /// Bytes that were written, before anything was packed.
+    pub bytes: u64,
+    /// How often a file was full, or old, and another one begun.
+    pub rotations: u64,
     /// Events that will not be written.
     pub lost: u64,
+    /// The same by reason.
+    pub lost_by: BTreeMap<&'static str, u64>,
+    /// Attempts that failed, by reason.
+    pub faults: BTreeMap<&'static str, u64>,
     /// Why nothing can be written for now; empty if all is well.
     pub reason: String,
 }
@@ -94,14 +102,21 @@ impl ExportCounts {
     #[must_use]
     pub fn exporters(&self) -> Vec<ExporterStatus> {
         let exporters = lock(&self.exporters);
-        let status = |(name, counts): (&String, &Arc<ExporterCounts>)| ExporterStatus {
-            name: name.clone(),
-            target: counts.target.clone(),
-            is_dynamic: counts.is_dynamic,
-            is_active: !counts.is_ended.load(Ordering::Relaxed),
-            lines: counts.lines(),
-            lost: lock(&counts.lost).values().sum(),
-            reason: lock(&counts.reason).clone(),
+        let status = |(name, counts): (&String, &Arc<ExporterCounts>)| {
+            let lost_by = lock(&counts.lost).clone();
+            ExporterStatus {
+                name: name.clone(),
+                target: counts.target.clone(),
+                is_dynamic: counts.is_dynamic,
+                is_active: !counts.is_ended.load(Ordering::Relaxed),
+                lines: counts.lines(),
+                bytes: counts.bytes.load(Ordering::Relaxed),
+                rotations: counts.rotations.load(Ordering::Relaxed),
+                lost: lost_by.values().sum(),
+                lost_by,
+                faults: lock(&counts.faults).clone(),
+                reason: lock(&counts.reason).clone(),
+            }
         };
         exporters.iter().map(status).collect()
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use flow_api::server::{Stamp, Watched};
+use md5::{Digest as _, Md5};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -184,9 +185,20 @@ impl Running {
     }
 }
 
-/// Tells one text from another.
+/// Tells one text from another. As in Hubble, so that one can see whether agents of both have the same.
 fn hash(text: &str) -> u64 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
-    u64::from_le_bytes(first)
+    let digest = Md5::digest(text.as_bytes());
+    let first = digest.as_slice().first_chunk().copied();
+    u64::from_le_bytes(first.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_has_the_hash_that_hubble_gives_it() {
+        // The MD5 of nothing is d41d8cd98f00b204 and as much again.
+        assert_eq!(hash(""), 0x04b2_008f_d98c_1dd4);
+    }
 }

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     assemble::now_ns,
     encode::{NodeFacts, Surroundings},
-    ring::{FlowRing, Read},
+    ring::{FlowRing, Mark, Read, ReaderKind},
 };
 use flow_filter::Filter;
 
@@ -74,6 +74,7 @@ impl Exporter {
         let positions = positions.unwrap_or_else(|| feed.rings.iter().map(|it| it.end()).collect());
         let cursor = |(ring, position): (&Arc<FlowRing>, u64)| Cursor {
             end: ring.subscribe(),
+            mark: ring.readers().enter(ReaderKind::Export, position),
             ring: Arc::clone(ring),
             position,
         };
@@ -145,6 +146,7 @@ impl Exporter {
 struct Cursor {
     ring: Arc<FlowRing>,
     position: u64,
+    mark: Mark,
     end: watch::Receiver<u64>,
 }
 
@@ -218,11 +220,13 @@ impl Work {
         };
         let (ring, begin, end) = (Arc::clone(ring), *position, ring.end());
         let mut position = if is_over { end } else { begin };
+        let mut missed = 0;
         while position < end && self.out.len() < LOT {
             match ring.read(position) {
                 Read::End => break,
                 Read::Missed { count, resume } => {
                     position = resume;
+                    missed += count;
                     self.miss(count);
                 }
                 Read::Batch(batch) => {
@@ -240,9 +244,13 @@ impl Work {
             && let Read::Missed { count, resume } = ring.read(position)
         {
             position = resume;
+            missed += count;
             self.miss(count);
         }
-        self.cursors[index].position = position;
+        let cursor = &mut self.cursors[index];
+        cursor.position = position;
+        cursor.mark.set(position);
+        cursor.mark.miss(missed);
         // Where so much came at once, the next look is not to wait.
         self.out.len() >= LOT || end.saturating_sub(begin) > ring.capacity() / 8
     }

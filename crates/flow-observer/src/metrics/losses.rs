@@ -8,7 +8,10 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter},
 };
 
-use crate::{counters::Counters, ring::FlowRing};
+use crate::{
+    counters::Counters,
+    ring::{FlowRing, ReaderKind},
+};
 
 /// Where they are counted.
 #[derive(Debug)]
@@ -25,12 +28,17 @@ impl Collector for Losses {
             None,
             MetricType::Counter,
         )?;
+        let end = self.ring.end();
+        let missed = |kind| self.ring.readers().of(kind, end).missed;
         for (source, count) in [
             // As Hubble does, how often the kernel said so, not how many it lost.
             ("perf_event_ring_buffer", self.counters.loss_reports()),
             // There is no such queue here: what is not read in time waits in the kernel.
             ("observer_events_queue", 0),
-            ("hubble_ring_buffer", self.ring.overtaken()),
+            (
+                "hubble_ring_buffer",
+                missed(ReaderKind::Follow) + missed(ReaderKind::Query),
+            ),
         ] {
             ConstCounter::new(count).encode(family.encode_family(&[("source", source)])?)?;
         }

@@ -6,6 +6,7 @@
 pub mod flows;
 mod losses;
 mod own;
+mod readiness;
 mod scrapes;
 
 use std::{
@@ -18,26 +19,20 @@ use std::{
     time::Instant,
 };
 
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
-use flow_api::server::{CallCounts, MetricsPage};
+use flow_api::server::{CallCounts, ListenError, Listener, ServeError, TlsServer};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{encode::NodeFacts, ring::FlowRing};
 use flows::{FlowMetrics, Metric, Pages, Reader, WatchedConfig};
 use losses::Losses;
+use readiness::Condition;
 use scrapes::Scrapes;
 
 pub(crate) use own::Numbers;
@@ -47,6 +42,8 @@ pub(crate) use own::Numbers;
 pub struct Config {
     /// Where.
     pub address: SocketAddr,
+    /// How they are encrypted; not at all for `None`.
+    pub tls: Option<TlsServer>,
     /// Which metrics of flows are counted.
     pub flows: Source,
     /// Most series of each of these.
@@ -102,15 +99,33 @@ struct OfFlows {
     overtaken: Arc<AtomicU64>,
 }
 
-/// Counts, and serves `/metrics`, `/healthz` and `/readyz`, until `closing`.
+/// Takes the address, before anything is observed.
 ///
 /// # Errors
-/// When nothing can listen there, or what to count cannot be used.
-pub(crate) async fn serve(
+/// When nothing can listen there.
+pub(crate) fn listen(config: &Config) -> Result<Listener, MetricsError> {
+    let Config { address, tls, .. } = config;
+    Listener::tcp(*address, tls.clone()).map_err(|error| MetricsError::Listen {
+        address: *address,
+        source: match error {
+            ListenError::Address { source, .. } => source,
+            other => std::io::Error::other(other),
+        },
+    })
+}
+
+/// Counts, and serves `/metrics`, `/healthz` and `/readyz`, until `closing`. What comes back ends before
+/// that only when certificates cannot be used.
+///
+/// # Errors
+/// When what to count cannot be used.
+pub(crate) fn serve(
     config: &Config,
+    listener: Listener,
     observed: Observed,
+    ending: CancellationToken,
     closing: CancellationToken,
-) -> Result<(), MetricsError> {
+) -> Result<JoinHandle<Result<(), ServeError>>, MetricsError> {
     let Observed {
         ring,
         agent_events,
@@ -118,9 +133,6 @@ pub(crate) async fn serve(
         calls,
         numbers,
     } = observed;
-    let address = config.address;
-    let failed = |source| MetricsError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
     let mut registry = Registry::default();
     let configured = match &config.flows {
         Source::These(metrics) => watch::Sender::new(Arc::from(metrics.as_slice())).subscribe(),
@@ -149,6 +161,12 @@ pub(crate) async fn serve(
     };
     tokio::spawn(reader.run(closing.clone()));
 
+    let condition = Condition {
+        providers: numbers.providers.clone(),
+        observing_since: Instant::now(),
+        ending,
+    };
+    let counts = Arc::clone(&numbers.pages);
     registry.register_collector(Box::new(of_flows));
     registry.register_collector(Box::new(Losses {
         counters: Arc::clone(&numbers.counters),
@@ -157,50 +175,12 @@ pub(crate) async fn serve(
     registry.register_collector(Box::new(calls));
     registry.register_collector(Box::new(numbers));
     let scrapes = Scrapes::new(&mut registry);
-    let router = Router::new()
-        .route("/metrics", get(scrape))
-        // An agent serves metrics from when it observes until it ends.
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(async || "ready\n"))
-        .with_state(Served {
-            registry: Arc::new(registry),
-            scrapes,
-        });
+    let pages = flow_api::server::Pages::new(registry, move || condition.now(), counts)
+        .telling_scrapes(move |status, took| scrapes.count(status, took));
     // The port may have been left to the system.
-    let address = listener.local_addr().map_err(failed)?;
+    let address = listener.address().unwrap_or(config.address);
     tracing::info!(%address, "metrics are served");
-    tokio::spawn(async move {
-        let serving =
-            axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::warn!(%error, "metrics are served no longer");
-        }
-    });
-    Ok(())
-}
-
-/// What the page is made of.
-#[derive(Clone)]
-struct Served {
-    registry: Arc<Registry>,
-    scrapes: Scrapes,
-}
-
-async fn scrape(State(served): State<Served>, headers: HeaderMap) -> Response {
-    let begun = Instant::now();
-    // A page of a hundred thousand series takes a while, in which others want to be served.
-    let registry = served.registry;
-    let encoding = tokio::task::spawn_blocking(move || MetricsPage::of(&registry, &headers));
-    let failed = |error: &dyn std::error::Error| {
-        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-    };
-    let response = match encoding.await {
-        Ok(Ok(page)) => ([(CONTENT_TYPE, page.content_type)], page.text).into_response(),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => failed(&error),
-    };
-    served.scrapes.count(response.status(), begun.elapsed());
-    response
+    Ok(tokio::spawn(pages.serve(listener, closing)))
 }
 
 impl Collector for OfFlows {

@@ -28,7 +28,7 @@ use crate::{
     assemble::now_ns,
     encode::{NodeFacts, nanoseconds},
     outline::Sought,
-    ring::{Event, FlowRing, Read, Slot},
+    ring::{Event, FlowRing, Mark, Read, ReaderKind, Slot},
 };
 use ahead::Ahead;
 use missed::Missed;
@@ -89,6 +89,8 @@ pub(super) struct Query {
     begin: Option<Begin>,
     /// What is before it was looked at, or is being looked at.
     position: u64,
+    /// Tells others where that is.
+    mark: Mark,
     ahead: Ahead,
     missed: Option<Missed>,
     /// Losses are gathered for so long before they are told.
@@ -160,10 +162,15 @@ impl Query {
         let until_ns = bound(request.until.as_ref(), "until")?.unwrap_or(i64::MAX);
         let is_flows = kind.is_flows();
         let sought = is_flows.then(|| Sought::of(&request.whitelist)).flatten();
+        let reader = match request.follow {
+            true => ReaderKind::Follow,
+            false => ReaderKind::Query,
+        };
         Ok(Self {
             // Subscribed before the first look, so that nothing slips through in between.
             end: ring.subscribe(),
             begin: Some(Begin::of(request, &ring)),
+            mark: ring.readers().enter(reader, ring.end()),
             ring,
             scan: Arc::new(Scan {
                 kind,
@@ -238,6 +245,7 @@ impl Query {
             self.begin = None;
         }
         loop {
+            self.mark.set(self.position);
             self.tell_missed();
             if let Some(frames) = self.ready.pop_front() {
                 if let Some(progress) = &mut self.progress {

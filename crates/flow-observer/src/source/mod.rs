@@ -23,11 +23,13 @@ pub mod pcap;
 #[cfg(feature = "probes")]
 pub mod probes;
 pub mod replay;
+mod run_times;
 mod spec;
 
 pub(crate) use open::open;
 pub use open::{Hook, OpenError, Opened};
 pub use pace::Pace;
+pub use run_times::{RunTime, RunTimes};
 pub use spec::{CILIUM_MONITOR_SOCKET, SourceOptions, SourceSpec, UnknownSource};
 
 /// One event as a source found it, valid until the source is asked again.

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 #[cfg(feature = "probes")]
 use super::cilium::map::{DEFAULT_PAGES, EventMap};
 use super::{
-    HostFacts, LocalDevices, Source, SourceError, SourceOptions, SourceSpec,
+    HostFacts, LocalDevices, RunTimes, Source, SourceError, SourceOptions, SourceSpec,
     cilium::{MonitorSocket, Named},
     pcap::Pcap,
     replay::Replay,
@@ -23,6 +23,8 @@ pub struct Opened {
     pub devices: Arc<ArcSwap<LocalDevices>>,
     /// Which of its parts are on.
     pub hooks: Vec<Hook>,
+    /// How long its programs in the kernel ran, where that is measured.
+    pub run_times: Arc<RunTimes>,
     /// Keeps the source going; dropped after it.
     pub(crate) guard: Option<Box<dyn Send>>,
 }
@@ -40,6 +42,7 @@ impl Opened {
             facts: Box::new(NoFacts),
             devices: Arc::default(),
             hooks: Vec::new(),
+            run_times: Arc::default(),
             guard: None,
         }
     }
@@ -52,6 +55,7 @@ impl Opened {
             devices: source.devices(),
             source: Box::new(source),
             hooks: Vec::new(),
+            run_times: Arc::default(),
             guard: None,
         }
     }
@@ -105,6 +109,7 @@ pub(crate) fn open(options: &SourceOptions) -> Result<Option<Opened>, OpenError>
                 facts: Box::new(probes.names),
                 devices: probes.attacher.devices(),
                 hooks: probes.hooks,
+                run_times: probes.run_times,
                 guard: Some(Box::new(probes.attacher)),
             }))
         }

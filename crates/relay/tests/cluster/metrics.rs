@@ -84,7 +84,6 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
         r#"grpc_server_started_total{grpc_type="server_stream",grpc_service="observer.Observer",grpc_method="GetFlows"} 2"#,
         r#"grpc_server_handled_total{grpc_type="server_stream",grpc_service="observer.Observer",grpc_method="GetFlows",grpc_code="OK"} 1"#,
         r#"grpc_server_handled_total{grpc_type="server_stream",grpc_service="observer.Observer",grpc_method="GetFlows",grpc_code="Canceled"} 1"#,
-        "# EOF",
     ] {
         until(address, line).await;
     }

@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use flow_observer::{
     agent::{self, Config},
     enrich::ContainerMode,
-    source::{SourceOptions, SourceSpec},
+    source::{SourceOptions, SourceSpec, probes::ProbeConfig},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -137,7 +137,10 @@ pub(crate) async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Resu
             spec: args.source,
             realtime: args.realtime,
             take_over: args.take_over,
-            probes: args.probes.config(),
+            probes: ProbeConfig {
+                run_time: args.metrics.probe_time(),
+                ..args.probes.config()
+            },
         },
         exchanges: args.layer7.options(),
         ring: args.ring.limits()?,

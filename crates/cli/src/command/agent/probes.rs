@@ -137,6 +137,7 @@ impl Args {
             conntrack: with(Part::Conntrack),
             conntrack_queue_bytes: DEFAULT_CONNTRACK_QUEUE_BYTES,
             watch_loopback: self.watch_loopback,
+            run_time: false,
             force_clsact: self.force_clsact,
         }
     }

@@ -67,7 +67,7 @@ fn config(args: Args) -> anyhow::Result<Config> {
         ..Config::default()
     };
     args.peers.apply(&mut config);
-    args.serving.apply(&mut config);
+    args.serving.apply(&mut config)?;
     Ok(config)
 }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use relay::{Config, Listen};
 
-use crate::command::serving::Access;
+use crate::command::serving::{Access, MetricsTls};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -39,6 +39,9 @@ pub(super) struct Args {
     #[arg(long, alias = "metrics-listen-address", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
 
+    #[command(flatten)]
+    metrics_tls: MetricsTls,
+
     /// Serve health alone there, without TLS, for probes: `:PORT`, `ADDRESS:PORT` or `unix://PATH`
     #[arg(long, alias = "health-listen-address", value_name = "ADDR")]
     health_listen: Option<Listen>,
@@ -49,13 +52,15 @@ pub(super) struct Args {
 
 impl Args {
     /// Puts into the configuration what was typed.
-    pub(super) fn apply(self, config: &mut Config) {
+    pub(super) fn apply(self, config: &mut Config) -> anyhow::Result<()> {
         config.listen = self.listen;
         config.tokens_file = self.tokens_file;
         config.audit_log = self.audit_log;
         config.metrics_listen = self.metrics_listen;
+        config.metrics_tls = self.metrics_tls.tls()?;
         config.health_listen = self.health_listen;
         config.socket_access = self.access.socket();
         config.tls = self.access.tls();
+        Ok(())
     }
 }

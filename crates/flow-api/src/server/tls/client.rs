@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    HTTP2, TlsError, TlsVersion,
+    Protocol, TlsError, TlsVersion,
     files::{Stamps, certificates, in_folder, private_key},
     reload::follow,
 };
@@ -190,7 +190,7 @@ fn settings(files: &TlsClientFiles, oldest: TlsVersion) -> Result<Arc<ClientConf
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
             .map_err(|error| TlsError::unusable(cert, error))?,
     };
-    config.alpn_protocols = vec![HTTP2.to_vec()];
+    config.alpn_protocols = vec![Protocol::Http2.name().to_vec()];
     // Each connection is verified by what holds now.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -23,8 +23,23 @@ use rustls::{
 
 use files::Loaded;
 
-/// What gRPC is called where TLS agrees on a protocol.
-const HTTP2: &[u8] = b"h2";
+/// What is spoken within TLS, which both sides agree on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    /// Of pages.
+    Http1,
+    /// Of gRPC.
+    Http2,
+}
+
+impl Protocol {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
 
 /// How to encrypt.
 #[derive(Clone, Debug)]
@@ -59,7 +74,11 @@ impl TlsVersion {
 }
 
 /// Makes settings of what was read.
-fn settings(loaded: Loaded, oldest: TlsVersion) -> Result<Arc<ServerConfig>, TlsError> {
+fn settings(
+    loaded: Loaded,
+    oldest: TlsVersion,
+    protocol: Protocol,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(oldest.and_newer())
@@ -81,7 +100,7 @@ fn settings(loaded: Loaded, oldest: TlsVersion) -> Result<Arc<ServerConfig>, Tls
     let mut config = builder
         .with_single_cert(loaded.chain, loaded.key)
         .map_err(|error| TlsError::unusable(&loaded.cert_file, error))?;
-    config.alpn_protocols = vec![HTTP2.to_vec()];
+    config.alpn_protocols = vec![protocol.name().to_vec()];
     // Each connection is verified by what holds now. They live long, so that it costs little.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    TlsServer,
+    Protocol, TlsServer,
     files::{Loaded, Stamps, TlsError},
     settings,
 };
@@ -34,6 +34,7 @@ const EXPIRY_WARNING_SECONDS: i64 = 7 * 24 * 60 * 60;
 pub(in crate::server) struct Certificates {
     current: ArcSwap<ServerConfig>,
     tls: TlsServer,
+    protocol: Protocol,
     counts: Arc<ServerCounts>,
 }
 
@@ -44,6 +45,7 @@ impl Certificates {
     /// When they do not come in time, or cannot be used.
     pub(in crate::server) async fn wait_for(
         tls: TlsServer,
+        protocol: Protocol,
         counts: Arc<ServerCounts>,
     ) -> Result<(Self, Watched<Stamps>), TlsError> {
         let begun = tokio::time::Instant::now();
@@ -51,12 +53,13 @@ impl Certificates {
         loop {
             // Before the contents: what changes in between is seen as a change.
             let watched = Watched::new(tls.files.stamps());
-            let file = match read_now(&tls, true) {
+            let file = match read_now(&tls, protocol, true) {
                 Ok(current) => {
                     let current = ArcSwap::new(current);
                     let certificates = Self {
                         current,
                         tls,
+                        protocol,
                         counts,
                     };
                     return Ok((certificates, watched));
@@ -98,7 +101,7 @@ impl Certificates {
         if !watched.has_changed(self.tls.files.stamps()) {
             return;
         }
-        match read_now(&self.tls, false) {
+        match read_now(&self.tls, self.protocol, false) {
             Ok(new) => {
                 self.current.store(new);
                 self.counts
@@ -146,7 +149,11 @@ pub(super) async fn follow(
 
 /// What the files say now. At the start there is nothing better than a certificate that has expired,
 /// and clients say best what is wrong with it; later the one before may still hold.
-fn read_now(tls: &TlsServer, is_start: bool) -> Result<Arc<ServerConfig>, TlsError> {
+fn read_now(
+    tls: &TlsServer,
+    protocol: Protocol,
+    is_start: bool,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let loaded = Loaded::read(&tls.files)?;
     if let Some(expires) = loaded.expires {
         let now = SystemTime::now()
@@ -163,5 +170,5 @@ fn read_now(tls: &TlsServer, is_start: bool) -> Result<Arc<ServerConfig>, TlsErr
             warn!(%file, hours, "the certificate expires soon");
         }
     }
-    settings(loaded, tls.oldest)
+    settings(loaded, tls.oldest, protocol)
 }

@@ -24,6 +24,7 @@ pub(super) struct Missed {
 impl Query {
     /// So many events left the ring before it came to them.
     pub(super) fn miss(&mut self, count: u64) {
+        self.mark.miss(count);
         let now_ns = now_ns();
         let missed = self.missed.get_or_insert(Missed {
             count: 0,
@@ -32,7 +33,6 @@ impl Query {
             since: Instant::now(),
         });
         missed.count += count;
-        self.ring.overtook(count);
         self.tally.overtaken += count;
         missed.last_ns = now_ns;
     }

@@ -35,6 +35,7 @@ use super::{
     ProbeConfig, ProbeError,
     devices::{self, Device, Devices},
     links::{self, RETIRE},
+    measuring::{Measuring, MeasuringReader},
     netlink::Netlink,
     ownership::Namespaces,
     program_mut,
@@ -93,6 +94,7 @@ impl Attacher {
         config: &ProbeConfig,
         maps: AttacherMaps,
         statistics: Arc<ProbeStatistics>,
+        measuring: Option<Measuring>,
     ) -> Result<Self, ProbeError> {
         let groups = RTMGRP_LINK
             | RTMGRP_IPV4_IFADDR
@@ -123,6 +125,8 @@ impl Attacher {
             told: HashSet::new(),
             sweeper: Sweeper::new(maps.flows, config.flow_table_entries),
             statistics,
+            measured: measuring.as_ref().map(Measuring::reader),
+            _measuring: measuring,
             ebpf,
         };
         worker.apply(found);
@@ -182,6 +186,8 @@ struct Worker {
     told: HashSet<[u8; 16]>,
     sweeper: Sweeper,
     statistics: Arc<ProbeStatistics>,
+    measured: Option<MeasuringReader>,
+    _measuring: Option<Measuring>,
     ebpf: Ebpf,
 }
 
@@ -203,6 +209,9 @@ impl Worker {
             let swept = self.with_retire(|sweeper, retire| sweeper.sweep_if_due(retire));
             if let Err(error) = swept {
                 debug!(error = %chain(&error), "cannot sweep the flow table");
+            }
+            if let Some(measured) = &mut self.measured {
+                measured.read([&self.ebpf]);
             }
         }
         // Nothing is counted any more once the programs are off.

@@ -34,6 +34,8 @@ pub struct ProbeConfig {
     pub conntrack_queue_bytes: usize,
     /// Watch the loopback device too.
     pub watch_loopback: bool,
+    /// Measure how long each program runs, which costs each run of every program on the host.
+    pub run_time: bool,
     /// Attach as on a kernel before 6.6, by filters of a `clsact` discipline: for tests.
     pub force_clsact: bool,
 }
@@ -53,6 +55,7 @@ impl Default for ProbeConfig {
             conntrack: true,
             conntrack_queue_bytes: DEFAULT_CONNTRACK_QUEUE_BYTES,
             watch_loopback: false,
+            run_time: false,
             force_clsact: false,
         }
     }

@@ -10,7 +10,9 @@ use aya::{
     maps::{MapData, PerCpuArray},
 };
 
-use super::{last::LastPrograms, reader::report_skips, ring_buffer::RingBuffer};
+use super::{
+    last::LastPrograms, measuring::MeasuringReader, reader::report_skips, ring_buffer::RingBuffer,
+};
 use crate::source::RawEvent;
 
 /// How often the counters of lost records are read, as for the main ring.
@@ -24,6 +26,7 @@ pub(crate) struct HookRings {
     pub(super) links: Vec<OwnedFd>,
     pub(super) last: Option<LastPrograms>,
     pub(super) objects: Vec<Ebpf>,
+    pub(super) measuring: Option<MeasuringReader>,
 }
 
 /// One ring.
@@ -50,6 +53,13 @@ impl HookRings {
             taken += ring.drain(limit, sink);
         }
         taken
+    }
+
+    /// Takes note of how long the programs ran, where that is measured.
+    pub(super) fn measure(&mut self) {
+        if let Some(measuring) = &mut self.measuring {
+            measuring.read(&self.objects);
+        }
     }
 
     /// Hands on what has come since, at most `limit` records of each ring. For each record of the

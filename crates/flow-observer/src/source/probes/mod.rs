@@ -20,6 +20,7 @@ mod hooks;
 mod last;
 mod layout;
 mod links;
+mod measuring;
 mod memory;
 mod names;
 mod namespaces;
@@ -59,8 +60,10 @@ pub use self::{
     reader::Reader,
     statistics::{ProbeStatistics, Snapshot, TranslationCounts},
 };
-use self::{attacher::AttacherMaps, reader::ReaderMaps, ring_buffer::RingBuffer};
-use crate::source::Hook;
+use self::{
+    attacher::AttacherMaps, measuring::Measuring, reader::ReaderMaps, ring_buffer::RingBuffer,
+};
+use crate::source::{Hook, RunTimes};
 
 /// The kernel programs, built by `cargo xtask probes` from the crate `ebpf-probes`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -128,6 +131,8 @@ pub struct Probes {
     pub hooks: Vec<Hook>,
     /// What they count.
     pub statistics: Arc<ProbeStatistics>,
+    /// How long they ran, where that is measured.
+    pub run_times: Arc<RunTimes>,
 }
 
 /// Loads the probes, attaches them to the devices that there are, and follows new ones. What is
@@ -182,14 +187,28 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
     drops.load("kfree_skb", &kernel_types).map_err(failed)?;
 
     let statistics = Arc::new(ProbeStatistics::default());
-    let hooks = hooks::start(config, &types, &kernel_types, &statistics);
+    let mut hooks = hooks::start(config, &types, &kernel_types, &statistics);
+    let run_times = Arc::new(RunTimes::default());
+    let mut measuring = None;
+    if config.run_time {
+        let (started, state) = Measuring::start(&run_times);
+        hooks.rings.measuring = started.as_ref().map(Measuring::reader);
+        hooks.states.push(state);
+        measuring = started;
+    }
     // Before there are more threads: what one of them freed may become a part of what is large here,
     // in that thread's share of memory, whose end cannot be given back.
     drop((types, kernel_types));
     memory::give_back();
 
     // Devices and namespaces first, so that the first drop finds its namespace known.
-    let attacher = Attacher::start(ebpf, config, attacher_maps, Arc::clone(&statistics))?;
+    let attacher = Attacher::start(
+        ebpf,
+        config,
+        attacher_maps,
+        Arc::clone(&statistics),
+        measuring,
+    )?;
     let reader = Reader::new(
         reader_maps,
         hooks.rings,
@@ -209,6 +228,7 @@ pub fn start(config: &ProbeConfig) -> Result<Probes, ProbeError> {
         names,
         hooks: hooks.states,
         statistics,
+        run_times,
     })
 }
 

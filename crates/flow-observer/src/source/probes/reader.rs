@@ -210,6 +210,7 @@ impl Source for Reader {
     }
 
     fn counts(&mut self) -> Vec<StageCount> {
+        self.hooks.measure();
         self.statistics.snapshot().stage_counts()
     }
 }
