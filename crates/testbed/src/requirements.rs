@@ -98,6 +98,16 @@ pub fn for_names() -> Vec<Missing> {
     .collect()
 }
 
+/// What is missing for tests of what Prometheus makes of metrics.
+pub fn for_prometheus() -> Vec<Missing> {
+    let (program, package) = ("promtool", "prometheus");
+    let is_missing = !tools::is_installed(program);
+    is_missing
+        .then_some(Missing::Program { program, package })
+        .into_iter()
+        .collect()
+}
+
 /// Refuses to start `what` while something is missing.
 ///
 /// # Errors
