@@ -49,11 +49,11 @@ impl Collector for Numbers {
 
 impl Numbers {
     fn encode_stages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        write::counters(
+        write::counter(
             encoder,
             "palomar_events_read",
             "Events that the source handed over, whatever became of them.",
-            [([], self.counters.read_events())],
+            self.counters.read_events(),
         )?;
         let counts = self.counters.stages();
         for (name, help, is_loss) in [

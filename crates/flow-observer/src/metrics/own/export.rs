@@ -1,6 +1,6 @@
 //! Exporters: what each has written and lost, and those of a file under Hubble's names.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use prometheus_client::encoding::DescriptorEncoder;
 
@@ -35,7 +35,7 @@ pub(super) fn encode(counts: &ExportCounts, encoder: &mut DescriptorEncoder<'_>)
         let series = series.map(|it| ([("exporter", &*it.name)], value(it)));
         write::counters(encoder, name, help, series)?;
     }
-    let by_reason = |of: fn(&ExporterStatus) -> &std::collections::BTreeMap<&'static str, u64>| {
+    let by_reason = |of: fn(&ExporterStatus) -> &BTreeMap<&'static str, u64>| {
         exporters.iter().flat_map(move |it| {
             let labels = |reason| [("exporter", &*it.name), ("reason", reason)];
             of(it)

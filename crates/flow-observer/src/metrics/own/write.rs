@@ -3,12 +3,23 @@
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
 /// Labels of one series: names and values.
 pub(super) type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
+
+/// A counter without labels.
+pub(super) fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    ConstCounter::new(value).encode(encoder)
+}
 
 /// A counter of events.
 pub(super) fn counters<'a, const N: usize>(
@@ -17,9 +28,9 @@ pub(super) fn counters<'a, const N: usize>(
     help: &str,
     series: impl IntoIterator<Item = (Labels<'a, N>, u64)>,
 ) -> fmt::Result {
-    let mut family = family(encoder, name, help, MetricType::Counter)?;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in series {
-        ConstCounter::new(value).encode(of(&mut family, &labels)?)?;
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
@@ -31,9 +42,9 @@ pub(super) fn seconds<'a, const N: usize>(
     help: &str,
     series: impl IntoIterator<Item = (Labels<'a, N>, f64)>,
 ) -> fmt::Result {
-    let mut family = family(encoder, name, help, MetricType::Counter)?;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in series {
-        ConstCounter::new(value).encode(of(&mut family, &labels)?)?;
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
@@ -45,10 +56,10 @@ pub(super) fn gauges<'a, const N: usize>(
     help: &str,
     series: impl IntoIterator<Item = (Labels<'a, N>, u64)>,
 ) -> fmt::Result {
-    let mut family = family(encoder, name, help, MetricType::Gauge)?;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in series {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
-        ConstGauge::new(value).encode(of(&mut family, &labels)?)?;
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
@@ -80,21 +91,4 @@ pub(super) fn size(
         help,
         i64::try_from(value).unwrap_or(i64::MAX),
     )
-}
-
-fn family<'s>(
-    encoder: &'s mut DescriptorEncoder<'_>,
-    name: &'s str,
-    help: &str,
-    kind: MetricType,
-) -> Result<MetricEncoder<'s>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, kind)
-}
-
-/// The series with these labels; without any, the family is one.
-fn of<'s, 'a, const N: usize>(
-    family: &'s mut MetricEncoder<'_>,
-    labels: &'s Labels<'a, N>,
-) -> Result<MetricEncoder<'s>, fmt::Error> {
-    family.encode_family(labels)
 }
