@@ -123,11 +123,11 @@ pub(crate) const BATCH_BYTES: usize = 16 * 1024;
 /// The bounded read-ahead: what the merge holds of one peer's stream before its reader has to wait.
 /// Two batches, one being merged and one ready. With the batch in the reader's hands and the stream's
 /// window ([`STREAM_WINDOW_BYTES`]), a call claims at most about 130 KiB per peer, and the connection
-/// 32 KiB while it is read.
+/// 32 KiB while it is read. A message that is larger by itself, of up to 4 MiB, comes alone.
 pub(crate) const READ_AHEAD_BYTES: usize = 2 * BATCH_BYTES;
 
-/// What a following query holds on top of the read-ahead, shared by its peers: a second of 20,000
-/// flows, if one peer is quiet and the others are not.
+/// What a following query holds on top of the read-ahead, shared by its peers: a second of 18,000
+/// flows, if one peer is quiet and the others are not. Counted with what it takes to hold them.
 pub(crate) const HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// The hold when [`HELD_BYTES`] is used up: better slightly out of order than slower than the flows

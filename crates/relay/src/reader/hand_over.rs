@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Event, Reader, Report};
 use crate::rejoin::Reached;
@@ -77,11 +77,15 @@ impl Reader {
         bytes: usize,
         reached: Reached,
     ) -> bool {
-        let Ok(credit) = self.credit.take(bytes).await else {
+        let held = bytes + events.len() * HELD_EVENT_BYTES;
+        let Ok(paid) = self.credit.take(bytes, held).await else {
             return false;
         };
+        if paid.is_shared {
+            move_out(&mut events, bytes);
+        }
         if let Some((_, last)) = events.last_mut() {
-            last.credit = Some(credit);
+            last.credit = Some(paid.permit);
         }
         let heard = self.report(Report::Events(events)).await;
         if heard {
@@ -98,5 +102,46 @@ impl Reader {
     }
 }
 
+/// What it takes to hold one event beside its bytes: the merge's queue has room for up to twice as many as
+/// are in it.
+const HELD_EVENT_BYTES: usize = 2 * size_of::<(Time, Event)>();
+
+/// Moves messages that may be held for long into memory of their own. They are views into the pieces of a
+/// connection, which hold other calls' messages, too, and would keep several times of what they have.
+fn move_out(events: &mut [(Time, Event)], bytes: usize) {
+    let mut memory = BytesMut::with_capacity(bytes);
+    for (_, event) in &*events {
+        memory.extend_from_slice(&event.bytes);
+    }
+    let mut memory = memory.freeze();
+    for (_, event) in events {
+        event.bytes = memory.split_to(event.bytes.len());
+    }
+}
+
 /// Messages for which there is room without asking for memory each time: those of a frame of flows.
 const USUAL_MESSAGES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_moved_out_is_the_same_and_keeps_nothing_else() {
+        let piece = Bytes::from_static(b"one, and of another call, two").to_vec();
+        let piece = Bytes::from(piece);
+        let views = [piece.slice(..3), piece.slice(3..3), piece.slice(26..)];
+        let mut events = Vec::from(views.map(|bytes| {
+            let event = Event {
+                bytes,
+                is_flow: true,
+                credit: None,
+            };
+            (Time::UNKNOWN, event)
+        }));
+        move_out(&mut events, 6);
+        let bytes: Vec<&[u8]> = events.iter().map(|(_, event)| &*event.bytes).collect();
+        assert_eq!(bytes, [&b"one"[..], b"", b"two"]);
+        assert!(piece.is_unique(), "nobody looks at it any more");
+    }
+}
