@@ -25,7 +25,7 @@ use crate::{
     namespaces::SeenNamespaces,
     ring::{FlowRing, Limits},
     running::Running,
-    serve::{self, AgentService, Announcing, FlowRate, ObserverService, PeerService},
+    serve::{self, AgentService, Announcing, FlowRate, ObserverService, PeerService, Services},
     source::{OpenError, SourceError, SourceOptions, SourceSpec},
 };
 
@@ -263,11 +263,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     let server = serve::run(
         listeners,
+        Services {
+            observer,
+            agent,
+            peers,
+        },
         counters.server(),
         calls,
-        observer,
-        agent,
-        peers,
         ending.clone(),
         closing.clone(),
     );

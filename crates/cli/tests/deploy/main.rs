@@ -7,16 +7,15 @@
 mod exposed;
 mod files;
 mod page;
-mod rules;
+mod promtool;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::{Arguments, Failed, Trial};
-use testbed::requirements::{self, Missing};
-
-/// A test: its name is the rule, an error says how it was broken.
-type Rule = (&'static str, fn() -> Result<()>);
+use testbed::{
+    requirements,
+    rules::{self, Rule},
+};
 
 fn main() -> Result<ExitCode> {
     testbed::remove_on_signals()?;
@@ -25,36 +24,15 @@ fn main() -> Result<ExitCode> {
     let both = [requirements::for_observed_cluster(), prometheus.clone()].concat();
     let all = [
         (files::RULES, Vec::new()),
-        (rules::RULES, prometheus),
+        (promtool::RULES, prometheus),
         (exposed::RULES, both),
     ];
     let trials = all
         .into_iter()
-        .flat_map(|(rules, missing)| trials(rules, &missing))
-        .collect();
-    Ok(libtest_mimic::run(&Arguments::from_args(), trials).exit_code())
-}
-
-/// The rules as trials, to be ignored when something is missing that they need.
-fn trials(rules: &[Rule], missing: &[Missing]) -> Vec<Trial> {
-    let ignored = !missing.is_empty() && std::env::var_os("CI").is_none();
-    let what = format!("{} tests of what is deployed", rules.len());
-    if let Err(error) = requirements::check(&what, missing) {
-        eprintln!("\n{error}");
-        eprintln!(
-            "{}\n",
-            if ignored {
-                "TESTS IGNORED"
-            } else {
-                "with CI set this is a failure"
-            }
-        );
-    }
-    let trial = |&(name, rule): &Rule| {
-        Trial::test(name, move || {
-            rule().map_err(|error| Failed::from(format!("{error:#}")))
+        .flat_map(|(rules, missing)| {
+            let what = format!("{} tests of what is deployed", rules.len());
+            rules::trials(&what, rules, &missing)
         })
-        .with_ignored_flag(ignored)
-    };
-    rules.iter().map(trial).collect()
+        .collect();
+    Ok(rules::run(trials))
 }

@@ -52,18 +52,28 @@ pub(crate) fn call_counts() -> CallCounts {
     )
 }
 
+/// Who answers calls.
+pub(crate) struct Services {
+    pub(crate) observer: ObserverService,
+    pub(crate) agent: AgentService,
+    pub(crate) peers: PeerService,
+}
+
 /// Serves until `closing`, healthy until `ending`, and then until the open streams have ended with a
 /// status of their own.
 pub(crate) async fn run(
     listeners: Vec<Listener>,
+    services: Services,
     counts: Arc<ServerCounts>,
     calls: Arc<CallCounts>,
-    observer: ObserverService,
-    agent: AgentService,
-    peers: PeerService,
     ending: CancellationToken,
     closing: CancellationToken,
 ) -> Result<(), AgentError> {
+    let Services {
+        observer,
+        agent,
+        peers,
+    } = services;
     let version = MapResponseLayer::new(|mut response: http::Response<tonic::body::Body>| {
         let version = HeaderValue::from_static(HUBBLE_VERSION);
         response.headers_mut().insert(VERSION_HEADER, version);
