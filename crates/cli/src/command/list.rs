@@ -18,50 +18,50 @@ pub(crate) async fn nodes(
     globals: Globals<Args>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let asking = async {
-        let server =
-            Server::connect_in_time(&Settings::new(globals.command.server, globals.config)?)
-                .await?;
+    let ask = async |server: &Server| {
         let mut observer = server.observer();
         let call = async |request| observer.get_nodes(request).await;
-        anyhow::Ok(server.unary(GetNodesRequest {}, call).await?)
+        let mut nodes = server.unary(GetNodesRequest {}, call).await?.nodes;
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(nodes)
     };
-    let Some(response) = shutdown.run_until_cancelled(asking).await else {
-        return Ok(());
-    };
-    let mut nodes = response?.nodes;
-    nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut out = Vec::new();
-    match globals.command.output.as_deref().unwrap_or("table") {
-        "json" => json_list(&mut out, &nodes),
-        "table" => node_table(&mut out, &nodes, false),
-        "wide" => node_table(&mut out, &nodes, true),
-        other => bail!("unknown output format: {other}"),
-    }
-    super::print_bytes(&out)
+    list(globals, shutdown, ask, node_table).await
 }
 
 pub(crate) async fn namespaces(
     globals: Globals<Args>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let asking = async {
-        let server =
-            Server::connect_in_time(&Settings::new(globals.command.server, globals.config)?)
-                .await?;
+    let ask = async |server: &Server| {
         let mut observer = server.observer();
         let call = async |request| observer.get_namespaces(request).await;
-        anyhow::Ok(server.unary(GetNamespacesRequest {}, call).await?)
+        let response = server.unary(GetNamespacesRequest {}, call).await?;
+        Ok(response.namespaces)
     };
-    let Some(response) = shutdown.run_until_cancelled(asking).await else {
+    list(globals, shutdown, ask, namespace_table).await
+}
+
+/// Shows what a server lists, unless a signal comes first. The table may be a wide one.
+async fn list<T: json::Json>(
+    globals: Globals<Args>,
+    shutdown: CancellationToken,
+    ask: impl AsyncFnOnce(&Server) -> anyhow::Result<Vec<T>>,
+    table: fn(&mut Vec<u8>, &[T], bool),
+) -> anyhow::Result<()> {
+    let settings = Settings::new(globals.command.server, globals.config)?;
+    let asking = async {
+        let server = Server::connect_in_time(&settings).await?;
+        ask(&server).await
+    };
+    let Some(listed) = shutdown.run_until_cancelled(asking).await else {
         return Ok(());
     };
-    let namespaces = response?.namespaces;
+    let listed = listed?;
     let mut out = Vec::new();
     match globals.command.output.as_deref().unwrap_or("table") {
-        "json" => json_list(&mut out, &namespaces),
-        "table" => namespace_table(&mut out, &namespaces, false),
-        "wide" => namespace_table(&mut out, &namespaces, true),
+        "json" => json_list(&mut out, &listed),
+        "table" => table(&mut out, &listed, false),
+        "wide" => table(&mut out, &listed, true),
         other => bail!("unknown output format: {other}"),
     }
     super::print_bytes(&out)
