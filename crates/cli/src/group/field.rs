@@ -1,6 +1,7 @@
 //! What to group by: names of fields in, their values out.
 
 use flow_api::near;
+use flow_filter::FieldPath;
 
 use super::{
     Observed,
@@ -57,7 +58,7 @@ impl Field {
         if let Some(field) = Self::by_name(text) {
             return Ok(field);
         }
-        match Path::find(text) {
+        match Path::find(text).or_else(|error| by_condition(text).ok_or(error)) {
             Ok(path) => Ok(Self {
                 name: path.name.clone(),
                 origin: Origin::Path(path),
@@ -194,6 +195,14 @@ pub(crate) fn all_names() -> impl Iterator<Item = String> {
         })
     });
     ends.chain(NAMED_FIELDS.iter().map(|field| field.name.to_owned()))
+}
+
+/// The path that a condition means by this name: `tcp.flags.SYN` is `l4.TCP.flags.SYN`.
+fn by_condition(text: &str) -> Option<Path> {
+    match FieldPath::parse(text).ok()?.mask().as_slice() {
+        [path] => Path::find(path).ok(),
+        _ => None,
+    }
 }
 
 fn hint(text: &str, error: &PathError) -> String {

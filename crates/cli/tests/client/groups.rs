@@ -88,6 +88,9 @@ fn any_field_of_a_flow_can_be_told_by_its_path() {
         ("source.pod_name", ",1\ndb-0,1\nweb-0,1"),
         ("detail.process.pid", ",3"),
         ("event_type.type", "4,2\n1,1"),
+        // As --where has them.
+        ("tcp.flags.SYN", "true,2\n,1"),
+        ("udp.destination_port", ",2\n53,1"),
     ] {
         let stdout = observe(&["--group-by", path, "-o", "csv"], &ALL[..3]).ok();
         let rows: Vec<String> = stdout
