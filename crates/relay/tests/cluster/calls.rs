@@ -219,7 +219,8 @@ async fn events_that_no_node_has_are_an_error_and_not_an_empty_answer() {
         let events = client.grpc.get_debug_events(request).await.unwrap();
         let error = events.into_inner().message().await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
-        let expected = "no node answers: rpc error: code = Unimplemented desc = not asked for";
+        let expected = "no node answers: rpc error: code = Unimplemented desc = GetDebugEvents not \
+                        implemented";
         assert_eq!(error.message(), expected);
     }
 }
