@@ -375,7 +375,8 @@ async fn shutdown_does_not_wait_for_a_client_that_does_not_read() {
     let mut cluster = Cluster::over(&[&a]).await;
     let stalled = follow(&cluster.client().await, &[&a]).await;
     (0..20_000).for_each(|millis| a.flow(millis));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // More than the client's window has room for.
+    until(|| a.flows_sent() > 10_000).await;
     cluster.shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(8), &mut cluster.running).await;
     ended.unwrap().unwrap().unwrap();

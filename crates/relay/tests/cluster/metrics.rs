@@ -1,7 +1,9 @@
 //! What those see who watch the relay itself: metrics, readiness, health in plain text.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use bytes::Bytes;
 use flow_api::connect::{ConnectOptions, Target, connect};
 use flow_api::observer::{GetFlowsRequest, ServerStatusResponse};
 use relay::{Config, Relay};
@@ -12,7 +14,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Authority, Client, FakePeer, LONG, absent_peer, config, tls_server};
+use crate::support::{Authority, Client, FakePeer, LONG, absent_peer, config, time, tls_server};
 
 /// Status and body of a page.
 async fn page(address: SocketAddr, path: &str) -> (u16, String) {
@@ -39,6 +41,9 @@ async fn until(address: SocketAddr, line: &str) {
     }
 }
 
+/// How far the clock of the node is behind.
+const BEHIND: Duration = Duration::from_secs(3600);
+
 #[tokio::test]
 async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
     let peer = FakePeer::with_flows("a", [1, 2, 3]);
@@ -46,6 +51,9 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
         version: "palomar v7".to_owned(),
         ..ServerStatusResponse::default()
     });
+    peer.set_clock_behind(BEHIND);
+    peer.raw(time(4), Bytes::from_static(b"\xff\xff\xff"));
+    peer.raw(time(5), vec![0; 5 << 20].into());
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("relay.sock");
     let relay = Relay::bind(Config {
@@ -62,7 +70,10 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
     let mut client = Client::connect(&Target::Unix(socket)).await;
     client.connected_nodes(1).await;
     client.unavailable_nodes(1).await;
-    assert_eq!(client.all(GetFlowsRequest::default()).await.len(), 5);
+    // Who is there and who is not, three flows, and what is wrong with two messages.
+    assert_eq!(client.all(GetFlowsRequest::default()).await.len(), 7);
+    let malformed = r#"palomar_peer_malformed_responses_total{peer="a"} 2"#;
+    until(address, malformed).await;
     drop(
         client
             .grpc
@@ -91,7 +102,7 @@ async fn metrics_have_the_names_of_hubbles_relay_and_ours() {
     let clock = r#"palomar_peer_clock_ahead_seconds{peer="a"} "#;
     let ahead = body.lines().find_map(|line| line.strip_prefix(clock));
     let ahead: f64 = ahead.unwrap().parse().unwrap();
-    assert!(ahead.abs() < 10.0, "{ahead}");
+    assert!((ahead + BEHIND.as_secs_f64()).abs() < 10.0, "{ahead}");
     let (code, body) = page(address, "/readyz").await;
     assert_eq!((code, body.as_str()), (200, "1 of 2 nodes connected\n"));
     assert_eq!(page(address, "/healthz").await.0, 200);

@@ -1,30 +1,55 @@
 //! A relay that is a node of another relay.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
+use flow_api::connect::Target;
 use flow_api::flow::FlowFilter;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
     GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNodesRequest, ServerStatusRequest,
 };
 use flow_api::relay::NodeState;
-use relay::StaticPeer;
+use relay::{Config, Listen, Relay, RelayError, StaticPeer};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Client, Cluster, FakePeer, LONG, absent_peer, config, encoded_flow, time};
 
 /// A relay with a relay as its node, under this name.
 async fn above(below: &Cluster, name: &str, nodes: usize) -> (Cluster, Client) {
+    above_address(&below.address, name, nodes).await
+}
+
+/// The same at this address.
+async fn above_address(below: &Target, name: &str, nodes: usize) -> (Cluster, Client) {
     let mut config = config();
     config.peers = vec![StaticPeer {
         name: name.to_owned(),
-        address: below.address.clone(),
+        address: below.clone(),
         tls_server_name: None,
     }];
     let cluster = Cluster::start(config).await;
     let client = cluster.client().await;
     client.connected_nodes(nodes).await;
     (cluster, client)
+}
+
+/// Runs a relay over these nodes at a socket, until it is told to end.
+async fn relay_at(
+    socket: &Path,
+    nodes: &[&FakePeer],
+) -> (CancellationToken, JoinHandle<Result<(), RelayError>>) {
+    let config = Config {
+        listen: vec![Listen::Unix(socket.to_owned())],
+        peers: nodes.iter().map(|node| node.listed()).collect(),
+        ..config()
+    };
+    let relay = Relay::bind(config).await.unwrap();
+    let shutdown = CancellationToken::new();
+    (shutdown.clone(), tokio::spawn(relay.serve(shutdown)))
 }
 
 /// The name that each flow comes with.
@@ -220,4 +245,57 @@ async fn nodes_behind_a_relay_are_found_by_their_full_names() {
         asked.whitelist[0].node_name,
         ["east/node-1", "default/node-1"]
     );
+}
+
+/// Follows through a relay of a relay of two nodes until four flows have come. Then the one below is away,
+/// and comes back after what happened meanwhile. Returns the flows that come then, up to one at 100.
+async fn after_a_break(happened: impl FnOnce(&FakePeer, &FakePeer)) -> Vec<i64> {
+    let a = FakePeer::with_flows("a", [10, 20]);
+    let b = FakePeer::with_flows("b", [15, 20]);
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("below.sock");
+    let (shutdown, below) = relay_at(&socket, &[&a, &b]).await;
+    let (_above, client) = above_address(&Target::Unix(socket.clone()), "relay", 2).await;
+    let mut flows = client.follow().await;
+    let mut before = Vec::new();
+    while before.len() < 4 {
+        before.push(flows.next_flow().await);
+    }
+    assert_eq!(before, [10, 15, 20, 20]);
+
+    shutdown.cancel();
+    below.await.unwrap().unwrap();
+    happened(&a, &b);
+    for node in [&a, &b] {
+        node.flow(100);
+    }
+    let _below = relay_at(&socket, &[&a, &b]).await;
+    let mut after = Vec::new();
+    while after.iter().filter(|it| **it == 100).count() < 2 {
+        after.push(flows.next_flow().await);
+    }
+    flows.stays_quiet_for(Duration::from_millis(300)).await;
+    after.sort_unstable();
+    after
+}
+
+#[tokio::test]
+async fn what_nodes_behind_a_relay_see_while_it_is_away_comes_once_when_it_is_back() {
+    let after = after_a_break(|a, b| {
+        a.flow(25);
+        b.flow(22);
+        b.flow(30);
+    });
+    assert_eq!(after.await, [22, 25, 30, 100, 100]);
+}
+
+#[tokio::test]
+async fn of_a_relay_that_returns_only_what_is_older_than_its_newest_flow_is_missing() {
+    // As of a node that was cut off from it: it is asked from 20 on, where two have come.
+    let after = after_a_break(|a, b| {
+        a.flow(25);
+        b.flow(19);
+        b.flow(21);
+    });
+    assert_eq!(after.await, [21, 25, 100, 100]);
 }

@@ -85,6 +85,7 @@ struct Shared {
     /// Counts changes of the behaviour: what followers wait for.
     changed: watch::Sender<u64>,
     open_streams: AtomicUsize,
+    flows_sent: AtomicUsize,
 }
 
 /// See the [module](self).
@@ -297,6 +298,11 @@ impl FakePeer {
     /// The `GetFlows` streams that are open at the moment.
     pub(crate) fn open_streams(&self) -> usize {
         self.shared.open_streams.load(Ordering::SeqCst)
+    }
+
+    /// The flows that all `GetFlows` streams have taken so far.
+    pub(crate) fn flows_sent(&self) -> usize {
+        self.shared.flows_sent.load(Ordering::SeqCst)
     }
 
     fn change(&self, change: impl FnOnce(&mut Behaviour)) {

@@ -100,6 +100,7 @@ impl Cursor {
                         .since
                         .is_none_or(|since| key(&since) <= key(at))
                     {
+                        self.shared.flows_sent.fetch_add(1, Ordering::SeqCst);
                         return Some(Ok(bytes.clone()));
                     }
                 }
