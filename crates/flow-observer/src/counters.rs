@@ -40,6 +40,8 @@ pub struct Counters {
     inventories_taken: AtomicU64,
     inventories_refused: AtomicU64,
     agent_events_left_out: AtomicU64,
+    metrics_configs_taken: AtomicU64,
+    metrics_configs_refused: AtomicU64,
     /// Records that could not be decoded, by reason. Rare, so a lock will do.
     undecodable: Mutex<BTreeMap<&'static str, u64>>,
     /// What decoding had to remark without losing anything: what, and which kind.
@@ -126,6 +128,8 @@ impl Default for Counters {
             inventories_taken: AtomicU64::new(0),
             inventories_refused: AtomicU64::new(0),
             agent_events_left_out: AtomicU64::new(0),
+            metrics_configs_taken: AtomicU64::new(0),
+            metrics_configs_refused: AtomicU64::new(0),
             undecodable: Mutex::default(),
             noted: Mutex::default(),
             forgotten_names: Mutex::default(),
@@ -306,6 +310,8 @@ impl Counters {
             ("connections", "", server.accepted()),
             ("certificates_taken", "", server.certificates_taken()),
             ("certificates_refused", "", server.certificates_refused()),
+            ("metrics_configs_taken", "", self.metrics_configs().0),
+            ("metrics_configs_refused", "", self.metrics_configs().1),
         ]
         .into_iter()
         .filter(|(.., count)| *count > 0)
@@ -352,6 +358,23 @@ impl Counters {
         self.seen_flows.fetch_add(flows, Ordering::Relaxed);
         self.closing_reports
             .fetch_add(closing_reports, Ordering::Relaxed);
+    }
+
+    /// The file of metrics was read, and is in use or cannot be used.
+    pub(crate) fn metrics_config(&self, is_taken: bool) {
+        let count = match is_taken {
+            true => &self.metrics_configs_taken,
+            false => &self.metrics_configs_refused,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the file of metrics came into use, and how often it could not.
+    pub(crate) fn metrics_configs(&self) -> (u64, u64) {
+        (
+            self.metrics_configs_taken.load(Ordering::Relaxed),
+            self.metrics_configs_refused.load(Ordering::Relaxed),
+        )
     }
 
     /// How often the kernel told of records that it could not hand over.

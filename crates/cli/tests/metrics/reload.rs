@@ -148,6 +148,11 @@ fn a_file_that_cannot_be_used_changes_nothing_and_is_told_with_its_line() {
     it.agent
         .wait_for_line(r#"hubble_tcp_flags_total{source="shop/pod1",flag="SYN",family="IPv4"} 1"#);
     assert_eq!(it.agent.lines("hubble_flows_processed_total"), [""; 0]);
+    let refused = format!(
+        "palomar_events_total{{stage=\"serve\",what=\"metrics_configs_refused\",kind=\"\"}} {}",
+        it.reloads("failure")
+    );
+    assert_eq!(it.agent.lines(&refused), [refused.as_str()]);
     // Labels are what they were, also after the metric was away for a while.
     it.take("metrics:\n- name: flow\n");
     it.refuse(

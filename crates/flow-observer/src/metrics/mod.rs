@@ -137,7 +137,7 @@ pub(crate) fn serve(
     let configured = match &config.flows {
         Source::These(metrics) => watch::Sender::new(Arc::from(metrics.as_slice())).subscribe(),
         Source::File(path) => {
-            let file = WatchedConfig::open(path)?;
+            let file = WatchedConfig::open(path, Arc::clone(&numbers.counters))?;
             let configured = file.subscribe();
             registry.register_collector(Box::new(file.reloads()));
             tokio::spawn(file.follow(closing.clone()));

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Metric, Mistake, Reloads, config::parse};
+use crate::counters::Counters;
 
 /// How often to look. A changed file is read at the second look that finds it the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -103,14 +104,14 @@ impl WatchedConfig {
     ///
     /// # Errors
     /// When it cannot be read, or something in it cannot be used.
-    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn open(path: &Path, counters: Arc<Counters>) -> Result<Self, FileError> {
         let mut config = Self {
             path: path.to_owned(),
             // Before it is read: what changes in between is a change.
             watched: Watched::new(Stamp::of(path)),
             current: watch::Sender::new(Arc::default()),
             known: HashMap::new(),
-            reloads: Arc::default(),
+            reloads: Arc::new(Reloads::new(counters)),
         };
         config.take()?;
         Ok(config)

@@ -1,9 +1,6 @@
 //! What became of the file of metrics, as scrapes tell it.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::{
     collector::Collector,
@@ -11,15 +8,14 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::assemble::now_ns;
+use crate::{assemble::now_ns, counters::Counters};
 
-/// Counts of one file.
-#[derive(Debug, Default)]
+/// Which one is in use, and since when.
+#[derive(Debug)]
 pub(crate) struct Reloads {
-    /// The one in use.
     current: Mutex<Current>,
-    taken: AtomicU64,
-    refused: AtomicU64,
+    /// Where reloads are counted, for status as well.
+    counters: Arc<Counters>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +29,14 @@ struct Current {
 }
 
 impl Reloads {
+    /// None was read yet.
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            current: Mutex::default(),
+            counters,
+        }
+    }
+
     /// The file says this now.
     pub(super) fn took(&self, text: &str) {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
@@ -43,13 +47,13 @@ impl Reloads {
             since: now_ns() / 1_000_000_000,
             is_outdated: false,
         };
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.counters.metrics_config(true);
     }
 
     /// What the file says now cannot be used.
     pub(super) fn refused(&self) {
         self.current().is_outdated = true;
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.counters.metrics_config(false);
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -86,8 +90,9 @@ impl Collector for Reloads {
             None,
             MetricType::Counter,
         )?;
-        for (result, count) in [("success", &self.taken), ("failure", &self.refused)] {
-            let count = ConstCounter::new(count.load(Ordering::Relaxed));
+        let (taken, refused) = self.counters.metrics_configs();
+        for (result, count) in [("success", taken), ("failure", refused)] {
+            let count = ConstCounter::new(count);
             count.encode(reloads.encode_family(&[("result", result)])?)?;
         }
         Ok(())

@@ -159,12 +159,14 @@ impl<M: Clone> Family<M> {
         self.shared.beyond_budget.fetch_add(1, Ordering::Relaxed);
         let shared = &self.shared;
         let make = self.make;
+        let known = &self.known;
         change(self.other.get_or_insert_with(|| {
-            let metric = make();
             let mut other = Values::default();
             for _ in shared.description.labels.iter() {
                 other.push(OTHER);
             }
+            // Something may be called so.
+            let metric = known.get(&*other.0).cloned().unwrap_or_else(make);
             lock(&shared.series).insert(other.0.into(), metric.clone());
             metric
         }));

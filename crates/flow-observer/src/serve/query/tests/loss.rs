@@ -3,7 +3,7 @@
 use flow_api::flow::LostEventSource;
 
 use super::*;
-use crate::ring::{Lost, MAX_BATCH};
+use crate::ring::{Lost, MAX_BATCH, ReaderKind};
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_up_a_bounded_part_of_the_ring() {
@@ -66,4 +66,6 @@ async fn a_follow_that_was_overtaken_is_told_how_many_it_missed() {
         }
     }
     assert_eq!((seen, missed), (vec![9, 10, 11, 12], 7));
+    let reading = ring.readers().of(ReaderKind::Follow, ring.end());
+    assert_eq!(reading.missed, 7);
 }
