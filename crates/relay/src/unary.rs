@@ -137,17 +137,6 @@ where
     Answer::Failed
 }
 
-async fn ask_status(
-    pool: &Pool,
-    asked: &Asked,
-) -> Vec<(Arc<Member>, Answer<ServerStatusResponse>)> {
-    ask_all(pool, asked, "ServerStatus", |mut client| async move {
-        let request = asked.request(ServerStatusRequest {});
-        Ok(client.server_status(request).await?.into_inner())
-    })
-    .await
-}
-
 /// What a peer says of itself: one node, or those behind it where it is a relay.
 enum Behind {
     Node(ServerStatusResponse),
@@ -242,13 +231,17 @@ pub(crate) fn status_of_nothing() -> ServerStatusResponse {
 /// Sums over the peers that answer. The uptime is the longest one. Of a peer that is a relay, the
 /// nodes behind it count.
 pub(crate) async fn server_status(pool: &Pool, asked: &Asked) -> ServerStatusResponse {
+    let answers = ask_all(pool, asked, "ServerStatus", |mut client| async move {
+        let request = asked.request(ServerStatusRequest {});
+        Ok(client.server_status(request).await?.into_inner())
+    });
     let mut sum = ServerStatusResponse {
         version: version(),
         ..Default::default()
     };
     let (mut connected, mut unavailable) = (0_u32, 0_u32);
     let mut names = Vec::new();
-    for (member, answer) in ask_status(pool, asked).await {
+    for (member, answer) in answers.await {
         if let Answer::Ok(mut status) = answer {
             let peer_names = Names::of(Arc::clone(&member.name));
             for name in &mut status.unavailable_nodes {

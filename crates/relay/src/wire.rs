@@ -187,7 +187,6 @@ fn scan_time(before: Option<Time>, message: &[u8]) -> Result<Time, MalformedResp
 /// The fields of one message, front to back.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
-/// What a field holds.
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
@@ -195,7 +194,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The next one: its number and what it holds; `None` at the end.
+    /// Number and value; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, MalformedResponse> {
         if self.0.is_empty() {
             return Ok(None);

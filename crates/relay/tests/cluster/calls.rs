@@ -1,10 +1,10 @@
-//! Everything but flows: nodes, namespaces, status, health, reflection, headers, discovery.
+//! Everything but flows: nodes, namespaces, status, headers, discovery.
 
 use std::time::{Duration, Instant};
 
+use crate::health::{asked, health_client};
 use crate::support::{Cluster, FakePeer, Item, LONG, PeerList, absent_peer, config};
 use flow_api::HUBBLE_VERSION;
-use flow_api::connect::{ConnectOptions, connect};
 use flow_api::observer::{
     GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest, GetNamespacesRequest,
     GetNodesRequest, Node, ServerStatusRequest, ServerStatusResponse, Tls,
@@ -12,9 +12,7 @@ use flow_api::observer::{
 use flow_api::relay::NodeState;
 use relay::{Config, Listen, Relay};
 use tonic::{Code, Status};
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 fn numbers(flows: u64) -> ServerStatusResponse {
     ServerStatusResponse {
@@ -223,111 +221,6 @@ async fn events_that_no_node_has_are_an_error_and_not_an_empty_answer() {
                         implemented";
         assert_eq!(error.message(), expected);
     }
-}
-
-async fn health_client(cluster: &Cluster) -> HealthClient<tonic::transport::Channel> {
-    HealthClient::new(
-        connect(&cluster.address, &ConnectOptions::default())
-            .await
-            .unwrap(),
-    )
-}
-
-fn asked(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest {
-        service: service.into(),
-    }
-}
-
-#[tokio::test]
-async fn health_follows_the_peers() {
-    let mut peer = FakePeer::down("a");
-    let mut config = config();
-    config.peers = vec![peer.listed()];
-    let cluster = Cluster::start(config).await;
-    cluster.client().await.unavailable_nodes(1).await;
-    let mut health = health_client(&cluster).await;
-    let mut watch = health
-        .watch(asked("hubble.server.Observer"))
-        .await
-        .unwrap()
-        .into_inner();
-    for expected in [
-        ServingStatus::NotServing,
-        ServingStatus::Serving,
-        ServingStatus::NotServing,
-    ] {
-        let next = tokio::time::timeout(LONG, watch.message())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
-        assert_eq!(next.status(), expected);
-        for service in ["", "hubble.server.Observer"] {
-            let now = health.check(asked(service)).await.unwrap().into_inner();
-            assert_eq!(now.status(), expected);
-        }
-        if peer.path().exists() {
-            peer.kill()
-        } else {
-            peer.start()
-        }
-    }
-}
-
-#[tokio::test]
-async fn health_of_an_unknown_service_is_unknown() {
-    let cluster = Cluster::over(&[&FakePeer::new("a")]).await;
-    let mut health = health_client(&cluster).await;
-    let refused = health.check(asked("observer.Observer")).await.unwrap_err();
-    assert_eq!(refused.code(), Code::NotFound);
-    let mut watch = health
-        .watch(asked("observer.Observer"))
-        .await
-        .unwrap()
-        .into_inner();
-    let first = watch.message().await.unwrap().unwrap();
-    assert_eq!(first.status(), ServingStatus::ServiceUnknown);
-}
-
-#[tokio::test]
-async fn reflection_lists_what_is_offered_and_not_the_peer_service() {
-    use tonic_reflection::pb::v1::ServerReflectionRequest;
-    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-
-    let cluster = Cluster::over(&[&FakePeer::new("a")]).await;
-    let channel = connect(&cluster.address, &ConnectOptions::default())
-        .await
-        .unwrap();
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let requests = tokio_stream::iter([request]);
-    let mut answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(requests)
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
-        panic!("a list: {answer:?}");
-    };
-    let mut names: Vec<_> = list
-        .service
-        .into_iter()
-        .map(|service| service.name)
-        .collect();
-    names.sort_unstable();
-    let expected = [
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-        "observer.Observer",
-    ];
-    assert_eq!(names, expected);
 }
 
 #[tokio::test]

@@ -7,10 +7,12 @@
 
 mod access;
 mod calls;
+mod clients;
 mod coverage;
 mod discovery;
 mod finite;
 mod follow;
+mod health;
 mod metrics;
 mod nested;
 mod returns;
