@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Cluster, FakePeer, Item, absent_peer, config, flow_times, time};
 use bytes::Bytes;
+use flow_api::extension::ask_for_total;
 use flow_api::flow::LostEvent;
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{GetFlowsRequest, GetFlowsResponse};
@@ -34,6 +35,27 @@ async fn flows_of_all_peers_come_in_the_exact_order_of_time() {
         .map(|(millis, step)| flow(&format!("node-{step}"), millis))
         .collect();
     assert_eq!(items[1..], expected);
+}
+
+#[tokio::test]
+async fn a_number_is_that_of_each_node_and_of_all_together_for_a_client_that_asks_so() {
+    let a = FakePeer::with_flows("a", [10, 30, 60]);
+    let b = FakePeer::with_flows("b", [20, 40, 50]);
+    let cluster = Cluster::over(&[&a, &b]).await;
+    let client = cluster.client().await;
+    let last_two = || {
+        Request::new(GetFlowsRequest {
+            number: 2,
+            ..GetFlowsRequest::default()
+        })
+    };
+    let of_each = client.all(last_two()).await;
+    assert_eq!(flow_times(&of_each), [30, 40, 50, 60]);
+    let mut request = last_two();
+    ask_for_total(request.metadata_mut());
+    let of_all = client.all(request).await;
+    assert_eq!(flow_times(&of_all), [50, 60]);
+    assert!(of_all.len() == 3, "and who is connected: {of_all:?}");
 }
 
 #[tokio::test]
