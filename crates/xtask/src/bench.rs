@@ -35,6 +35,8 @@ enum Bench {
     Serve,
     /// From the ring to a file of JSON
     Export,
+    /// From the ring to the counters of all metrics, and a page of 100,000 series
+    Metrics,
     /// What a full ring takes
     Memory,
     /// What the probes cost packets and connections, and the rate they sustain; needs root
@@ -66,6 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Bench::Ring => ("flow-observer", "ring"),
             Bench::Serve => ("flow-observer", "serve"),
             Bench::Export => ("flow-observer", "export"),
+            Bench::Metrics => ("flow-observer", "metrics"),
             Bench::Memory => ("flow-observer", "memory"),
             Bench::Probes => ("flow-observer", "probes"),
             Bench::Idle => ("palomar", "idle"),

@@ -26,6 +26,11 @@ const WORKLOADS: u32 = 320;
 
 /// Fills a ring. Tells how many bytes the flows' shared metadata take, about.
 pub(super) fn fill(ring: &FlowRing) -> usize {
+    fill_by(ring, 1)
+}
+
+/// The same with other flows for each seed.
+pub(super) fn fill_by(ring: &FlowRing, seed: u64) -> usize {
     let labels: Vec<Arc<[String]>> = (0..WORKLOADS).map(labels).collect();
     let pods: Vec<Arc<Endpoint>> = (0..PODS)
         .map(|number| Arc::new(pod(number, &labels[(number % WORKLOADS) as usize])))
@@ -40,7 +45,7 @@ pub(super) fn fill(ring: &FlowRing) -> usize {
         labels: Arc::new(["reserved:world".to_owned()]),
         ..Endpoint::default()
     });
-    let mut random = fastrand(1);
+    let mut random = fastrand(seed);
     let mut next = || {
         random = fastrand(random);
         random >> 16
@@ -226,6 +231,10 @@ fn message(packet: &FlowRecord, layer7: flow::Layer7) -> Event {
             source: Some(party(&packet.source)),
             destination: Some(party(&packet.destination)),
             r#type: flow::FlowType::L7.into(),
+            event_type: Some(flow::CiliumEventType {
+                r#type: 129,
+                sub_type: 0,
+            }),
             node_name: "node-1".to_owned(),
             l7: Some(layer7),
             summary: "HTTP/1.1 GET http://service/api/v1/items".to_owned(),

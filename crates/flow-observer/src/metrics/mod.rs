@@ -5,6 +5,8 @@
 
 pub mod flows;
 mod losses;
+#[doc(hidden)]
+pub mod measure;
 mod own;
 mod readiness;
 mod scrapes;

@@ -131,6 +131,19 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// What was given, and the words that could stand there.
+    #[must_use]
+    pub fn alternatives(&self) -> Option<(&str, Vec<&'static str>)> {
+        match self {
+            Self::UnknownMetric { name } => Some((name, PLUGINS.to_vec())),
+            Self::UnknownContext { context, .. } => Some((context, Context::names().collect())),
+            Self::UnknownLabel { label, .. } => Some((label, PlainLabel::names().collect())),
+            _ => None,
+        }
+    }
+}
+
 fn list(names: impl Iterator<Item = &'static str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }

@@ -288,7 +288,7 @@ impl Contexts {
 
     /// Adds the values.
     pub(crate) fn put(&self, flow: &impl Measured, values: &mut Values) {
-        self.put_sides(flow, false, values);
+        values.begin_with(|values| self.put_sides(flow, false, values));
     }
 
     /// The same for a response, told as by its request: from whom the request came.

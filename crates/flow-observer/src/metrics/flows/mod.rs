@@ -27,7 +27,7 @@ use series::{Page, Values};
 pub use config::{ConfigError, Metric, Mistake, parse_line, parse_yaml};
 pub(crate) use file::WatchedConfig;
 pub use file::{FileError, read as read_file};
-pub use plan::{Plan, PlannedMetric};
+pub use plan::{Plan, PlannedLabel, PlannedMetric};
 pub(crate) use reader::Reader;
 pub(crate) use reloads::Reloads;
 
@@ -62,6 +62,8 @@ impl Pages {
 pub(crate) struct FlowMetrics {
     /// In the order of the configuration.
     counted: Vec<Counted>,
+    /// How many different contexts they have.
+    groups: usize,
     budget: usize,
     values: Values,
     pages: Arc<Pages>,
@@ -71,6 +73,8 @@ pub(crate) struct FlowMetrics {
 #[derive(Debug)]
 struct Counted {
     metric: Metric,
+    /// The same for all with the same contexts.
+    group: usize,
     filter: Filter,
     /// `None` for a plug-in that there is not.
     handler: Option<Handler>,
@@ -81,6 +85,7 @@ impl FlowMetrics {
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             counted: Vec::new(),
+            groups: 0,
             budget,
             values: Values::default(),
             pages: Arc::default(),
@@ -102,6 +107,7 @@ impl FlowMetrics {
         for metric in metrics {
             filters.push(Filter::compile(&metric.include, &metric.exclude)?);
         }
+        let mut contexts = Vec::new();
         let mut before = std::mem::take(&mut self.counted);
         for (metric, filter) in metrics.iter().zip(filters) {
             let same = before.iter().position(|it| it.metric.is_like(metric));
@@ -109,12 +115,19 @@ impl FlowMetrics {
                 Some(index) => before.swap_remove(index).handler,
                 None => Handler::new(metric, self.budget),
             };
+            let group = contexts.iter().position(|it| *it == &metric.contexts);
+            let group = group.unwrap_or_else(|| {
+                contexts.push(&metric.contexts);
+                contexts.len() - 1
+            });
             self.counted.push(Counted {
                 metric: metric.clone(),
+                group,
                 filter,
                 handler,
             });
         }
+        self.groups = contexts.len();
         let handlers = self.counted.iter().filter_map(|it| it.handler.as_ref());
         self.pages.set(handlers.flat_map(Handler::pages).collect());
         Ok(())
@@ -122,8 +135,10 @@ impl FlowMetrics {
 
     /// Counts a flow for all that count it.
     pub(crate) fn count<F: Measured>(&mut self, flow: &F) {
+        self.values.begin(self.groups);
         for Counted {
             metric,
+            group,
             filter,
             handler,
         } in &mut self.counted
@@ -131,6 +146,7 @@ impl FlowMetrics {
             if let Some(handler) = handler
                 && (filter.matches_everything() || filter.matches(flow))
             {
+                self.values.choose(*group);
                 handler.count(flow, &metric.contexts, &mut self.values);
             }
         }

@@ -1,95 +1,73 @@
 //! A metric and its series: values by those of its labels.
 //!
-//! One thread counts, without a lock; scrapes read a list that it shares with them, which is held only
-//! while series come and go, and for as long as it takes to copy the list.
+//! One thread counts, without a lock; scrapes read a list that it shares with them, which is locked
+//! while a series comes or goes, and while a scrape copies a few of them.
+
+mod list;
+mod values;
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use foldhash::{HashMap, HashMapExt as _, HashSet};
+use foldhash::HashSet;
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, TypedMetric},
 };
 
+use self::{
+    list::{List, Part},
+    values::END,
+};
 use super::{context::full_name, escaped::Escaped};
+
+pub(crate) use self::values::Values;
 
 /// The value of all labels of the series for what is beyond a budget.
 const OTHER: &str = "other";
 
-/// Ends a value. No text has this byte.
-const END: u8 = 0xff;
+/// Takes fingerprints as the hashes that they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsIs(u64);
 
-/// Values of labels, in the order of their metric. Used again for each flow.
-#[derive(Debug, Default)]
-pub(crate) struct Values(Vec<u8>);
-
-impl Values {
-    /// None yet.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
     }
 
-    /// Where the next value begins.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Forgets all behind this place.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
-    }
-
-    /// Part of a value.
-    pub(crate) fn add(&mut self, part: &str) {
-        self.0.extend_from_slice(part.as_bytes());
-    }
-
-    /// Ends a value.
-    pub(crate) fn end(&mut self) {
-        self.0.push(END);
-    }
-
-    /// A whole value.
-    pub(crate) fn push(&mut self, value: &str) {
-        self.add(value);
-        self.end();
-    }
-
-    /// Part of a value that is no text yet.
-    pub(crate) fn write(&mut self, part: impl fmt::Display) {
-        use std::io::Write as _;
-        // Writing to a vector cannot fail.
-        drop(write!(self.0, "{part}"));
-    }
-
-    /// A whole value that is no text yet.
-    pub(crate) fn print(&mut self, value: impl fmt::Display) {
-        self.write(value);
-        self.end();
-    }
-
-    /// Part of a value: those of a list, with commas between them.
-    pub(crate) fn join<'a>(&mut self, parts: impl IntoIterator<Item = &'a str>) {
-        for (index, part) in parts.into_iter().enumerate() {
-            if index > 0 {
-                self.add(",");
-            }
-            self.add(part);
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
         }
+    }
+
+    fn write_u128(&mut self, fingerprint: u128) {
+        self.0 = fingerprint as u64;
     }
 }
 
 /// The values in a key.
 fn texts(key: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    parts(key).map(String::from_utf8_lossy)
+}
+
+/// The same as they are.
+pub(super) fn parts(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     key.split_inclusive(|&byte| byte == END)
-        .map(|value| String::from_utf8_lossy(&value[..value.len() - 1]))
+        .map(|value| &value[..value.len() - 1])
+}
+
+/// Whether all values are that of the series for the rest.
+fn is_other(key: &[u8]) -> bool {
+    parts(key).all(|value| value == OTHER.as_bytes())
 }
 
 /// What a metric is called, and what its labels are.
@@ -104,7 +82,8 @@ pub(crate) struct Description {
 /// A metric as the thread that counts has it.
 #[derive(Debug)]
 pub(crate) struct Family<M> {
-    known: HashMap<Arc<[u8]>, M>,
+    /// By fingerprint, with their places in the list.
+    known: HashMap<u128, (usize, M), BuildHasherDefault<AsIs>>,
     /// Of what is beyond the budget.
     other: Option<M>,
     make: fn() -> M,
@@ -116,7 +95,7 @@ pub(crate) struct Family<M> {
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
     description: Description,
-    series: Mutex<HashMap<Arc<[u8]>, M>>,
+    series: Mutex<List<M>>,
     /// How often something had no series of its own.
     beyond_budget: AtomicU64,
 }
@@ -130,7 +109,7 @@ impl<M: Clone> Family<M> {
             beyond_budget: AtomicU64::new(0),
         };
         Self {
-            known: HashMap::new(),
+            known: HashMap::default(),
             other: None,
             make,
             budget,
@@ -145,29 +124,35 @@ impl<M: Clone> Family<M> {
 
     /// Changes the series with these values.
     pub(crate) fn update(&mut self, values: &Values, change: impl FnOnce(&M)) {
-        if let Some(metric) = self.known.get(&*values.0) {
+        let fingerprint = values.fingerprint();
+        if let Some((_, metric)) = self.known.get(&fingerprint) {
             return change(metric);
         }
         if self.known.len() < self.budget {
+            let key = values.key();
+            // What is called as the rest is counted with it.
+            if let Some(other) = self.other.as_ref().filter(|_| is_other(&key)) {
+                return change(other);
+            }
             let metric = (self.make)();
             change(&metric);
-            let key: Arc<[u8]> = values.0.as_slice().into();
-            lock(&self.shared.series).insert(Arc::clone(&key), metric.clone());
-            self.known.insert(key, metric);
+            let place = lock(&self.shared.series).insert(key, metric.clone());
+            self.known.insert(fingerprint, (place, metric));
             return;
         }
         self.shared.beyond_budget.fetch_add(1, Ordering::Relaxed);
-        let shared = &self.shared;
-        let make = self.make;
-        let known = &self.known;
+        let (shared, make) = (&self.shared, self.make);
         change(self.other.get_or_insert_with(|| {
+            let mut series = lock(&shared.series);
+            if let Some((_, same)) = series.iter().find(|(key, _)| is_other(key)) {
+                return same.clone();
+            }
+            let metric = make();
             let mut other = Values::default();
             for _ in shared.description.labels.iter() {
                 other.push(OTHER);
             }
-            // Something may be called so.
-            let metric = known.get(&*other.0).cloned().unwrap_or_else(make);
-            lock(&shared.series).insert(other.0.into(), metric.clone());
+            series.insert(other.key(), metric.clone());
             metric
         }));
     }
@@ -189,20 +174,14 @@ impl<M: Clone> Family<M> {
                 _ => false,
             }
         };
-        let gone: Vec<_> = self
-            .known
-            .keys()
-            .filter(|key| is_gone(key))
-            .cloned()
-            .collect();
-        if gone.is_empty() {
-            return;
-        }
         let mut shared = lock(&self.shared.series);
-        for key in gone {
-            self.known.remove(&key);
-            shared.remove(&key);
-        }
+        self.known.retain(|_, (place, _)| {
+            let is_gone = shared.key(*place).is_some_and(&is_gone);
+            if is_gone {
+                shared.remove(*place);
+            }
+            !is_gone
+        });
     }
 }
 
@@ -216,8 +195,10 @@ pub(crate) trait Page: fmt::Debug + Send + Sync {
     fn full_name(&self) -> String;
     /// How many series it has.
     fn series(&self) -> usize;
-    /// How many different values each of the labels has.
-    fn distinct(&self) -> Vec<usize>;
+    /// The values of the labels of each.
+    fn keys(&self) -> Vec<Arc<[u8]>>;
+    /// What each of them is.
+    fn kind(&self) -> MetricType;
     /// How often something had no series of its own.
     fn beyond_budget(&self) -> u64;
 }
@@ -228,24 +209,19 @@ where
 {
     fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Description { name, help, labels } = &self.description;
-        // A copy, so that new series need not wait until all are written.
-        let series: Vec<_> = {
-            let series = lock(&self.series);
-            series
-                .iter()
-                .map(|(key, metric)| (Arc::clone(key), metric.clone()))
-                .collect()
-        };
         // As with Go's programs, a metric is there from when it has a series.
-        if series.is_empty() {
+        if self.series() == 0 {
             return Ok(());
         }
         let mut family = encoder.encode_descriptor(name, help, None, M::TYPE)?;
-        let mut pairs = Vec::with_capacity(labels.len());
-        for (key, metric) in &series {
-            pairs.clear();
-            pairs.extend(labels.iter().copied().zip(texts(key).map(Escaped)));
-            metric.encode(family.encode_family(&pairs.as_slice())?)?;
+        let mut part = Part::begin(&lock(&self.series));
+        while part.copy(&lock(&self.series)) {
+            let mut pairs = Vec::with_capacity(labels.len());
+            for (key, metric) in &part.copied {
+                pairs.clear();
+                pairs.extend(labels.iter().copied().zip(texts(key).map(Escaped)));
+                metric.encode(family.encode_family(&pairs.as_slice())?)?;
+            }
         }
         Ok(())
     }
@@ -264,15 +240,13 @@ where
         lock(&self.series).len()
     }
 
-    fn distinct(&self) -> Vec<usize> {
+    fn keys(&self) -> Vec<Arc<[u8]>> {
         let series = lock(&self.series);
-        let mut seen = vec![HashSet::default(); self.description.labels.len()];
-        for key in series.keys() {
-            for (values, value) in seen.iter_mut().zip(texts(key)) {
-                values.insert(value);
-            }
-        }
-        seen.iter().map(HashSet::len).collect()
+        series.iter().map(|(key, _)| Arc::clone(key)).collect()
+    }
+
+    fn kind(&self) -> MetricType {
+        M::TYPE
     }
 
     fn beyond_budget(&self) -> u64 {
@@ -371,7 +345,7 @@ mod tests {
             ]
         );
         assert_eq!(family.shared().beyond_budget(), 2);
-        assert_eq!(family.shared().distinct(), [2, 3]);
+        assert_eq!(family.shared().keys().len(), 3);
     }
 
     #[test]

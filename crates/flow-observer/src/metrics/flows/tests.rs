@@ -47,7 +47,7 @@ fn counted(config: &str, flows: &[Flow]) -> Vec<String> {
     samples(&metrics)
 }
 
-fn endpoint(namespace: &str, pod: &str, labels: &[&str]) -> Option<Endpoint> {
+pub(super) fn endpoint(namespace: &str, pod: &str, labels: &[&str]) -> Option<Endpoint> {
     Some(Endpoint {
         namespace: namespace.to_owned(),
         pod_name: pod.to_owned(),
@@ -93,7 +93,7 @@ fn packet(protocol: Protocol) -> Flow {
     }
 }
 
-fn syn() -> Flow {
+pub(super) fn syn() -> Flow {
     packet(Protocol::Tcp(Tcp {
         source_port: 40_000,
         destination_port: 443,
@@ -104,7 +104,7 @@ fn syn() -> Flow {
     }))
 }
 
-fn request(kind: L7FlowType, record: Record) -> Flow {
+pub(super) fn request(kind: L7FlowType, record: Record) -> Flow {
     Flow {
         event_type: Some(CiliumEventType {
             r#type: 129,
@@ -226,6 +226,28 @@ fn each_context_says_its_part() {
     assert!(
         labels[0].contains(r#"source_pod="web-7d9f8b6c5b-x2x4z",source_workload_kind="Deployment",traffic_direction="egress""#),
         "{labels:?}"
+    );
+}
+
+#[test]
+fn metrics_with_the_same_contexts_say_the_same_of_each_flow() {
+    let other = Flow {
+        source: endpoint("bank", "db-0", &[]),
+        ..syn()
+    };
+    assert_eq!(
+        counted(
+            "tcp:sourceContext=pod port-distribution:sourceContext=pod flows-to-world:sourceContext=namespace",
+            &[syn(), other]
+        ),
+        [
+            r#"hubble_flows_to_world_total{source="bank",protocol="TCP",verdict="FORWARDED"} 1"#,
+            r#"hubble_flows_to_world_total{source="shop",protocol="TCP",verdict="FORWARDED"} 1"#,
+            r#"hubble_port_distribution_total{source="bank/db-0",protocol="TCP",port="443"} 1"#,
+            r#"hubble_port_distribution_total{source="shop/web-7d9f8b6c5b-x2x4z",protocol="TCP",port="443"} 1"#,
+            r#"hubble_tcp_flags_total{source="bank/db-0",flag="SYN",family="IPv4"} 1"#,
+            r#"hubble_tcp_flags_total{source="shop/web-7d9f8b6c5b-x2x4z",flag="SYN",family="IPv4"} 1"#,
+        ]
     );
 }
 
@@ -443,24 +465,4 @@ fn the_series_of_a_pod_that_is_gone_are_removed() {
     assert_eq!(samples(&metrics).len(), 2);
     metrics.remove_pods(&names("shop/web-7d9f8b6c5b-x2x4z"));
     assert_eq!(samples(&metrics), Vec::<String>::new());
-}
-
-#[test]
-fn a_plan_tells_how_many_series_there_are_and_which_labels_make_them() {
-    let metrics = parse_line("tcp:sourceContext=ip").unwrap();
-    let mut plan = Plan::new(&metrics, 3).unwrap();
-    for host in 1..=5 {
-        let mut flow = syn();
-        flow.ip.as_mut().unwrap().source = format!("10.0.0.{host}");
-        plan.count(&flow);
-    }
-    assert_eq!(
-        plan.metrics(),
-        [PlannedMetric {
-            name: "hubble_tcp_flags_total".to_owned(),
-            series: 4,
-            labels: vec![("source", 4), ("flag", 2), ("family", 2)],
-            beyond_budget: 2,
-        }]
-    );
 }

@@ -34,7 +34,7 @@ impl Ports {
         };
         contexts.put(flow, values);
         values.push(names::protocol(flow));
-        values.print(port);
+        values.number(port);
         one(&mut self.ports, values);
     }
 }

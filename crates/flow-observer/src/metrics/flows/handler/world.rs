@@ -63,11 +63,6 @@ impl World {
         if flow.event().is_none() || flow.l4_protocol().is_none() {
             return false;
         }
-        let destination = flow.endpoint(Side::Destination);
-        let is_world = destination.is_some_and(|it| it.labels().any(|it| LABELS.contains(&it)));
-        if !is_world {
-            return false;
-        }
         let is_dropped = flow.verdict() == Verdict::Dropped as i32;
         let is_wanted = if is_dropped {
             self.any_drop || flow.drop_reason() == DropReason::PolicyDenied as i32
@@ -76,6 +71,11 @@ impl World {
         };
         let is_first =
             || flow.tcp_flags().is_some_and(|it| it.contains(SYN)) && flow.is_reply() != Some(true);
-        is_wanted && (!self.syn_only || is_first())
+        if !is_wanted || self.syn_only && !is_first() {
+            return false;
+        }
+        // Last, since it is the most to look at.
+        let destination = flow.endpoint(Side::Destination);
+        destination.is_some_and(|it| it.labels().any(|it| LABELS.contains(&it)))
     }
 }
