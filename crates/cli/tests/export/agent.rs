@@ -41,14 +41,23 @@ impl Agent {
         Self::start_by(Command::new(BINARY), flags)
     }
 
+    /// The same of a node with this name.
+    pub(crate) fn start_as(node: &str, flags: &[&str]) -> Self {
+        Self::start_with(Command::new(BINARY), node, flags)
+    }
+
     /// The same by another command, which is given the agent's arguments.
-    pub(crate) fn start_by(mut command: Command, flags: &[&str]) -> Self {
+    pub(crate) fn start_by(command: Command, flags: &[&str]) -> Self {
+        Self::start_with(command, "node-1", flags)
+    }
+
+    fn start_with(mut command: Command, node: &str, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let stdout = fs::File::create(folder.path().join("stdout")).unwrap();
         command
             .args(["agent", "--source", "replay:-", "--kubernetes", "off"])
-            .args(["--containers", "off", "--node-name", "node-1", "--socket"])
+            .args(["--containers", "off", "--node-name", node, "--socket"])
             .arg(folder.path().join("observer.sock"))
             .args(flags)
             .env_remove("PALOMAR_LOG")

@@ -2,6 +2,8 @@
 
 use std::{
     fs::{self, Permissions},
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Command,
@@ -23,17 +25,21 @@ struct Small(tempfile::TempDir);
 
 impl Small {
     fn new(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let small = Self(tempfile::tempdir().unwrap());
+        small.mount(size, MsFlags::empty());
+        small
+    }
+
+    fn mount(&self, size: &str, flags: MsFlags) {
         let options = format!("size={size}");
         mount(
             Some("tmpfs"),
-            folder.path(),
+            self.path(),
             Some("tmpfs"),
-            MsFlags::empty(),
+            flags,
             Some(options.as_str()),
         )
         .unwrap();
-        Self(folder)
     }
 
     fn path(&self) -> &Path {
@@ -122,6 +128,56 @@ fn a_full_disk_tears_no_line_and_is_written_to_again() {
     assert_whole(&path);
     let written = numbers(&flow_lines(&path));
     assert!(written.is_sorted() && written.contains(&3000));
+}
+
+#[test]
+fn a_read_only_file_system_is_told_by_status_and_metrics_and_written_to_when_it_is_none() {
+    if !is_root() {
+        println!("needs root, to mount a small file system");
+        return;
+    }
+    let disk = Small::new("8m");
+    disk.mount("8m", MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
+    let path = disk.path().join("flows.log");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap().to_string();
+    drop(free);
+    let file = path.to_str().unwrap();
+    let mut agent = Agent::start(&["--export-file", file, "--metrics-listen", &listen]);
+    agent.feed(&lines(0..10));
+    wait_for("it is told", || {
+        agent.status().contains("Read-only file system")
+    });
+    let metric = |name: &str| {
+        let page = scrape(&listen);
+        let mut lines = page.lines();
+        let line =
+            lines.find(|line| line.starts_with("palomar_events_total{") && line.contains(name));
+        line.map_or(0, |line| {
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        })
+    };
+    wait_for("metrics tell", || metric("what=\"faults\"") > 0);
+    disk.mount("8m", MsFlags::MS_REMOUNT);
+    wait_for("all is written", || flow_lines(&path).len() == 10);
+    wait_for("metrics tell of the lines", || {
+        metric("what=\"lines\"") >= 10
+    });
+    assert!(agent.end().contains("exporting again"));
+    assert_whole(&path);
+}
+
+/// The metrics of an agent; nothing if it does not serve them yet.
+fn scrape(address: &str) -> String {
+    let mut page = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let asked = stream.write_all(request);
+        asked
+            .and_then(|()| stream.read_to_string(&mut page))
+            .unwrap();
+    }
+    page
 }
 
 #[test]

@@ -141,6 +141,26 @@ fn files_rotate_by_size_are_packed_and_counted() {
 }
 
 #[test]
+fn files_rotate_by_age_although_nothing_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.log");
+    let file = path.to_str().unwrap();
+    let count = || fs::read_dir(folder.path()).unwrap().count();
+    let mut agent = Agent::start(&["--export-file", file, "--export-file-max-age=200ms"]);
+    agent.feed(&lines(0..3));
+    wait_for("a rotated file is beside it", || count() >= 2);
+    wait_for("the current one is empty", || {
+        fs::read(&path).is_ok_and(|text| text.is_empty())
+    });
+    agent.end();
+    let files = files(folder.path());
+    let rotated = files.iter().flat_map(|(_, text)| text.lines());
+    let flows = rotated.filter(|line| line.starts_with("{\"flow\""));
+    let flows: Vec<_> = flows.map(str::to_owned).collect();
+    assert_eq!(numbers(&flows), [0, 1, 2]);
+}
+
+#[test]
 fn an_agent_goes_on_in_the_file_that_it_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.log");

@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod cluster;
 mod faults;
 mod files;
 mod flows;

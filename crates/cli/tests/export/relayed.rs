@@ -16,13 +16,14 @@ use crate::{
     flows::{lines, numbers},
 };
 
-struct Exporter {
+/// `palomar export` as a child process.
+pub(crate) struct Exporter {
     child: Child,
     log: PathBuf,
 }
 
 impl Exporter {
-    fn start(server: &str, file: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(server: &str, file: &Path, flags: &[&str]) -> Self {
         let log = file.with_extension("stderr");
         let stderr = fs::OpenOptions::new()
             .create(true)
@@ -42,11 +43,11 @@ impl Exporter {
         Self { child, log }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    fn end(mut self, signal: Signal) {
+    pub(crate) fn end(mut self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
         let status = self.child.wait().unwrap();
         assert!(

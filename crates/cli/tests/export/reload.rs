@@ -43,6 +43,11 @@ fn exporters_come_change_and_go_with_the_file_and_a_broken_one_changes_nothing()
     wait_for("it is told", || {
         agent.log().contains("flowlogs.yaml:4: invalid end")
     });
+    // As one that is being written.
+    fs::write(&config, "flowLogs:\n  - name: a\n    fileP").unwrap();
+    wait_for("it is told with its line", || {
+        agent.log().contains("flowlogs.yaml:3: ")
+    });
     agent.feed(&lines(20..30));
     wait_for("b goes on", || flow_lines(&at("b")).len() == 20);
 
