@@ -52,6 +52,8 @@ pub(crate) enum Action {
     Flows,
     Help,
     Manual,
+    #[cfg(feature = "node")]
+    MetricsPlan,
     Namespaces,
     #[cfg(feature = "node")]
     Node(crate::command::Node),

@@ -170,6 +170,7 @@ fn arguments(path: &str) -> &'static str {
         "palomar config set" => "KEY [VALUE]",
         "palomar doctor" => "[TARGET...]",
         "palomar help" | "palomar man" => "[COMMAND...]",
+        "palomar metrics plan" => "CONFIG",
         _ => "",
     }
 }

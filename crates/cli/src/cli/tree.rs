@@ -125,6 +125,20 @@ static CHILDREN: &[Command] = &[
         children: &[],
         action: Some(Action::Manual),
     },
+    #[cfg(feature = "node")]
+    Command {
+        names: &["metrics"],
+        page: Page {
+            path: "palomar metrics",
+            about: "Find out what metrics of flows would cost",
+            details: "",
+            examples: "Examples:\n  palomar metrics plan 'dns:query drop:sourceContext=pod' \
+                --input-file flows.json",
+        },
+        sections: &[settings::SECTION, GLOBAL],
+        children: METRICS,
+        action: None,
+    },
     Command {
         names: &["observe"],
         page: Page {
@@ -285,6 +299,20 @@ static LIST: &[Command] = &[
     },
 ];
 
+#[cfg(feature = "node")]
+static METRICS: &[Command] = &[Command {
+    names: &["plan"],
+    page: Page {
+        path: "palomar metrics plan",
+        about: "Tell how many series a configuration makes, and which labels make them",
+        details: PLAN_DETAILS,
+        examples: PLAN_EXAMPLES,
+    },
+    sections: observe::args::PLAN,
+    children: &[],
+    action: Some(Action::MetricsPlan),
+}];
+
 static OBSERVE: &[Command] = &[
     Command {
         names: &["agent-events"],
@@ -384,6 +412,36 @@ Examples:
 
   What is dropped, to a log shipper that reads standard input:
     palomar export --file stdout --allowlist '{\"verdict\":[\"DROPPED\"]}' | vector";
+
+#[cfg(feature = "node")]
+const PLAN_DETAILS: &str = "\
+CONFIG is what an agent takes: a list as behind --metrics, in quotes, or the file of --metrics-config.
+It is tried on flows, which are counted as agents count them: each node by itself, each metric with at
+most --metrics-series-budget series. Flows are all that the server has, unless told otherwise.
+
+SERIES are combinations of labels on all nodes, as if there were no budget; TIME SERIES what Prometheus
+has of them within the budget, where a histogram is 14. NEW came with the last tenth of the flows: as
+long as there are any, more flows make more series. AS OTHER is how often something was counted as
+other, since the budget of its node was used up. WITHOUT IT is how many series there were without a
+label; - for labels that cannot be left out.";
+
+#[cfg(feature = "node")]
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  What a configuration makes of the flows that the cluster's agents have right now:
+    palomar metrics plan --server relay:4245 \\
+      'dns:query drop:sourceContext=pod;destinationContext=pod|dns|ip'
+
+  The same for a file, on recorded flows:
+    palomar metrics plan metrics.yaml --input-file monday.json.gz --input-file tuesday.json.gz
+
+  On the flows of the next ten minutes, with another budget:
+    palomar metrics plan 'port-distribution flow:labelsContext=source_workload' \\
+      --for 10m --metrics-series-budget 2000
+
+  Which metrics have more series than fit, for a script:
+    palomar metrics plan metrics.yaml --input-file flows.json -o json |
+      jq '.metrics[] | select(.nodes_beyond_budget > 0) | .name'";
 
 const TOP_DETAILS: &str = "\
 Draws on the terminal and refreshes each second: 1 to 5 choose a view, s the order, / a filter,

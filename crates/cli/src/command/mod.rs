@@ -10,6 +10,8 @@ mod demo;
 pub(crate) mod export;
 mod list;
 #[cfg(feature = "node")]
+pub(crate) mod metrics;
+#[cfg(feature = "node")]
 mod node;
 mod observe;
 pub(crate) mod output;
@@ -68,6 +70,13 @@ pub(crate) fn run(mut line: Vec<String>) -> anyhow::Result<()> {
                 return print(&command.help());
             }
             manual::run(&globals, words)
+        }
+        #[cfg(feature = "node")]
+        Some(Action::MetricsPlan) => {
+            let (globals, words) = command.parse_words(line)?;
+            start(command, globals, async |globals, shutdown| {
+                metrics::plan(globals, words, shutdown).await
+            })
         }
         Some(Action::Namespaces) => plain(command, line, list::namespaces),
         #[cfg(feature = "node")]

@@ -155,6 +155,7 @@ fn word(place: &Place, before: &[String], current: &str) -> (Directive, Vec<Offe
             }
         }
         ("palomar doctor", _) => offers.extend(live::Live::Addresses.ask(place.settings.as_ref())),
+        ("palomar metrics plan", []) => return (Directive::Files, offers),
         _ => {}
     }
     (Directive::Words, offers)

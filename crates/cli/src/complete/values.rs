@@ -205,7 +205,7 @@ fn formats(path: &str) -> &'static [&'static str] {
         &["table", "wide", "json"]
     } else if path.contains(" status") {
         &["compact", "dict", "table", "json"]
-    } else if path.contains(" doctor") {
+    } else if path.contains(" doctor") || path.contains(" metrics") {
         &["table", "json"]
     } else {
         &["compact", "dict", "table", "tab", "json", "jsonpb"]

@@ -226,6 +226,15 @@ pub(crate) const TOP: &[Section] = &[
     crate::cli::GLOBAL,
 ];
 
+/// The flags of `metrics plan`.
+#[cfg(feature = "node")]
+pub(crate) const PLAN: &[Section] = &[
+    crate::command::metrics::SECTION,
+    EMBEDDED,
+    settings::SECTION,
+    crate::cli::GLOBAL,
+];
+
 /// The flags of `observe agent-events` and `observe debug-events`.
 pub(crate) const EVENTS: &[Section] = &[
     SELECTORS,

@@ -21,6 +21,8 @@ mod help;
 mod input;
 mod lines;
 mod names;
+#[cfg(feature = "node")]
+mod plan;
 mod pty;
 mod recording;
 mod server;
