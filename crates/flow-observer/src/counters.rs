@@ -360,7 +360,7 @@ impl Counters {
             .fetch_add(closing_reports, Ordering::Relaxed);
     }
 
-    /// The file of metrics was read, and is in use or cannot be used.
+    /// The file of metrics changed, and is in use or cannot be used.
     pub(crate) fn metrics_config(&self, is_taken: bool) {
         let count = match is_taken {
             true => &self.metrics_configs_taken,
@@ -369,7 +369,7 @@ impl Counters {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often the file of metrics came into use, and how often it could not.
+    /// Changed files of metrics that came into use, and those that could not.
     pub(crate) fn metrics_configs(&self) -> (u64, u64) {
         (
             self.metrics_configs_taken.load(Ordering::Relaxed),

@@ -140,6 +140,12 @@ impl Agent {
         wait_for(line, || self.page().lines().any(|it| it == line));
     }
 
+    /// Waits until no line of the page begins so.
+    #[track_caller]
+    pub(crate) fn wait_for_none(&self, begin: &str) {
+        wait_for(&format!("no {begin}"), || self.lines(begin).is_empty());
+    }
+
     /// The lines of the page that begin so.
     pub(crate) fn lines(&self, begin: &str) -> Vec<String> {
         let page = self.page();

@@ -40,7 +40,11 @@ impl Collector for Numbers {
         source::encode_run_times(&self.run_times, encoder)?;
         providers::encode(&self.providers, encoder)?;
         providers::encode_misses(self.counters.enrich_misses(), encoder)?;
-        providers::encode_changes(self.counters.inventories(), encoder)?;
+        let changes = [
+            ("inventory", self.counters.inventories()),
+            ("metrics", self.counters.metrics_configs()),
+        ];
+        providers::encode_changes(changes, encoder)?;
         ring::encode(&self.ring, encoder)?;
         export::encode(self.counters.export(), encoder)?;
         self.encode_servers(encoder)

@@ -97,6 +97,8 @@ pub(crate) struct WatchedConfig {
     /// what was scraped would add up different things.
     known: HashMap<String, Metric>,
     reloads: Arc<Reloads>,
+    /// Where changes are counted.
+    counters: Arc<Counters>,
 }
 
 impl WatchedConfig {
@@ -111,7 +113,8 @@ impl WatchedConfig {
             watched: Watched::new(Stamp::of(path)),
             current: watch::Sender::new(Arc::default()),
             known: HashMap::new(),
-            reloads: Arc::new(Reloads::new(counters)),
+            reloads: Arc::default(),
+            counters,
         };
         config.take()?;
         Ok(config)
@@ -142,7 +145,9 @@ impl WatchedConfig {
         if !self.watched.has_changed(Stamp::of(&self.path)) {
             return;
         }
-        match self.take() {
+        let taken = self.take();
+        self.counters.metrics_config(taken.is_ok());
+        match taken {
             Ok(()) => info!(path = %self.path.display(), "metrics changed"),
             Err(error) => {
                 self.reloads.refused();

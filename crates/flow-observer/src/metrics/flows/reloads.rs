@@ -1,22 +1,18 @@
 //! What became of the file of metrics, as scrapes tell it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, gauge::ConstGauge},
 };
 
-use crate::{assemble::now_ns, counters::Counters};
+use crate::assemble::now_ns;
 
 /// Which one is in use, and since when.
-#[derive(Debug)]
-pub(crate) struct Reloads {
-    current: Mutex<Current>,
-    /// Where reloads are counted, for status as well.
-    counters: Arc<Counters>,
-}
+#[derive(Debug, Default)]
+pub(crate) struct Reloads(Mutex<Current>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Current {
@@ -29,14 +25,6 @@ struct Current {
 }
 
 impl Reloads {
-    /// None was read yet.
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self {
-            current: Mutex::default(),
-            counters,
-        }
-    }
-
     /// The file says this now.
     pub(super) fn took(&self, text: &str) {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
@@ -47,17 +35,15 @@ impl Reloads {
             since: now_ns() / 1_000_000_000,
             is_outdated: false,
         };
-        self.counters.metrics_config(true);
     }
 
     /// What the file says now cannot be used.
     pub(super) fn refused(&self) {
         self.current().is_outdated = true;
-        self.counters.metrics_config(false);
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,17 +69,6 @@ impl Collector for Reloads {
         ] {
             let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(gauge)?;
-        }
-        let mut reloads = encoder.encode_descriptor(
-            "palomar_metrics_config_reloads",
-            "How often the file of metrics was read, by whether it could be used.",
-            None,
-            MetricType::Counter,
-        )?;
-        let (taken, refused) = self.counters.metrics_configs();
-        for (result, count) in [("success", taken), ("failure", refused)] {
-            let count = ConstCounter::new(count);
-            count.encode(reloads.encode_family(&[("result", result)])?)?;
         }
         Ok(())
     }

@@ -54,16 +54,19 @@ pub(super) fn encode_misses(misses: Misses, encoder: &mut DescriptorEncoder<'_>)
     )
 }
 
-/// Of the inventory, the file that tells names: how often it was taken, and refused.
+/// Of files of configuration: how often a change was taken, and refused.
 pub(super) fn encode_changes(
-    (taken, refused): (u64, u64),
+    changes: [(&'static str, (u64, u64)); 2],
     encoder: &mut DescriptorEncoder<'_>,
 ) -> fmt::Result {
-    let labels = |what| [("config", "inventory"), ("what", what)];
+    let of_each = changes.into_iter().flat_map(|(config, (taken, refused))| {
+        let labels = |what| [("config", config), ("what", what)];
+        [(labels("taken"), taken), (labels("refused"), refused)]
+    });
     write::counters(
         encoder,
         "palomar_config_changes",
         "Changed files of configuration, by whether they came into use.",
-        [(labels("taken"), taken), (labels("refused"), refused)],
+        of_each,
     )
 }
