@@ -38,9 +38,14 @@ fn all_there() -> Result<()> {
 /// With everything on that has metrics.
 fn start_agent(cluster: &mut Cluster) -> Result<()> {
     let path = |name: &str| cluster.directory().join(name).display().to_string();
-    let (config, file) = (path("exporters.yaml"), path("flows.log"));
+    let (config, metrics, file) = (
+        path("exporters.yaml"),
+        path("metrics.yaml"),
+        path("flows.log"),
+    );
     let exporters = format!("flowLogs: [{{name: all, filePath: {}}}]\n", path("all.log"));
     fs::write(&config, exporters)?;
+    fs::write(&metrics, "metrics: [{name: drop}, {name: flow}]\n")?;
     let listen = METRICS.to_string();
     cluster.start_agents_with(
         Path::new(BINARY),
@@ -48,8 +53,8 @@ fn start_agent(cluster: &mut Cluster) -> Result<()> {
             "--metrics-listen",
             &listen,
             "--metrics-probe-time",
-            "--metrics",
-            "drop flow",
+            "--metrics-config",
+            &metrics,
             "--ring-memory",
             "64MiB",
             "--export-file",
@@ -76,8 +81,8 @@ fn judge(cluster: &Cluster) -> Result<()> {
         "{agent}"
     );
     ensure!(
-        sum(&agent, "palomar_readers") == 2.0,
-        "two exporters: {agent}"
+        sum(&agent, "palomar_readers") == 3.0,
+        "two exporters, and metrics: {agent}"
     );
     ensure!(of_agent("/readyz")? == "observing\n");
 

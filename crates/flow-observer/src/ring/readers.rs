@@ -18,13 +18,15 @@ pub enum ReaderKind {
     Export,
     /// A client that follows.
     Follow,
+    /// Metrics of flows.
+    Metrics,
     /// A client that asks for what there is.
     Query,
 }
 
 impl ReaderKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Export, Self::Follow, Self::Query];
+    pub const ALL: [Self; 4] = [Self::Export, Self::Follow, Self::Metrics, Self::Query];
 
     /// Its name in metrics.
     #[must_use]
@@ -32,6 +34,7 @@ impl ReaderKind {
         match self {
             Self::Export => "export",
             Self::Follow => "follow",
+            Self::Metrics => "metrics",
             Self::Query => "query",
         }
     }

@@ -20,7 +20,7 @@ use super::{FlowMetrics, Metric, context::full_name};
 use crate::{
     agent::DEFAULT_RING_CAPACITY,
     encode::NodeFacts,
-    ring::{Event, FlowRing, Read},
+    ring::{Event, FlowRing, Mark, Read, ReaderKind},
     view::RecordView,
 };
 
@@ -52,6 +52,8 @@ struct Cursor {
     ring: Arc<FlowRing>,
     end: watch::Receiver<u64>,
     position: u64,
+    /// Tells others where that is.
+    mark: Mark,
 }
 
 impl Cursor {
@@ -61,6 +63,7 @@ impl Cursor {
         // From the first event on: those that are gone already are counted as lost.
         Self {
             position: 0,
+            mark: ring.readers().enter(ReaderKind::Metrics, 0),
             ring,
             end,
         }
@@ -72,6 +75,7 @@ impl Cursor {
             Read::End => return false,
             Read::Missed { count, resume } => {
                 overtaken.fetch_add(count, Ordering::Relaxed);
+                self.mark.miss(count);
                 self.position = resume;
             }
             Read::Batch(batch) => {
@@ -82,6 +86,7 @@ impl Cursor {
                 self.position = batch.end();
             }
         }
+        self.mark.set(self.position);
         true
     }
 
