@@ -186,3 +186,69 @@ pub(super) fn tls_version(text: &str) -> anyhow::Result<TlsVersion> {
         _ => bail!("expected 1.2 or 1.3"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Result<MetricsTls, String> {
+        let command = clap::Command::new("agent")
+            .no_binary_name(true)
+            .arg(Arg::new("metrics_listen").long("metrics-listen"));
+        let matches = MetricsTls::augment_args(command)
+            .try_get_matches_from(line)
+            .map_err(|error| error.to_string())?;
+        Ok(MetricsTls::from_arg_matches(&matches).unwrap())
+    }
+
+    #[test]
+    fn certificates_of_metrics_are_named_by_folder_or_one_by_one_also_by_hubbles_flags() {
+        let files = |line: &[&str]| {
+            let tls = parsed(line).unwrap().tls().unwrap();
+            tls.map(|it| it.files)
+        };
+        let listen = "--metrics-listen=:9965";
+        assert_eq!(files(&[listen]), None);
+        let folder = files(&[listen, "--metrics-tls-dir=/etc/certs"]);
+        assert_eq!(folder, Some(TlsFiles::Folder("/etc/certs".into())));
+        let each = TlsFiles::Each {
+            cert: "a".into(),
+            key: "b".into(),
+            client_cas: vec!["c".into(), "d".into()],
+        };
+        let ours = [
+            listen,
+            "--metrics-tls-cert-file=a",
+            "--metrics-tls-key-file=b",
+            "--metrics-tls-client-ca-files=c,d",
+        ];
+        let hubbles = [
+            listen,
+            "--hubble-metrics-server-enable-tls",
+            "--hubble-metrics-server-tls-cert-file=a",
+            "--hubble-metrics-server-tls-key-file=b",
+            "--hubble-metrics-server-tls-client-ca-files=c,d",
+        ];
+        assert_eq!(files(&ours), Some(each.clone()));
+        assert_eq!(files(&hubbles), Some(each));
+        let off = ["--hubble-metrics-server-enable-tls=false"];
+        assert_eq!(files(&[&ours[..], &off].concat()), None);
+    }
+
+    #[test]
+    fn certificates_of_metrics_without_what_belongs_to_them_are_refused() {
+        for line in [
+            &["--metrics-tls-dir=a"][..],
+            &["--metrics-listen=:1", "--metrics-tls-cert-file=a"],
+            &["--metrics-listen=:1", "--metrics-tls-key-file=a"],
+            &["--metrics-listen=:1", "--metrics-tls-client-ca-files=a"],
+        ] {
+            assert!(parsed(line).is_err(), "{line:?}");
+        }
+        let line = ["--metrics-listen=:1", "--hubble-metrics-server-enable-tls"];
+        let error = parsed(&line).unwrap().tls().unwrap_err().to_string();
+        assert!(error.contains("needs certificates"), "{error}");
+    }
+}
