@@ -193,8 +193,8 @@ async fn who_has_no_certificate_of_the_authority_sees_nothing() {
     let known = authority.identity("prometheus", 4000);
     let page = serving.get_by_tls(&authority, Some(known)).await.unwrap();
     assert!(page.contains("wonders_total 7"), "{page}");
-    let other = Authority::new().identity("prometheus", 4000);
-    for identity in [None, Some(other)] {
+    let other = Authority::new();
+    for identity in [None, Some(other.identity("prometheus", 4000))] {
         let refused = serving.get_by_tls(&authority, identity).await;
         assert!(refused.is_err(), "{refused:?}");
     }
