@@ -1,7 +1,7 @@
 //! Metrics: what an agent counts of flows, and of itself, on a page for Prometheus.
 //!
 //! Flows are counted by a reader of the ring ([`flows`]), under Hubble's names. The agent's own numbers
-//! ([`own`]) are read where they are counted.
+//! (`own`) are read where they are counted.
 
 pub mod flows;
 mod losses;

@@ -1,7 +1,7 @@
 //! Metrics of flows, under the names that Hubble gives them, so that its dashboards and alerts work.
 //!
 //! In go events of the ring and a configuration, out come counters and histograms with labels. One
-//! thread counts ([`reader`]); a scrape reads what it has counted.
+//! thread counts (`reader`); a scrape reads what it has counted.
 
 mod config;
 mod context;
