@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Permissions},
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Command,
@@ -139,32 +139,37 @@ fn a_read_only_file_system_is_told_by_status_and_metrics_and_written_to_when_it_
     let disk = Small::new("8m");
     disk.mount("8m", MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
     let path = disk.path().join("flows.log");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = free.local_addr().unwrap().to_string();
-    drop(free);
     let file = path.to_str().unwrap();
-    let mut agent = Agent::start(&["--export-file", file, "--metrics-listen", &listen]);
+    let mut agent = Agent::start(&["--export-file", file, "--metrics-listen", "127.0.0.1:0"]);
     agent.feed(&lines(0..10));
     wait_for("it is told", || {
         agent.status().contains("Read-only file system")
     });
+    let address = address_of_metrics(&agent.log());
     let metric = |name: &str| {
-        let page = scrape(&listen);
-        let mut lines = page.lines();
-        let line =
-            lines.find(|line| line.starts_with("palomar_events_total{") && line.contains(name));
+        let page = scrape(&address);
+        let line = page.lines().find(|line| line.starts_with(name));
         line.map_or(0, |line| {
             line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
         })
     };
-    wait_for("metrics tell", || metric("what=\"faults\"") > 0);
+    wait_for("metrics tell", || {
+        metric("palomar_export_errors_total{") > 0
+    });
     disk.mount("8m", MsFlags::MS_REMOUNT);
     wait_for("all is written", || flow_lines(&path).len() == 10);
     wait_for("metrics tell of the lines", || {
-        metric("what=\"lines\"") >= 10
+        metric("palomar_export_lines_total{") >= 10
     });
     assert!(agent.end().contains("exporting again"));
     assert_whole(&path);
+}
+
+/// Where an agent that observes serves its metrics, as its log says.
+fn address_of_metrics(log: &str) -> String {
+    let line = log.lines().find(|line| line.contains("metrics are served"));
+    let (_, address) = line.unwrap().rsplit_once("address=").unwrap();
+    address.trim().to_owned()
 }
 
 /// The metrics of an agent; nothing if it does not serve them yet.
