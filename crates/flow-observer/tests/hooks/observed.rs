@@ -10,10 +10,13 @@ use flow_observer::{
         probes::{self, ProbeConfig, Probes},
     },
 };
-use testbed::{Cluster, Spec};
+use testbed::{Cluster, Spec, wait};
 
 /// Records that one poll may yield; any number does.
 const LIMIT: usize = 4096;
+
+/// How long a record may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `test` on a cluster of two nodes, on a thread in the first, with that node's probes.
 pub(crate) fn with_probes(
@@ -79,13 +82,22 @@ pub(crate) fn said_of_sockets(probes: &mut Probes, netns_cookie: u64) -> Result<
         .collect())
 }
 
-/// What was said of a network namespace's TCP.
-pub(crate) fn said_of_tcp(probes: &mut Probes, netns_cookie: u64) -> Result<Vec<TcpEvent>> {
-    Ok(said(probes)?
-        .into_iter()
-        .filter_map(|hook| match hook {
+/// What was said of a network namespace's TCP, which are so many events or more. A record is seen only
+/// when those before it are written, and another processor may still be at one of them.
+pub(crate) fn said_of_tcp(
+    probes: &mut Probes,
+    netns_cookie: u64,
+    expected: usize,
+) -> Result<Vec<TcpEvent>> {
+    let mut events = Vec::new();
+    let told = wait::until("events of TCP", PATIENCE, || {
+        let said = said(probes)?.into_iter().filter_map(|hook| match hook {
             Hook::Tcp(event) => (event.netns_cookie == netns_cookie).then_some(event),
             _ => None,
-        })
-        .collect())
+        });
+        events.extend(said);
+        Ok((events.len() >= expected).then_some(()))
+    });
+    told.with_context(|| format!("told {events:?}, expected {expected}"))?;
+    Ok(events)
 }

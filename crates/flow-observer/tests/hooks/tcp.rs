@@ -79,7 +79,7 @@ fn closed_port(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
         })?;
         let refused = web.run(|| Ok(TcpStream::connect(closed)))?;
         ensure!(refused.is_err(), "somebody has the port {closed}");
-        let events = said_of_tcp(probes, netns_cookie(cart)?)?;
+        let events = said_of_tcp(probes, netns_cookie(cart)?, 1)?;
         let [event] = events[..] else {
             anyhow::bail!("told {events:?}, expected one reset from {closed}");
         };
@@ -126,7 +126,7 @@ fn told(
     destination: SocketAddr,
     times: u32,
 ) -> Result<()> {
-    let events = said_of_tcp(probes, netns_cookie(pod)?)?;
+    let events = said_of_tcp(probes, netns_cookie(pod)?, times as usize)?;
     let found: Vec<_> = events
         .iter()
         .map(|event| (event.trouble as u8, event.source, event.destination))
