@@ -71,31 +71,40 @@ pub(crate) fn said(probes: &mut Probes) -> Result<Vec<Hook>> {
     }
 }
 
-/// What was said of a network namespace's sockets.
-pub(crate) fn said_of_sockets(probes: &mut Probes, netns_cookie: u64) -> Result<Vec<SocketEvent>> {
-    Ok(said(probes)?
-        .into_iter()
-        .filter_map(|hook| match hook {
-            Hook::Socket(event) => (event.netns_cookie == netns_cookie).then_some(event),
-            _ => None,
-        })
-        .collect())
+/// What was said of a network namespace's sockets, which are so many events or more.
+pub(crate) fn said_of_sockets(
+    probes: &mut Probes,
+    netns_cookie: u64,
+    expected: usize,
+) -> Result<Vec<SocketEvent>> {
+    said_at_least(probes, expected, |hook| match hook {
+        Hook::Socket(event) => (event.netns_cookie == netns_cookie).then_some(event),
+        _ => None,
+    })
 }
 
-/// What was said of a network namespace's TCP, which are so many events or more. A record is seen only
-/// when those before it are written, and another processor may still be at one of them.
+/// What was said of a network namespace's TCP, which are so many events or more.
 pub(crate) fn said_of_tcp(
     probes: &mut Probes,
     netns_cookie: u64,
     expected: usize,
 ) -> Result<Vec<TcpEvent>> {
+    said_at_least(probes, expected, |hook| match hook {
+        Hook::Tcp(event) => (event.netns_cookie == netns_cookie).then_some(event),
+        _ => None,
+    })
+}
+
+/// Waits until so many events are there. A record is seen only when those before it are written, and
+/// another processor may still be at one of them.
+fn said_at_least<T: std::fmt::Debug>(
+    probes: &mut Probes,
+    expected: usize,
+    wanted: impl Fn(Hook) -> Option<T>,
+) -> Result<Vec<T>> {
     let mut events = Vec::new();
-    let told = wait::until("events of TCP", PATIENCE, || {
-        let said = said(probes)?.into_iter().filter_map(|hook| match hook {
-            Hook::Tcp(event) => (event.netns_cookie == netns_cookie).then_some(event),
-            _ => None,
-        });
-        events.extend(said);
+    let told = wait::until("events of hooks", PATIENCE, || {
+        events.extend(said(probes)?.into_iter().filter_map(&wanted));
         Ok((events.len() >= expected).then_some(()))
     });
     told.with_context(|| format!("told {events:?}, expected {expected}"))?;
