@@ -104,7 +104,7 @@ impl Code {
         )?;
         for (index, field) in fields.iter().enumerate() {
             let Some(oneof) = &field.oneof else {
-                let (method, key, member) = (field.method(), field.key(), field.member());
+                let (method, key, member) = (field.method(), field.next_key(), field.member());
                 let reference = if field.is_singular_enum() { "" } else { "&" };
                 writeln!(
                     self.text,
@@ -121,7 +121,7 @@ impl Code {
             }
             writeln!(self.text, "match &self.{} {{ None => {{}}", oneof.member)?;
             for member in fields.iter().filter(|member| member.oneof == field.oneof) {
-                let (variant, key) = (member.variant(oneof), member.key());
+                let (variant, key) = (member.variant(oneof), member.next_key());
                 writeln!(
                     self.text,
                     "Some({variant}(value)) => object.present({key:?}, value),"
@@ -339,6 +339,11 @@ impl<'a> Field<'a> {
 
     fn is_singular_enum(&self) -> bool {
         self.descriptor.r#type() == Type::Enum && self.descriptor.label() != Label::Repeated
+    }
+
+    /// The name as it stands behind another field.
+    fn next_key(&self) -> String {
+        format!(",{}", self.key())
     }
 
     /// The name as it stands in the output, with the colon.

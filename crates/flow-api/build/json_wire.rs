@@ -45,7 +45,7 @@ fn put(scope: &str, message: &DescriptorProto, code: &mut String) -> Result<(), 
         if let Some(place) = low.get_mut(number) {
             *place = index + 1;
         }
-        let key = format!("\"{}\":", field.name());
+        let key = format!(",\"{}\":", field.name());
         // Those of a oneof exclude each other, and are told even if they have the default value.
         let group = field.oneof_index.map_or(0, |oneof| oneof + 1);
         let is_list = field.label() == Label::Repeated;

@@ -102,8 +102,8 @@ impl AnyType {
     }
 }
 
-const TYPE_KEY: &str = "\"@type\":";
-const VALUE_KEY: &str = "\"value\":";
+const TYPE_KEY: &str = ",\"@type\":";
+const VALUE_KEY: &str = ",\"value\":";
 
 impl ToJson for Any {
     fn is_default(&self) -> bool {

@@ -7,7 +7,7 @@
 
 mod unknown;
 
-use std::str;
+use std::str::Utf8Error;
 
 use prost::{DecodeError, Message, bytes::Buf as _, encoding::decode_varint};
 
@@ -45,7 +45,7 @@ pub struct Shape {
 #[derive(Debug)]
 struct Field {
     number: u32,
-    /// As it is written, with quotes and colon.
+    /// As it is written behind another, with comma, quotes and colon.
     key: &'static str,
     /// Fields of the same group exclude each other; 0 for none.
     group: u8,
@@ -84,6 +84,12 @@ impl Kind {
 /// To be decoded as a message, which knows what to do, or what is wrong.
 #[derive(Debug)]
 struct Unusual;
+
+impl From<Utf8Error> for Unusual {
+    fn from(_: Utf8Error) -> Self {
+        Self
+    }
+}
 
 impl From<DecodeError> for Unusual {
     fn from(_: DecodeError) -> Self {
@@ -217,9 +223,7 @@ fn write_list(
         let end = bytes.len() - rest.len();
         let value = &bytes[end - value..end];
         match &field.kind {
-            Kind::Text => object
-                .writer
-                .text(str::from_utf8(value).map_err(|_damaged| Unusual)?),
+            Kind::Text => object.writer.encoded_text(value)?,
             Kind::Message(shape) => {
                 let mut result = Ok(());
                 object
@@ -263,10 +267,9 @@ impl Field {
         let is_present = self.group > 0;
         match &self.kind {
             Kind::Text => {
-                let text = str::from_utf8(value).map_err(|_damaged| Unusual)?;
-                if is_present || !text.is_empty() {
+                if is_present || !value.is_empty() {
                     object.key(self.key);
-                    object.writer.text(text);
+                    object.writer.encoded_text(value)?;
                 }
                 return Ok(());
             }
@@ -282,7 +285,7 @@ impl Field {
             _ => {}
         }
         let mut value = value;
-        let number = decode_varint(&mut value)?;
+        let number = varint(&mut value)?;
         let put = |object: &mut Object<'_>, value: &dyn Fn(&mut Object<'_>)| {
             object.key(self.key);
             value(object);
@@ -356,8 +359,14 @@ fn varint(rest: &mut &[u8]) -> Result<u64, Unusual> {
             *rest = tail;
             Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
         }
-        _ => Ok(decode_varint(rest)?),
+        _ => long_varint(rest),
     }
+}
+
+/// Apart, so that the short way is short enough to be put where it is used.
+#[inline(never)]
+fn long_varint(rest: &mut &[u8]) -> Result<u64, Unusual> {
+    Ok(decode_varint(rest)?)
 }
 
 mod generated {

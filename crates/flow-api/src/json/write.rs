@@ -1,5 +1,7 @@
 //! The writer: fields of messages in, bytes out, nothing in between.
 
+use std::str::{self, Utf8Error};
+
 use super::enums::{Enumeration, Named};
 
 /// Where values are written to.
@@ -40,7 +42,7 @@ impl Object<'_> {
         Writer { out, any_depth: 0 }.object(|object| message.write_fields(object));
     }
 
-    /// A field without presence. Keys come quoted and with their colon.
+    /// A field without presence. Keys come with a comma, quoted, and with their colon.
     pub(super) fn singular<T: ToJson>(&mut self, key: &str, value: &T) {
         if !value.is_default() {
             self.present(key, value);
@@ -96,11 +98,9 @@ impl Object<'_> {
 
     /// Begins a field.
     pub(super) fn key(&mut self, key: &str) {
-        if !self.is_empty {
-            self.writer.out.push(b',');
-        }
-        self.is_empty = false;
-        self.writer.raw(key);
+        // The first one has no comma before it.
+        let from = usize::from(std::mem::take(&mut self.is_empty));
+        self.writer.raw(&key[from..]);
     }
 }
 
@@ -134,14 +134,31 @@ impl Writer<'_> {
     /// Writes any text in quotes, escaped as Go's `encoding/json` does: HTML's special characters
     /// and JavaScript's line ends too, so that the text can stand in a page as it is.
     pub(super) fn text(&mut self, text: &str) {
+        match is_plain(text.as_bytes()) {
+            true => self.quoted(text),
+            false => self.escaped(text),
+        }
+    }
+
+    /// As [`text`](Self::text), of bytes that need not be text. Most are plain, and need no second look.
+    pub(super) fn encoded_text(&mut self, bytes: &[u8]) -> Result<(), Utf8Error> {
+        if is_plain(bytes) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(bytes);
+            self.out.push(b'"');
+        } else {
+            self.escaped(str::from_utf8(bytes)?);
+        }
+        Ok(())
+    }
+
+    fn escaped(&mut self, text: &str) {
         let bytes = text.as_bytes();
         self.out.push(b'"');
         // Everything before `start` is written.
         let mut start = 0;
-        let mut next = 0;
-        while let Some(index) = special(bytes, next) {
-            next = index + 1;
-            let (length, escape) = match &bytes[index] {
+        for (index, byte) in bytes.iter().enumerate() {
+            let (length, escape) = match byte {
                 b'"' => (1, "\\\""),
                 b'\\' => (1, "\\\\"),
                 b'\n' => (1, "\\n"),
@@ -170,32 +187,44 @@ impl Writer<'_> {
     }
 }
 
-/// The next byte that may need an escape. Most texts have none, so many bytes are looked at together.
-#[inline]
-fn special(bytes: &[u8], from: usize) -> Option<usize> {
-    /// What one instruction or two compare.
-    const TOGETHER: usize = 16;
-    let is_special = |byte: u8| {
-        byte < 0x20
-            || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
-            // The first byte of U+2028 and U+2029.
-            || byte == 0xe2
-    };
-    let rest = bytes.get(from..)?;
-    let (chunks, tail) = rest.as_chunks::<TOGETHER>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        // Without branches, so that the compiler makes vectors of it.
-        let any = chunk
+/// Whether bytes are ASCII that needs no escapes, as nearly all texts are. All are looked at, since
+/// branches would take longer.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (chunks, tail) = bytes.as_chunks::<16>();
+    // The compiler makes vectors of it, as long as these are bytes.
+    let in_chunk = |any: u8, chunk: &[u8; 16]| {
+        chunk
             .iter()
-            .fold(0, |any, &byte| any | u8::from(is_special(byte)));
-        if any != 0 {
-            let within = chunk.iter().position(|&byte| is_special(byte))?;
-            return Some(from + number * TOGETHER + within);
-        }
-    }
-    let within = tail.iter().position(|&byte| is_special(byte))?;
-    Some(bytes.len() - tail.len() + within)
+            .fold(any, |any, &byte| any | u8::from(is_other(byte)))
+    };
+    let in_chunks = chunks.iter().fold(0, in_chunk);
+    let in_tail = tail
+        .iter()
+        .fold(false, |any, &byte| any | OTHER[usize::from(byte)]);
+    in_chunks == 0 && !in_tail
 }
+
+#[inline]
+const fn is_other(byte: u8) -> bool {
+    (byte < 0x20)
+        | (byte >= 0x80)
+        | (byte == b'"')
+        | (byte == b'\\')
+        | (byte == b'<')
+        | (byte == b'>')
+        | (byte == b'&')
+}
+
+/// What [`is_other`] tells, for bytes that come one by one.
+const OTHER: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = is_other(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 #[rustfmt::skip]
 const CONTROL_ESCAPES: [&str; 0x20] = [
