@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flow_api::cause::root_cause;
 use flow_api::code_name;
 use flow_api::observer::GetFlowsResponse;
 use flow_api::observer::get_flows_response::ResponseTypes;
@@ -187,22 +188,9 @@ pub(crate) fn error_text(status: &Status) -> String {
 
 /// The reason alone, for logs: the innermost one where the connection broke.
 pub(crate) fn plain_text(status: &Status) -> String {
-    let Some(mut innermost) = status.source() else {
-        return status.message().to_owned();
-    };
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let text = innermost.to_string();
-    // The number of an I/O error tells a reader nothing that its text does not.
-    let text = text.split(" (os error ").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        // Not a name in capitals, such as TLS.
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(text.chars().skip(1)).collect()
-        }
-        _ => text.to_owned(),
+    match status.source() {
+        Some(source) => root_cause(source),
+        None => status.message().to_owned(),
     }
 }
 

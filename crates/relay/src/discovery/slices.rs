@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use kube::Client;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use tokio::time::{Instant, sleep};
 
@@ -136,10 +135,7 @@ impl Slices {
         rules: Rules,
         prefers_ipv6: bool,
     ) -> Result<Self, SlicesError> {
-        let config = api_server::config(kubeconfig, context).await?;
-        let client = Client::try_from(config).map_err(|error| SlicesError::Client {
-            reason: error.to_string(),
-        })?;
+        let client = api_server::client(kubeconfig.as_deref(), context.as_deref()).await?;
         Ok(Self {
             slices: Api::namespaced(client, &wanted.namespace),
             wanted,

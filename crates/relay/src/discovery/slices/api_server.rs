@@ -1,68 +1,50 @@
 //! Where the API server is, and who we are to it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use flow_api::cause::root_cause;
+use kube::{Client, Config};
+use kube_access::KubeconfigError;
 
-/// Why the API server cannot be asked.
+/// Why the API server cannot be asked for peers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SlicesError {
-    /// Neither a pod's service account nor a kubeconfig.
-    #[error("no Kubernetes API server to ask for peers: {reason}; name one with --kubeconfig")]
-    Nowhere {
-        /// What was tried.
-        reason: String,
-    },
-    /// The file cannot be read, or names no such context.
-    #[error("cannot use kubeconfig {}: {reason}", file.display())]
-    Kubeconfig {
-        /// The file.
-        file: PathBuf,
+    /// This is no pod, and a kubeconfig says nothing.
+    #[error("cannot ask a Kubernetes API server for peers: {0}")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// A pod whose service account is not all there.
+    #[error("cannot ask a Kubernetes API server for peers: the pod's service account: {reason}")]
+    ServiceAccount {
         /// What is wrong.
         reason: String,
     },
     /// Certificates that do not add up.
-    #[error("cannot make a client for the Kubernetes API server: {reason}")]
+    #[error("cannot make a client for {server}: {reason}")]
     Client {
+        /// The API server.
+        server: String,
         /// What is wrong.
         reason: String,
     },
 }
 
-/// By a kubeconfig, as the pod that this is, or by the usual file; in this order.
-pub(super) async fn config(
-    kubeconfig: Option<PathBuf>,
-    context: Option<String>,
-) -> Result<Config, SlicesError> {
-    let options = KubeConfigOptions {
-        context,
-        ..KubeConfigOptions::default()
+/// By a kubeconfig, as the pod that this is, or by the usual file; in this order. Nothing is sent yet.
+pub(super) async fn client(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, SlicesError> {
+    let is_named = kubeconfig.is_some() || context.is_some();
+    let config = if !is_named && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        Config::incluster().map_err(|error| SlicesError::ServiceAccount {
+            reason: root_cause(&error),
+        })?
+    } else {
+        kube_access::config(kubeconfig, context).await?
     };
-    match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file);
-            let config = match read {
-                Ok(read) => Config::from_custom_kubeconfig(read, &options).await,
-                Err(error) => Err(error),
-            };
-            config.map_err(|error| SlicesError::Kubeconfig {
-                file,
-                reason: error.to_string(),
-            })
-        }
-        None if options.context.is_none()
-            && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() =>
-        {
-            Config::incluster().map_err(|error| SlicesError::Nowhere {
-                reason: error.to_string(),
-            })
-        }
-        None => Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| SlicesError::Nowhere {
-                reason: error.to_string(),
-            }),
-    }
+    let server = kube_access::server(&config);
+    kube_access::client(config).map_err(|error| SlicesError::Client {
+        server,
+        reason: root_cause(&error),
+    })
 }
