@@ -40,6 +40,7 @@ mod tcp_troubles;
 pub mod translation;
 mod uuid;
 mod view;
+mod yaml;
 
 pub use namespaces::SeenNamespaces;
 #[doc(hidden)]

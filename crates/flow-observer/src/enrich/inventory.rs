@@ -33,8 +33,7 @@ mod values;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -43,6 +42,7 @@ use serde::Deserialize;
 
 pub use self::values::Cidr;
 use super::facts::Port;
+use crate::bounded::read_text;
 
 /// An inventory of a million endpoints takes about this much.
 const MAX_BYTES: u64 = 256 << 20;
@@ -185,12 +185,10 @@ pub enum InventoryError {
         source: io::Error,
     },
     /// Larger than any inventory.
-    #[error("inventory {} has {bytes} bytes or more, expected at most {MAX_BYTES}", path.display())]
+    #[error("inventory {} is too large, expected at most {MAX_BYTES} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What of it was read, or its size.
-        bytes: u64,
     },
     /// Not YAML, or not an inventory.
     #[error("{}:{line}: {message}", path.display())]
@@ -214,19 +212,11 @@ impl Inventory {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(unreadable)?;
-        // The size that the file tells is not asked: pipes have none, and files grow.
-        let mut text = String::new();
-        let bytes = file
-            .take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(unreadable)? as u64;
-        if bytes > MAX_BYTES {
+        let Some(text) = read_text(path, MAX_BYTES).map_err(unreadable)? else {
             return Err(InventoryError::TooLarge {
                 path: path.to_owned(),
-                bytes,
             });
-        }
+        };
         parse::inventory(&text).map_err(|mistake| InventoryError::Parse {
             path: path.to_owned(),
             line: mistake.line,

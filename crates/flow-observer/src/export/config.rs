@@ -3,8 +3,6 @@
 
 use std::{
     collections::HashSet,
-    fs::File,
-    io::Read as _,
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
@@ -13,10 +11,10 @@ use std::{
 use flow_api::{flow::FlowFilter, json};
 use prost_types::Timestamp;
 use serde::Deserialize;
-use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter as _, Spanned};
+use serde_saphyr::Spanned;
 
 use super::spec::{Compression, Spec, Target};
-use crate::encode::nanoseconds;
+use crate::{bounded::read_text, encode::nanoseconds, yaml::Mistake};
 
 /// A longer file is none of this kind: a filter with ten thousand addresses takes a fifth of that.
 const MAX_BYTES: u64 = 1 << 20;
@@ -79,28 +77,16 @@ struct Entry {
     end: Option<Spanned<String>>,
 }
 
-/// What is wrong, and where.
-#[derive(Debug, Eq, PartialEq)]
-struct Mistake {
-    line: u64,
-    message: String,
-}
-
 /// Reads a file.
 pub(super) fn read(path: &Path) -> Result<(Vec<Spec>, String), ConfigError> {
     let failed = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
     };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX_BYTES {
+    let Some(text) = read_text(path, MAX_BYTES).map_err(failed)? else {
         let path = path.to_owned();
         return Err(ConfigError::TooLong { path });
-    }
+    };
     match parse(&text) {
         Ok(specs) => Ok((specs, text)),
         Err(Mistake { line, message }) => Err(ConfigError::Mistake {
@@ -114,7 +100,7 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Spec>, String), ConfigError> {
 fn parse(text: &str) -> Result<Vec<Spec>, Mistake> {
     let options = serde_saphyr::options! { with_snippet: false };
     let written: Option<Written> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| mistake(&error))?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| Mistake::of(&error))?;
     let entries = written.and_then(|it| it.flow_logs).unwrap_or_default();
     let (mut names, mut paths) = (HashSet::new(), HashSet::new());
     let mut specs = Vec::new();
@@ -201,19 +187,6 @@ fn filters(written: Option<Vec<Spanned<serde_json::Value>>>) -> Result<Vec<FlowF
         .into_iter()
         .map(filter)
         .collect()
-}
-
-fn mistake(error: &Error) -> Mistake {
-    let mut original = error;
-    while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = original {
-        original = error;
-    }
-    Mistake {
-        line: error.location().map_or(1, |location| location.line()),
-        message: DefaultMessageFormatter
-            .format_message(original)
-            .into_owned(),
-    }
 }
 
 /// A duration in Go's words: `30s`, `1m0.5s`.
@@ -349,7 +322,11 @@ flowLogs:
                 2,
                 "x",
             ),
-            (&format!("{one}    fileMaxSize: 1"), 4, "fileMaxSize"),
+            (
+                &format!("{one}    fileMaxSize: 1"),
+                4,
+                "unknown field \"fileMaxSize\", did you mean \"fileMaxSizeMb\"?",
+            ),
             ("flowLogs: [", 1, ""),
             ("flowLogs: 7", 1, ""),
         ] {

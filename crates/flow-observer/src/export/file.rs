@@ -114,16 +114,13 @@ impl LogFile {
             }
             // A line that is longer than a file may be has one of its own.
             let len = match fitting {
-                0 => rest
-                    .iter()
-                    .position(|&byte| byte == b'\n')
-                    .map_or(rest.len(), |end| end + 1),
+                0 => memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1),
                 fitting => fitting,
             };
             let chunk = &rest[..len];
             let (whole, result) = open.write_lines(chunk);
             *written += whole;
-            let lines = chunk[..whole].iter().filter(|&&byte| byte == b'\n').count();
+            let lines = memchr::memchr_iter(b'\n', &chunk[..whole]).count();
             self.counts.wrote(&chunk[..whole], lines as u64);
             if let Err(error) = result {
                 self.is_torn = true;
@@ -229,10 +226,7 @@ impl LogFile {
 fn fitting_lines(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let window = lines.get(..room).unwrap_or(lines);
-    window
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |end| end + 1)
+    memchr::memrchr(b'\n', window).map_or(0, |end| end + 1)
 }
 
 impl Open {
@@ -353,7 +347,7 @@ fn end_of_last_line(file: &mut File, len: u64) -> io::Result<u64> {
         let block = &mut block[..(end - start) as usize];
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(block)?;
-        if let Some(at) = block.iter().rposition(|&byte| byte == b'\n') {
+        if let Some(at) = memchr::memrchr(b'\n', block) {
             return Ok(start + at as u64 + 1);
         }
         end = start;

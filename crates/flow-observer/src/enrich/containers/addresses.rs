@@ -15,7 +15,7 @@ const MAX_ADDRESSES: usize = 64;
 
 /// Those that others can reach. `process` is the process's folder in `/proc`.
 pub(super) fn of(process: &Path) -> Vec<IpAddr> {
-    let read = |name| bounded::read_text(&process.join("net").join(name), MAX_BYTES);
+    let read = |name| bounded::read_plain(&process.join("net").join(name), MAX_BYTES);
     let v4 = read("fib_trie").unwrap_or_default();
     let v6 = read("if_inet6").unwrap_or_default();
     let mut addresses: Vec<IpAddr> = local_v4(&v4)

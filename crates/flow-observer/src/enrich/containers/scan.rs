@@ -237,7 +237,7 @@ fn network_of(process: &Path) -> io::Result<u64> {
 /// Whose a process is, of those that have names of their own: what a person starts in a terminal is
 /// no unit that anybody knows.
 fn owner_of(process: &Path) -> Option<Arc<Owner>> {
-    let lines = bounded::read_text(&process.join("cgroup"), MAX_LINES)?;
+    let lines = bounded::read_plain(&process.join("cgroup"), MAX_LINES)?;
     // `number:controllers:path`. The hierarchies of a host tell the same, where they tell anything.
     let owners = lines
         .lines()

@@ -70,7 +70,7 @@ fn plain(text: &str) -> String {
 }
 
 fn read<T: DeserializeOwned>(path: &Path, max_bytes: u64) -> Option<T> {
-    serde_json::from_str(&bounded::read_text(path, max_bytes)?).ok()
+    serde_json::from_str(&bounded::read_plain(path, max_bytes)?).ok()
 }
 
 /// `config.v2.json` of Docker.

@@ -5,7 +5,8 @@ use std::{collections::HashMap, fmt::Display, hash::Hash};
 
 use serde_saphyr::Spanned;
 
-use super::parse::{Mistake, Written};
+use super::parse::Written;
+use crate::yaml::Mistake;
 
 /// The first thing that two elements claim.
 pub(super) fn all(written: &Written) -> Result<(), Mistake> {

@@ -1,23 +1,14 @@
 //! YAML text -> inventory, or the line of the first mistake.
 
-use flow_api::near::nearest;
 use serde::Deserialize;
-use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter as _, Spanned};
+use serde_saphyr::Spanned;
 
 use super::{Endpoint, Inventory, MAX_BYTES, Names, Node, Prefix, Service, check};
+use crate::yaml::Mistake;
 
 /// More elements than fit a file of `MAX_BYTES`: that bound is the one that counts. Aliases, by
 /// which little text becomes much, have the library's own bounds.
 const MAX_ELEMENTS: usize = MAX_BYTES as usize;
-
-/// What is wrong with the text.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Mistake {
-    /// The line that it is about, from 1 on.
-    pub(super) line: u64,
-    /// What is wrong.
-    pub(super) message: String,
-}
 
 /// The file as it is written: each element with its line.
 #[derive(Debug, Default, Deserialize)]
@@ -46,7 +37,7 @@ pub(super) fn inventory(text: &str) -> Result<Inventory, Mistake> {
         },
     };
     let written: Option<Written> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| mistake(&error))?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| Mistake::of(&error))?;
     let written = written.unwrap_or_default();
     check::all(&written)?;
     Ok(Inventory {
@@ -60,25 +51,4 @@ pub(super) fn inventory(text: &str) -> Result<Inventory, Mistake> {
 
 fn values<T>(written: Vec<Spanned<T>>) -> Vec<T> {
     written.into_iter().map(|element| element.value).collect()
-}
-
-fn mistake(error: &Error) -> Mistake {
-    let mut original = error;
-    while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = original {
-        original = error;
-    }
-    let message = match original {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => match nearest(field, expected.iter().copied()) {
-            Some(known) => format!("unknown field {field:?}, did you mean {known:?}?"),
-            None => format!("unknown field {field:?}, expected {}", expected.join(", ")),
-        },
-        Error::SerdeMissingField { field, .. } => format!("field {field:?} is missing"),
-        other => DefaultMessageFormatter.format_message(other).into_owned(),
-    };
-    Mistake {
-        line: error.location().map_or(1, |location| location.line()),
-        message,
-    }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Metric, Mistake, Reloads, config::parse};
-use crate::counters::Counters;
+use crate::{bounded::read_text, counters::Counters};
 
 /// How often to look. A changed file is read at the second look that finds it the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -69,15 +68,10 @@ fn read_after(
         path: path.to_owned(),
         source,
     };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX_BYTES {
+    let Some(text) = read_text(path, MAX_BYTES).map_err(failed)? else {
         let path = path.to_owned();
         return Err(FileError::TooLong { path });
-    }
+    };
     match parse(&text, known) {
         Ok(metrics) => Ok((metrics, text)),
         Err(mistake) => Err(FileError::Mistake {

@@ -126,7 +126,7 @@ impl Owners {
 /// by now, or have moved.
 fn path_of(root: &Path, cgroup_id: u64, pid: u32) -> Option<String> {
     let lines =
-        crate::bounded::read_text(&PathBuf::from(format!("/proc/{pid}/cgroup")), MAX_LINES)?;
+        crate::bounded::read_plain(&PathBuf::from(format!("/proc/{pid}/cgroup")), MAX_LINES)?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::"))?;
     let directory = root.join(path.strip_prefix('/')?);
     (fs::metadata(directory).ok()?.ino() == cgroup_id).then(|| path.to_owned())

@@ -5,9 +5,10 @@ use std::{collections::HashMap, fmt::Display};
 use flow_api::{flow::FlowFilter, json};
 use flow_filter::Filter;
 use serde::Deserialize;
-use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter as _, Spanned};
+use serde_saphyr::Spanned;
 
 use super::{ConfigError, Metric, check_conflicts, metric};
+use crate::yaml;
 
 /// What is wrong in a file, and where.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -56,8 +57,8 @@ pub(in super::super) fn parse(
     known: &HashMap<String, Metric>,
 ) -> Result<Vec<Metric>, Mistake> {
     let options = serde_saphyr::options! { with_snippet: false };
-    let written: Option<Written> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| mistake(&error))?;
+    let written: Option<Written> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| yaml::Mistake::of(&error))?;
     let entries = written.and_then(|it| it.metrics).unwrap_or_default();
     let mut metrics = Vec::<Metric>::new();
     for (index, entry) in entries.into_iter().enumerate() {
@@ -130,17 +131,9 @@ fn invalid_filter(metric: &str, error: &dyn Display) -> ConfigError {
     }
 }
 
-fn mistake(error: &Error) -> Mistake {
-    let mut original = error;
-    while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = original {
-        original = error;
-    }
-    Mistake {
-        line: error.location().map_or(1, |location| location.line()),
-        reason: ConfigError::Yaml {
-            reason: DefaultMessageFormatter
-                .format_message(original)
-                .into_owned(),
-        },
+impl From<yaml::Mistake> for Mistake {
+    fn from(yaml::Mistake { line, message }: yaml::Mistake) -> Self {
+        let reason = ConfigError::Yaml { reason: message };
+        Self { line, reason }
     }
 }
