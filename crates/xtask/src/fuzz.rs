@@ -1,10 +1,19 @@
-//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/` with cargo-fuzz, one after the other.
+//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/` with cargo-fuzz: one after the other, or with
+//! `--smoke` as many at a time as there are processors.
 //!
 //! New inputs begin with what is checked in as `fuzz/seeds/TARGET`; those that reach new code are
 //! kept in `fuzz/corpus/TARGET`, which is not. Built without a sanitizer: the code under test is
 //! safe Rust, where panics and overflows tell of mistakes, and so the stable compiler will do.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{
+    fs,
+    panic::resume_unwind,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -53,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut build = command(&root, &cargo_fuzz, "build");
     workspace::run(build.args(&options.target)).context("cannot build the fuzz targets")?;
     println!("built in {} s", started.elapsed().as_secs());
-    for target in &chosen {
+    let run = |target: &String| {
         // The first folder is written to, the others are only read.
         let corpus = root.join("fuzz/corpus").join(target);
         let seeds = root.join("fuzz/seeds").join(target);
@@ -70,10 +79,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             println!("fuzzing {target} for {seconds} s");
             workspace::run(&mut run)
         };
-        outcome
-            .with_context(|| format!("fuzz target {target} found a mistake, or could not run"))?;
+        outcome.with_context(|| format!("fuzz target {target} found a mistake, or could not run"))
+    };
+    if options.smoke {
+        side_by_side(&chosen, run)
+    } else {
+        chosen.iter().try_for_each(run)
     }
-    Ok(())
+}
+
+/// Each processor takes the next target when it is done with one.
+fn side_by_side(targets: &[String], run: impl Fn(&String) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        std::iter::from_fn(|| targets.get(next.fetch_add(1, Ordering::Relaxed))).try_for_each(&run)
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Runs a target, and prints all that it said only when it failed.
