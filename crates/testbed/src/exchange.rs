@@ -4,16 +4,16 @@
 //! from all others.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     sync::mpsc::sync_channel,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::Pod;
+use crate::{Pod, bind};
 
 /// How long one message may take. Nothing is lost between namespaces, so only a stopped machine
 /// can need it; an exchange that meets it has failed and is never repeated, which keeps it exact.
@@ -80,7 +80,7 @@ pub fn udp_paced(
     let local = SocketAddr::new(family.address(client), 0);
     with_server(
         server,
-        || UdpSocket::bind(there),
+        || bind::udp(there),
         |socket| {
             socket.set_read_timeout(Some(TIMEOUT))?;
             for _ in 0..rounds {
@@ -137,7 +137,7 @@ pub fn tcp(
     let there = SocketAddr::new(family.address(server), port);
     with_server(
         server,
-        || TcpListener::bind(there),
+        || bind::tcp(there),
         |listener| {
             let (stream, _) = listener.accept()?;
             prepare(&stream)?;
@@ -211,25 +211,10 @@ pub fn drops(
     })
 }
 
-/// Binds to a port that may have been another exchange's just before. A program that is being started
-/// elsewhere in this process has a copy of every socket until it begins, so that a port which was
-/// closed here is taken for that long.
-fn bind_when_free<S>(bind: impl Fn() -> std::io::Result<S>) -> std::io::Result<S> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match bind() {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            bound => return bound,
-        }
-    }
-}
-
 /// Runs `serve` in the pod `server` beside `ask`, which starts once `bind` has returned.
 fn with_server<S: Send, T: Send>(
     server: &Pod,
-    bind: impl Fn() -> std::io::Result<S> + Send,
+    bind: impl FnOnce() -> std::io::Result<S> + Send,
     serve: impl FnOnce(S) -> Result<()> + Send,
     ask: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
@@ -237,7 +222,7 @@ fn with_server<S: Send, T: Send>(
         let (bound, wait) = sync_channel(1);
         let serving = scope.spawn(move || {
             server.run(move || {
-                let socket = bind_when_free(bind).context("cannot bind")?;
+                let socket = bind().context("cannot bind")?;
                 // The receiver waits for this and nothing else.
                 bound.send(()).ok();
                 serve(socket)

@@ -9,6 +9,7 @@
 mod address;
 mod agents;
 pub mod api_server;
+pub mod bind;
 mod cluster;
 pub mod exchange;
 mod faults;

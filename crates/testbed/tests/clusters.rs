@@ -3,14 +3,14 @@
 
 use std::{
     collections::BTreeSet,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::{Result, ensure};
 use testbed::{
-    Cluster, Spec,
+    Cluster, Spec, bind,
     exchange::{self, Family},
     requirements,
     rules::{self, Rule},
@@ -65,7 +65,7 @@ fn drops_never_arrive() -> Result<()> {
     cluster.node("node-2")?.drop_traffic(web, db, 5432)?;
     for family in [Family::V4, Family::V6] {
         let dropped = SocketAddr::new(family.address(db), 5432);
-        let socket = db.run(|| Ok(UdpSocket::bind(dropped)?))?;
+        let socket = db.run(|| Ok(bind::udp(dropped)?))?;
         let sent = exchange::drops(web, db, family, 5432, 20)?;
         let ports: BTreeSet<u16> = sent.iter().map(|it| it.client.port()).collect();
         ensure!(ports.len() == 20, "{} ports for 20 datagrams", ports.len());

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::Write as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -17,7 +17,7 @@ use flow_api::{
 };
 use tempfile::TempDir;
 use testbed::{
-    Cluster, Pod, Spec,
+    Cluster, Pod, Spec, bind,
     exchange::{self, Family},
     wait,
 };
@@ -155,7 +155,7 @@ fn unit() -> Result<()> {
     let cgroup = Cgroup::new("unit", "backup.service")?;
     let agent = Agent::start(&cluster, "")?;
     let there = SocketAddr::new(Family::V4.address(web), PORT);
-    let listener = web.run(|| Ok(TcpListener::bind(there)?))?;
+    let listener = web.run(|| Ok(bind::tcp(there)?))?;
     let mut client = Command::new("bash");
     let script = format!("read; exec 3<>/dev/tcp/{}/{PORT}; read <&3", there.ip());
     client.args(["-c", &script]).stdin(Stdio::piped());

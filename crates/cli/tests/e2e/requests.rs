@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::Path,
     process::Command,
     sync::mpsc::sync_channel,
@@ -16,7 +16,7 @@ use flow_api::{
     flow::Flow,
     observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
 };
-use testbed::{Cluster, Node, Place, Spec, wait};
+use testbed::{Cluster, Node, Place, Spec, bind, wait};
 
 use crate::{
     Rule,
@@ -139,7 +139,7 @@ pub(crate) fn with_http_server<T>(
         let (bound, wait) = sync_channel(1);
         let serving = scope.spawn(move || {
             place.run(|| {
-                let listener = TcpListener::bind(address)?;
+                let listener = bind::tcp(address)?;
                 bound.send(()).ok();
                 let (stream, _) = listener.accept()?;
                 serve(stream)
@@ -220,7 +220,7 @@ fn resolve(client: &(impl Place + Sync), server: &(impl Place + Sync), at: Ipv4A
         let (bound, wait) = sync_channel(1);
         let serving = scope.spawn(move || {
             server.run(|| {
-                let socket = UdpSocket::bind((at, DNS_PORT))?;
+                let socket = bind::udp((at, DNS_PORT))?;
                 socket.set_read_timeout(Some(TIMEOUT))?;
                 bound.send(()).ok();
                 let (_, from) = socket.recv_from(&mut [0; 512])?;

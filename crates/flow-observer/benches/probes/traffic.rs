@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::sys::{Stats, enable_stats};
 use flow_observer::source::probes::{Aggregation, ProbeConfig};
-use testbed::{Node, Pod};
+use testbed::{Node, Pod, bind};
 
 use crate::{
     cluster,
@@ -138,7 +138,7 @@ fn totals(node: &Node) -> Result<(Duration, u64)> {
 fn transfer(client: &Pod, server: &Pod, mut drain: impl FnMut()) -> Result<()> {
     const BLOCK: usize = 128 << 10;
     let to = SocketAddr::new(server.ipv4().into(), PORT);
-    let listener = server.run(|| Ok(TcpListener::bind(to)?))?;
+    let listener = server.run(|| Ok(bind::tcp(to)?))?;
     let received = thread::spawn(move || -> Result<usize> {
         let (mut stream, _) = listener.accept()?;
         let (mut block, mut received) = (vec![0; BLOCK], 0);

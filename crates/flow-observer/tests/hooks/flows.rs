@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use flow_observer::{
 };
 use probe_events::TracePoint;
 use testbed::{
-    Cluster, Spec,
+    Cluster, Spec, bind,
     exchange::{self, Family},
 };
 
@@ -127,7 +127,7 @@ fn retransmission() -> Result<()> {
     let there = SocketAddr::new(api.ipv4().into(), PORT);
     let mut expected = 0;
     let flows = flows_of(&cluster, || {
-        let listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+        let listener = api.run(|| Ok(bind::tcp(there)?))?;
         let mut client = web.run(|| Ok(TcpStream::connect(there)?))?;
         let (mut server, _) = listener.accept()?;
         client.write_all(b"lost")?;
@@ -157,7 +157,7 @@ fn translated() -> Result<()> {
     let _translation = translate_to(api)?;
     for family in [Family::V4, Family::V6] {
         let (service, backend) = (service(family), backend(family, api));
-        let _listener = api.run(|| Ok(TcpListener::bind(backend)?))?;
+        let _listener = api.run(|| Ok(bind::tcp(backend)?))?;
         let flows = flows_of(&cluster, || {
             web.run(|| Ok(TcpStream::connect(service)?))?;
             Ok(())

@@ -1,6 +1,6 @@
 //! The process behind a socket is found.
 
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 
 use anyhow::{Result, ensure};
 use flow_observer::source::{
@@ -8,7 +8,7 @@ use flow_observer::source::{
     probes::{ProbeConfig, Probes},
 };
 use testbed::{
-    Cluster,
+    Cluster, bind,
     exchange::Family::{V4, V6},
 };
 
@@ -59,7 +59,7 @@ fn connected(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     for family in [V4, V6] {
         let there = (family.address(api), PORT);
-        let _listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+        let _listener = api.run(|| Ok(bind::tcp(there)?))?;
         let (socket, process) = web.run(|| Ok((TcpStream::connect(there)?, this_process()?)))?;
         let found = probes.names.process_of_socket(cookie(&socket)?);
         ensure!(
@@ -106,7 +106,7 @@ fn accepted(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let (web, cart) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
     for (family, port) in [(V4, PORT), (V6, PORT + 1)] {
         let here = (family.address(cart), port);
-        let (listener, process) = cart.run(|| Ok((TcpListener::bind(here)?, this_process()?)))?;
+        let (listener, process) = cart.run(|| Ok((bind::tcp(here)?, this_process()?)))?;
         let _client = web.run(|| Ok(TcpStream::connect(here)?))?;
         let (socket, _) = listener.accept()?;
         let found = probes.names.process_of_socket(cookie(&socket)?);
@@ -124,7 +124,7 @@ fn listening(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     for (family, port) in [(V4, PORT), (V6, PORT + 1)] {
         let here = (family.address(cart), port);
         let (_tcp, _udp, process) = cart.run(|| {
-            let (tcp, udp) = (TcpListener::bind(here)?, UdpSocket::bind(here)?);
+            let (tcp, udp) = (bind::tcp(here)?, bind::udp(here)?);
             Ok((tcp, udp, this_process()?))
         })?;
         for protocol in [TCP, UDP] {

@@ -4,7 +4,7 @@
 mod scene;
 
 use std::{
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     thread,
 };
 
@@ -16,7 +16,7 @@ use flow_observer::{
 };
 use probe_events::{TracePoint, TraceReason};
 use testbed::{
-    Pod,
+    Pod, bind,
     exchange::Family::{self, V4, V6},
     wait,
 };
@@ -143,7 +143,7 @@ fn older() -> Result<()> {
     let mut open = Vec::new();
     for family in [V4, V6] {
         let backend = backend(family, server);
-        let listener = server.run(|| Ok(TcpListener::bind(backend)?))?;
+        let listener = server.run(|| Ok(bind::tcp(backend)?))?;
         open.push((family, connected(client, &listener, service(family))?));
     }
     let mut reader = observed.probes(&ProbeConfig::default())?;
@@ -169,7 +169,7 @@ fn many() -> Result<()> {
     let mut flows = Vec::new();
     thread::scope(|scope| -> Result<()> {
         let talking = scope.spawn(|| -> Result<()> {
-            let listener = server.run(|| Ok(TcpListener::bind(backend)?))?;
+            let listener = server.run(|| Ok(bind::tcp(backend)?))?;
             for _ in 0..MANY {
                 talk(client, &listener, service)?;
             }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::Probes;
 use nix::sys::socket::{setsockopt, sockopt};
 use testbed::{
-    Cluster, Node,
+    Cluster, Node, bind,
     exchange::Family::{V4, V6},
 };
 
@@ -46,7 +46,7 @@ fn lost_data(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     drop_first(cluster.node("node-1")?, "psh")?;
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     let there = SocketAddr::new(V4.address(api), PORT);
-    let listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+    let listener = api.run(|| Ok(bind::tcp(there)?))?;
     let mut client = web.run(|| Ok(TcpStream::connect(there)?))?;
     let (mut server, _) = listener.accept()?;
     client.write_all(b"lost")?;
@@ -61,7 +61,7 @@ fn lost_syn(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     drop_first(cluster.node("node-1")?, "syn")?;
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     let there = SocketAddr::new(V6.address(api), PORT);
-    let _listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+    let _listener = api.run(|| Ok(bind::tcp(there)?))?;
     let client = web.run(|| Ok(TcpStream::connect(there)?))?;
     let times = retransmitted(&client)?;
     ensure!(times > 0, "nothing was lost");
@@ -98,7 +98,7 @@ fn aborted(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     for family in [V4, V6] {
         let there = SocketAddr::new(family.address(api), PORT);
-        let listener = api.run(|| Ok(TcpListener::bind(there)?))?;
+        let listener = api.run(|| Ok(bind::tcp(there)?))?;
         let client = web.run(|| Ok(TcpStream::connect(there)?))?;
         let (mut server, _) = listener.accept()?;
         let local = client.local_addr()?;

@@ -1,7 +1,7 @@
 //! An address that is translated at a socket is told, before and after, once.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use flow_observer::{
     source::probes::{self, ProbeConfig, Probes},
 };
 use testbed::{
-    Cluster, Pod, Spec,
+    Cluster, Pod, Spec, bind,
     exchange::Family::{self, V4, V6},
     wait,
 };
@@ -155,7 +155,7 @@ fn connection(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let netns = netns_cookie(web)?;
     for family in [V4, V6] {
         let (service, backend) = (service(family), backend(family, api));
-        let _listener = api.run(|| Ok(TcpListener::bind(backend)?))?;
+        let _listener = api.run(|| Ok(bind::tcp(backend)?))?;
         let (socket, process) = web.run(|| Ok((TcpStream::connect(service)?, this_process()?)))?;
         let owner = (cookie(&socket)?, TCP, &process);
         told(probes, netns, owner, &[(1, service), (2, backend)])?;
@@ -177,7 +177,7 @@ fn datagram(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let (web, api) = (cluster.pod("shop/web-0")?, cluster.pod("shop/api-0")?);
     let netns = netns_cookie(web)?;
     let (service, backend) = (service(V4), backend(V4, api));
-    let server = api.run(|| Ok(UdpSocket::bind(backend)?))?;
+    let server = api.run(|| Ok(bind::udp(backend)?))?;
     let (socket, process) = web.run(|| {
         let socket = UdpSocket::bind((web.ipv4(), 0))?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -205,7 +205,7 @@ fn untouched(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     let netns = netns_cookie(web)?;
     for family in [V4, V6] {
         let backend = backend(family, api);
-        let _listener = api.run(|| Ok(TcpListener::bind((backend.ip(), BACKEND_PORT + 1))?))?;
+        let _listener = api.run(|| Ok(bind::tcp((backend.ip(), BACKEND_PORT + 1))?))?;
         web.run(|| Ok(TcpStream::connect((backend.ip(), BACKEND_PORT + 1))?.peer_addr()?))?;
         told(probes, netns, (0, TCP, &Process::default()), &[])?;
     }

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::{Aggregation, ProbeConfig};
 use probe_events::{Counter, TracePoint};
+use testbed::bind;
 use testbed::exchange::{self, Exchange, Family};
 
 use crate::{Rule, watch::on_node};
@@ -113,7 +114,7 @@ fn crowd() -> Result<()> {
         const EACH: usize = 20_000;
         let to = SocketAddr::new(server.ipv4().into(), PORT);
         // Somebody listens, so that no errors come back.
-        let _listener = server.run(|| Ok(UdpSocket::bind(to)?))?;
+        let _listener = server.run(|| Ok(bind::udp(to)?))?;
         let socket = client.run(|| Ok(UdpSocket::bind((client.ipv4(), 0))?))?;
         let ended = AtomicUsize::new(0);
         std::thread::scope(|scope| -> Result<()> {

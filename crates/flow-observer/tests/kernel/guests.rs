@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::ProbeConfig;
 use nix::{libc, net::if_::if_nametoindex};
 use probe_events::TracePoint;
-use testbed::{Cluster, Pod, Spec};
+use testbed::{Cluster, Pod, Spec, bind};
 
 use crate::{Rule, watch};
 
@@ -84,7 +84,7 @@ fn neighbours() -> Result<()> {
     drop(watch);
     let answered = client.run(|| {
         let socket = UdpSocket::bind((client.ipv4(), 0))?;
-        let listener = server.run(|| Ok(UdpSocket::bind((server.ipv4(), PORT))?))?;
+        let listener = server.run(|| Ok(bind::udp((server.ipv4(), PORT))?))?;
         listener.set_read_timeout(Some(Duration::from_millis(300)))?;
         socket.send_to(&[0; 8], (server.ipv4(), PORT))?;
         Ok(listener.recv_from(&mut [0; 8]).is_ok())

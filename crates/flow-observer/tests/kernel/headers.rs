@@ -13,7 +13,7 @@ use flow_observer::{
     source::probes::{Aggregation, ProbeConfig},
 };
 use probe_events::{FLAG_FRAGMENT, TracePoint, TraceReason};
-use testbed::{Cluster, Node, Pod, Spec, exchange::Family};
+use testbed::{Cluster, Node, Pod, Spec, bind, exchange::Family};
 
 use crate::{
     Rule, inject,
@@ -212,7 +212,7 @@ fn extension_headers() -> Result<()> {
     on_node(&medium(), |watch, client, server| {
         let to = SocketAddr::new(Family::V6.address(server), PORT);
         // Somebody listens, so that no errors come back.
-        let _listener = server.run(|| Ok(UdpSocket::bind(to)?))?;
+        let _listener = server.run(|| Ok(bind::udp(to)?))?;
         let from = send(client, to, 8, 10, with_destination_options)?;
         watch.end()?;
         for point in [TracePoint::FromEndpoint, TracePoint::ToEndpoint] {

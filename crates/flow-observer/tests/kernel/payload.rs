@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpStream, UdpSocket},
     sync::mpsc::sync_channel,
     thread,
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use flow_observer::source::probes::{Aggregation, ProbeConfig};
 use probe_events::{FLAG_PAYLOAD, TracePoint};
-use testbed::Pod;
+use testbed::{Pod, bind};
 
 use crate::{
     Rule,
@@ -58,7 +58,7 @@ const TLS: &[u8] = &[0x16, 3, 1, 3, 0x7f, 1];
 fn datagrams(client: &Pod, server: &Pod, port: u16, beginning: &[u8]) -> Result<SocketAddr> {
     let to = SocketAddr::from((server.ipv4(), port));
     // Somebody listens, so that no errors come back.
-    let _listener = server.run(|| Ok(UdpSocket::bind(to)?))?;
+    let _listener = server.run(|| Ok(bind::udp(to)?))?;
     client.run(|| {
         let socket = UdpSocket::bind((client.ipv4(), 0))?;
         for _ in 0..ROUNDS {
@@ -91,7 +91,7 @@ fn answered(
         let (bound, wait) = sync_channel(1);
         scope.spawn(move || {
             server.run(move || {
-                let listener = TcpListener::bind(to)?;
+                let listener = bind::tcp(to)?;
                 bound.send(()).ok();
                 let (mut stream, _) = listener.accept()?;
                 for message in messages {

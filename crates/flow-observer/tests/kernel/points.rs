@@ -11,7 +11,7 @@ use flow_observer::{
     source::probes::{Aggregation, ProbeConfig},
 };
 use probe_events::{FLAG_STARTS_AT_IP, TracePoint};
-use testbed::{Cluster, Node, Spec};
+use testbed::{Cluster, Node, Spec, bind};
 
 use crate::{
     Rule,
@@ -46,9 +46,7 @@ fn counted(watch: &Watch, point: TracePoint, from: (IpAddr, u16), packets: u64) 
 
 /// Ten datagrams there, each with one back. Returns where they came from.
 fn talk(client: impl FnOnce(Talk) -> Result<()>, server: &Node, address: Ipv4Addr) -> Result<()> {
-    let socket = server
-        .namespace()
-        .run(|| Ok(UdpSocket::bind((address, PORT))?))?;
+    let socket = server.namespace().run(|| Ok(bind::udp((address, PORT))?))?;
     client(Talk { server: socket })
 }
 

@@ -2,14 +2,14 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use testbed::{
-    Cluster, Pod,
+    Cluster, Pod, bind,
     exchange::{self, Family},
 };
 
@@ -94,7 +94,7 @@ fn datagrams(client: &Pod, server: &Pod, family: Family, port: u16, length: usiz
 /// A socket of the pod; sockets keep their namespace wherever they are used.
 pub(crate) fn udp_socket(pod: &Pod, local: SocketAddr) -> Result<UdpSocket> {
     pod.run(|| {
-        let socket = UdpSocket::bind(local)?;
+        let socket = bind::udp(local)?;
         socket.set_read_timeout(Some(TIMEOUT))?;
         Ok(socket)
     })
@@ -103,7 +103,7 @@ pub(crate) fn udp_socket(pod: &Pod, local: SocketAddr) -> Result<UdpSocket> {
 /// One connection that carries full segments one way.
 fn bulk(client: &Pod, server: &Pod, family: Family) -> Result<()> {
     let there = SocketAddr::new(family.address(server), BULK);
-    let listener = server.run(|| Ok(TcpListener::bind(there)?))?;
+    let listener = server.run(|| Ok(bind::tcp(there)?))?;
     let mut asking = client.run(|| Ok(TcpStream::connect_timeout(&there, TIMEOUT)?))?;
     let (mut asked, _) = listener.accept()?;
     asked.set_read_timeout(Some(TIMEOUT))?;

@@ -20,7 +20,7 @@ use flow_observer::{
     source::probes::{self, ProbeConfig, Probes},
 };
 use testbed::{
-    Cluster, Node, Pod, Spec,
+    Cluster, Node, Pod, Spec, bind,
     exchange::Family::{self, V4, V6},
 };
 
@@ -231,7 +231,7 @@ pub(super) fn node_address(family: Family, node: &Node) -> Result<SocketAddr> {
 
 /// A connection that says something and is answered. Returns the client's address.
 pub(super) fn connection(client: &Pod, server: &Pod, there: SocketAddr) -> Result<SocketAddr> {
-    let listener = server.run(|| Ok(TcpListener::bind(backend(family(there), server))?))?;
+    let listener = server.run(|| Ok(bind::tcp(backend(family(there), server))?))?;
     talk(client, &listener, there)
 }
 
@@ -264,7 +264,7 @@ pub(super) fn exchange(asking: &mut TcpStream, answering: &mut TcpStream) -> Res
 
 /// A datagram and its answer. Returns the client's address.
 pub(super) fn datagram(client: &Pod, server: &Pod, there: SocketAddr) -> Result<SocketAddr> {
-    let answering = server.run(|| Ok(UdpSocket::bind(backend(family(there), server))?))?;
+    let answering = server.run(|| Ok(bind::udp(backend(family(there), server))?))?;
     let asking = client.run(|| {
         let socket = UdpSocket::bind((family(there).address(client), 0))?;
         socket.send_to(b"question", there)?;
