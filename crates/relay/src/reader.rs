@@ -28,7 +28,7 @@ use crate::defaults::{ACCEPT_GRACE, PEER_TIMEOUT, READ_AHEAD_BYTES, RETRY_CAP};
 use crate::merge::LaneId;
 use crate::names::Names;
 use crate::pool::{Lease, Member, State};
-use crate::rejoin::{Again, Reached, as_seen_by};
+use crate::rejoin::{Again, Reached, Told, as_seen_by};
 use crate::retry::Backoff;
 use crate::status::error_text;
 use crate::wire::Time;
@@ -84,6 +84,8 @@ pub(crate) struct Reader {
     reached: Reached,
     /// Flows that come again after a break.
     again: Option<Again>,
+    /// Gaps that were handed over.
+    told: Told,
     names: Names,
 }
 
@@ -138,6 +140,7 @@ impl Reader {
             is_first: !from_now_on,
             reached: Reached::default(),
             again: None,
+            told: Told::default(),
             names,
         }
     }
@@ -310,6 +313,7 @@ impl Reader {
         if !self.is_first {
             message.number = 0;
             message.first = false;
+            self.told.begin_again();
             let since = match (self.reached.since(), self.reached.came(), message.since) {
                 (Some((since, again)), ..) => {
                     self.again = Some(again);

@@ -2,8 +2,11 @@
 //!
 //! Servers of ours are told the last flow that came, and go on behind it ([`flow_api::resume`]), also
 //! where their clock was set back in between. Others are asked for what is not older than the newest flow,
-//! of which those that came already are left out.
+//! of which those that came already are left out. Either way, gaps come again that were told behind the
+//! last flow, and they are left out, too.
 
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use flow_api::resume::After;
@@ -98,6 +101,44 @@ impl Again {
     }
 }
 
+/// How many gaps are known when they come again; agents tell one a second at most.
+const MOST_TOLD: usize = 256;
+
+/// What came of a peer that is no flow, such as gaps. It is known by its bytes: it has the time at which it
+/// was told, and a clock that was set back makes a new one older than those that came.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    hasher: RandomState,
+    latest: VecDeque<u64>,
+    /// Those that may come again since the peer was asked again.
+    again: Vec<u64>,
+}
+
+impl Told {
+    /// What a message is known by.
+    pub(crate) fn key(&self, message: &[u8]) -> u64 {
+        self.hasher.hash_one(message)
+    }
+
+    /// Whether a message is one of those that came before the peer was asked again.
+    pub(crate) fn is_again(&mut self, key: u64) -> bool {
+        let found = self.again.iter().position(|it| *it == key);
+        found.map(|index| self.again.swap_remove(index)).is_some()
+    }
+
+    /// Messages were handed over.
+    pub(crate) fn note(&mut self, keys: Vec<u64>) {
+        self.latest.extend(keys);
+        let too_many = self.latest.len().saturating_sub(MOST_TOLD);
+        self.latest.drain(..too_many);
+    }
+
+    /// The peer is asked again.
+    pub(crate) fn begin_again(&mut self) {
+        self.again = self.latest.iter().copied().collect();
+    }
+}
+
 /// What a clock shows that is so far ahead of one that shows `time`.
 pub(crate) fn as_seen_by(time: Time, ahead_seconds: f64) -> Time {
     let ahead = (ahead_seconds * NANOS_PER_SECOND as f64) as i128;
@@ -165,6 +206,23 @@ mod tests {
         assert!(reached(&[10, 3]).is_ahead(time(9)));
         assert!(!reached(&[10, 3]).is_ahead(time(10)));
         assert!(!Reached::default().is_ahead(time(0)));
+    }
+
+    #[test]
+    fn gaps_are_known_when_they_come_again_as_often_as_they_came() {
+        let mut told = Told::default();
+        let keys = [b"a", b"b", b"b"].map(|message| told.key(message));
+        assert!(!keys.iter().any(|key| told.is_again(*key)));
+        told.note(keys.to_vec());
+        assert!(!told.is_again(keys[0]), "nobody was asked again");
+        told.begin_again();
+        let again = [b"b", b"a", b"c", b"b", b"b"].map(|message| {
+            let key = told.key(message);
+            told.is_again(key)
+        });
+        assert_eq!(again, [true, true, false, true, false]);
+        told.note((0..1000).collect());
+        assert_eq!(told.latest.len(), MOST_TOLD);
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(crate) struct Account {
     /// Flows that are older than another one, of whichever peer, that came before.
     pub(crate) inversions: u64,
     /// Flows that had come already, or after a later one of the same peer.
-    pub(crate) repeated: u64,
+    repeated: u64,
+    /// The same of flows that were told as lost.
+    lost_repeated: u64,
     /// From the time of each flow until it came.
     pub(crate) latencies: Vec<Duration>,
     newest: Duration,
@@ -38,10 +40,11 @@ impl Account {
         if self.newest_of.len() <= peer {
             self.newest_of.resize(peer + 1, Duration::ZERO);
         }
-        self.repeated += u64::from(time <= self.newest_of[peer]);
-        self.newest_of[peer] = time;
+        let is_repeated = time <= self.newest_of[peer];
+        self.newest_of[peer] = self.newest_of[peer].max(time);
         if is_flow(message) {
             self.flows += 1;
+            self.repeated += u64::from(is_repeated);
             // A gap has the time at which it was told, and its place where it came.
             self.inversions += u64::from(time < self.newest);
             self.newest = self.newest.max(time);
@@ -50,7 +53,18 @@ impl Account {
             }
         } else {
             self.lost += 1;
+            self.lost_repeated += u64::from(is_repeated);
         }
+    }
+
+    /// Nothing may come twice, whatever peers do.
+    pub(crate) fn must_be_once(&self) -> Result<()> {
+        let (flows, losses) = (self.repeated, self.lost_repeated);
+        ensure!(
+            flows + losses == 0,
+            "{flows} flows and {losses} losses twice"
+        );
+        Ok(())
     }
 
     /// The latency that so much of the flows kept to.

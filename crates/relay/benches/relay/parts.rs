@@ -160,7 +160,7 @@ pub(crate) fn all(options: &AllOptions) -> Result<()> {
             let (account, wall) = runtime()?.block_on(client::all(&scene.relay.address))?;
             let cpu = scene.relay.cpu()?.saturating_sub(before);
             ensure!(account.inversions == 0, "{} inversions", account.inversions);
-            ensure!(account.repeated == 0, "{} flows twice", account.repeated);
+            account.must_be_once()?;
             let expected = u64::from(count) * HELD;
             ensure!(account.flows == expected, "{} of {expected}", account.flows);
             let resident = scene.relay.memory_kib("VmHWM")?;
@@ -216,9 +216,13 @@ pub(crate) fn quiet(options: &FollowOptions) -> Result<()> {
     Ok(())
 }
 
+/// How often a relay asks so many peers to say how far they are.
+pub(crate) fn asked_progress(peers: u32) -> Duration {
+    Duration::from_millis((u64::from(peers) / 25).clamp(10, 500))
+}
+
 fn followed(count: u32, rate: f64, options: &FollowOptions) -> Result<String> {
-    // What a relay asks for.
-    let progress = Duration::from_millis((u64::from(count) / 25).clamp(10, 500));
+    let progress = asked_progress(count);
     let behaviour = Behaviour {
         rate,
         progress: (!options.hubble).then_some(progress),
@@ -245,7 +249,7 @@ fn followed(count: u32, rate: f64, options: &FollowOptions) -> Result<String> {
         let made = made.await?;
         client::rest(&mut stream, &mut account, made, PATIENCE).await?;
         ensure!(account.inversions == 0, "{} inversions", account.inversions);
-        ensure!(account.repeated == 0, "{} flows twice", account.repeated);
+        account.must_be_once()?;
         let most = account
             .latencies
             .iter()

@@ -2,12 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::{
     client::{self, Account},
-    parts::{Scene, runtime},
+    parts::{Scene, asked_progress, runtime},
     peer::Behaviour,
 };
 
@@ -32,9 +32,10 @@ pub(crate) struct Options {
     /// Part of the peers whose connection breaks within a second
     #[arg(long, default_value_t = 0.0)]
     flap: f64,
-    /// How often peers that have nothing to send say so; never, as Hubble's, if 0ms
-    #[arg(long, default_value = "20ms", value_parser = duration)]
-    progress: Duration,
+    /// How often peers that have nothing to send say so; never, as Hubble's, if 0ms [default: as a
+    /// relay asks so many peers: 10ms to 500ms]
+    #[arg(long, value_parser = duration)]
+    progress: Option<Duration>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -48,13 +49,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let progress = options
+        .progress
+        .unwrap_or_else(|| asked_progress(options.peers));
     let behaviour = Behaviour {
         rate: options.rate,
         skew: options.skew,
         jitter: options.jitter,
         loss: options.loss,
         flap: options.flap,
-        progress: (!options.progress.is_zero()).then_some(options.progress),
+        progress: (!progress.is_zero()).then_some(progress),
         ..Behaviour::default()
     };
     let scene = Scene::start(options.peers, behaviour)?;
@@ -73,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Peers that are away have to come back first.
         let patience = Duration::from_secs(30);
         client::rest(&mut stream, &mut account, made, patience).await?;
-        ensure!(account.repeated == 0, "{} flows twice", account.repeated);
+        account.must_be_once()?;
         let most = account
             .latencies
             .iter()

@@ -6,7 +6,6 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 
 use super::{Event, Reader, Report};
-use crate::rejoin::Reached;
 use crate::wire::{Time, scan};
 
 impl Reader {
@@ -15,6 +14,7 @@ impl Reader {
         let mut events = Vec::with_capacity(messages.len());
         let mut total = 0;
         let mut reached = self.reached;
+        let mut told = Vec::new();
         let mut malformed = None;
         let mut malformed_count = 0;
         let mut passed = None;
@@ -35,6 +35,11 @@ impl Reader {
                             None => reached.timeless_flow(Time::now()),
                         }
                     } else {
+                        let key = self.told.key(&bytes);
+                        if self.told.is_again(key) {
+                            continue;
+                        }
+                        told.push(key);
                         // A gap or a status has the time at which it was told, and flows that are
                         // older may follow it: its place is where it came.
                         time = reached.newest();
@@ -62,8 +67,12 @@ impl Reader {
         {
             return false;
         }
-        if !events.is_empty() && !self.hand_over_events(events, total, reached).await {
-            return false;
+        if !events.is_empty() {
+            if !self.hand_over_events(events, total).await {
+                return false;
+            }
+            self.reached = reached;
+            self.told.note(told);
         }
         match passed {
             Some(passed) => self.report(Report::Passed(passed)).await,
@@ -71,12 +80,7 @@ impl Reader {
         }
     }
 
-    async fn hand_over_events(
-        &mut self,
-        mut events: Vec<(Time, Event)>,
-        bytes: usize,
-        reached: Reached,
-    ) -> bool {
+    async fn hand_over_events(&mut self, mut events: Vec<(Time, Event)>, bytes: usize) -> bool {
         let held = bytes + events.len() * HELD_EVENT_BYTES;
         let Ok(paid) = self.credit.take(bytes, held).await else {
             return false;
@@ -87,11 +91,7 @@ impl Reader {
         if let Some((_, last)) = events.last_mut() {
             last.credit = Some(paid.permit);
         }
-        let heard = self.report(Report::Events(events)).await;
-        if heard {
-            self.reached = reached;
-        }
-        heard
+        self.report(Report::Events(events)).await
     }
 
     /// Counts messages that cannot be passed on, and tells of them.

@@ -5,11 +5,8 @@ use std::time::{Duration, Instant};
 use crate::support::{Cluster, FakePeer, Item, absent_peer, config, flow_times, time};
 use bytes::Bytes;
 use flow_api::extension::ask_for_total;
-use flow_api::flow::LostEvent;
-use flow_api::observer::get_flows_response::ResponseTypes;
-use flow_api::observer::{GetFlowsRequest, GetFlowsResponse};
+use flow_api::observer::GetFlowsRequest;
 use flow_api::relay::NodeState;
-use prost::Message as _;
 use tonic::{Request, Status};
 
 fn flow(node: &str, millis: i64) -> Item {
@@ -204,12 +201,7 @@ async fn a_message_that_is_too_long_is_left_out_and_told_and_nobody_asks_for_it_
 #[tokio::test]
 async fn gaps_pass_through_where_they_came_and_block_nobody() {
     let lossy = FakePeer::with_flows("lossy", [10]);
-    let lost = GetFlowsResponse {
-        response_types: Some(ResponseTypes::LostEvents(LostEvent::default())),
-        node_name: "lossy".into(),
-        time: Some(time(30)),
-    };
-    lossy.raw(time(15), lost.encode_to_vec().into());
+    lossy.gap(15, 30, 1);
     lossy.flow(20);
     let other = FakePeer::with_flows("other", [15, 25, 35]);
     let cluster = Cluster::over(&[&lossy, &other]).await;

@@ -108,6 +108,36 @@ async fn a_plain_server_whose_clock_was_ahead_is_told_to_lack_flows() {
 }
 
 #[tokio::test]
+async fn gaps_that_were_told_do_not_come_again_and_those_since_the_break_do() {
+    for resumes in [false, true] {
+        let mut peer = FakePeer::with_flows("a", [10]);
+        if resumes {
+            peer.resume();
+        }
+        peer.gap(15, 15, 1);
+        peer.flow(20);
+        peer.gap(21, 30, 2);
+        peer.gap(22, 31, 2);
+        let cluster = Cluster::over(&[&peer]).await;
+        let mut flows = cluster.client().await.follow().await;
+        let lost = |millis| Item::Lost("a".to_owned(), millis);
+        let flow = |millis| Item::Flow("a".to_owned(), millis);
+        let told = [flow(10), lost(15), flow(20), lost(30), lost(31)];
+        assert_eq!(flows.events(5).await, told);
+        // Twice, for what was left out once is known still.
+        for (at, told) in [(23, 32), (24, 25)] {
+            peer.kill();
+            // The second one by a clock that was set back.
+            peer.gap(at, told, 3);
+            peer.start();
+            assert_eq!(flows.events(1).await, [lost(told)], "resumes: {resumes}");
+        }
+        peer.flow(40);
+        assert_eq!(flows.events(1).await, [flow(40)]);
+    }
+}
+
+#[tokio::test]
 async fn flows_without_times_do_not_come_again() {
     let mut peer = FakePeer::new("a");
     let timeless = |peer: &FakePeer| {

@@ -174,6 +174,18 @@ impl Flows {
         }
     }
 
+    /// The next so many flows and gaps, whatever is told of nodes in between.
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<Item> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let item = self.next().await;
+            if !matches!(item, Item::Status(..)) {
+                events.push(item);
+            }
+        }
+        events
+    }
+
     /// The next status, whatever flows come in between.
     pub(crate) async fn next_status(&mut self) -> Item {
         loop {

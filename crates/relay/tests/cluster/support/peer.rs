@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flow_api::flow::{AgentEvent, Flow};
+use flow_api::flow::{AgentEvent, Flow, LostEvent};
 use flow_api::observer::get_flows_response::ResponseTypes;
 use flow_api::observer::{
     GetAgentEventsResponse, GetFlowsRequest, GetFlowsResponse, Namespace, ServerStatusResponse,
@@ -233,6 +233,20 @@ impl FakePeer {
 
     pub(crate) fn flow_at(&self, at: prost_types::Timestamp) {
         self.raw(at, encoded_flow(&self.name, at));
+    }
+
+    /// So many flows are lost at this time, and that is told at another one.
+    pub(crate) fn gap(&self, at_millis: i64, told_millis: i64, flows: u64) {
+        let lost = LostEvent {
+            num_events_lost: flows,
+            ..LostEvent::default()
+        };
+        let response = GetFlowsResponse {
+            response_types: Some(ResponseTypes::LostEvents(lost)),
+            node_name: self.name.clone(),
+            time: Some(time(told_millis)),
+        };
+        self.raw(time(at_millis), response.encode_to_vec().into());
     }
 
     /// These bytes come as if they were a flow of this time.
