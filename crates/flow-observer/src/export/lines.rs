@@ -126,7 +126,7 @@ impl LineForm {
         })
     }
 
-    /// The line of a flow, without its end.
+    /// The line of a flow or a gap, without its end.
     pub fn line(&mut self, response: &GetFlowsResponse) -> Vec<u8> {
         let event = Event::Recorded(Message {
             time_ns: 0,
@@ -134,7 +134,7 @@ impl LineForm {
         });
         let node = NodeFacts::default();
         let mut line = Vec::new();
-        // What is no flow has no line, and is like nothing that is written.
+        // What is neither has no line, and is like nothing that is written.
         drop(self.lines.put(&event, &Surroundings::now(&node), &mut line));
         line.pop();
         line

@@ -159,7 +159,10 @@ impl Following {
                 );
                 false
             }
-            Some(ResponseTypes::LostEvents(_)) => true,
+            Some(ResponseTypes::LostEvents(_)) => {
+                let line = self.form.line(response);
+                self.recent.take_gap(response.time, &line)
+            }
             None => false,
         }
     }

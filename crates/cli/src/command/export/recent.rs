@@ -1,4 +1,4 @@
-//! Which flows were received last, so that those that come again after a break are known.
+//! Which flows and gaps were received last, so that those that come again after a break are known.
 //!
 //! In: flows as they come, and at the start the end of the file that they were written to. Out: from
 //! when on to ask, and whether a flow is there already.
@@ -74,16 +74,22 @@ impl Recent {
             let Ok(event) = json::from_str::<ExportEvent>(line) else {
                 continue;
             };
-            let Some(ResponseTypes::Flow(flow)) = event.response_types else {
-                continue;
-            };
-            if let Some(time) = flow.time {
-                let key = match flow.uuid.as_str() {
-                    "" => recent.hasher.hash_one(line.as_bytes()),
-                    uuid => recent.hasher.hash_one(uuid),
-                };
-                oldest_ns = oldest_ns.or(Some(nanoseconds(time)));
-                recent.note(nanoseconds(time), key);
+            let line_key = recent.hasher.hash_one(line.as_bytes());
+            match (event.response_types, event.time) {
+                (Some(ResponseTypes::Flow(flow)), _) => {
+                    if let Some(time) = flow.time {
+                        let key = match flow.uuid.as_str() {
+                            "" => line_key,
+                            uuid => recent.hasher.hash_one(uuid),
+                        };
+                        oldest_ns = oldest_ns.or(Some(nanoseconds(time)));
+                        recent.note(nanoseconds(time), key);
+                    }
+                }
+                (Some(ResponseTypes::LostEvents(_)), Some(time)) => {
+                    recent.remember(nanoseconds(time), line_key);
+                }
+                _ => {}
             }
         }
         if !is_whole {
@@ -122,24 +128,47 @@ impl Recent {
             uuid if self.keeps_uuid && !uuid.is_empty() => self.hasher.hash_one(uuid),
             _ => self.hasher.hash_one(line().as_slice()),
         };
-        if let Some(count) = self.expected.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                self.expected.remove(&key);
-            }
-            return false;
+        let is_new = !self.is_again(key);
+        if is_new {
+            self.note(nanoseconds(time), key);
         }
-        self.note(nanoseconds(time), key);
+        is_new
+    }
+
+    /// Takes a gap; says whether it is new. Its time is that at which it was told: older flows may follow
+    /// it.
+    pub(super) fn take_gap(&mut self, time: Option<Timestamp>, line: &[u8]) -> bool {
+        let Some(time) = time else { return true };
+        let key = self.hasher.hash_one(line);
+        let is_new = !self.is_again(key);
+        if is_new {
+            self.remember(nanoseconds(time), key);
+        }
+        is_new
+    }
+
+    fn is_again(&mut self, key: u64) -> bool {
+        let Some(count) = self.expected.get_mut(&key) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.expected.remove(&key);
+        }
         true
     }
 
     fn note(&mut self, time_ns: i64, key: u64) {
         let newest_ns = self.newest_ns.map_or(time_ns, |newest| newest.max(time_ns));
         self.newest_ns = Some(newest_ns);
+        self.remember(time_ns, key);
+    }
+
+    fn remember(&mut self, time_ns: i64, key: u64) {
         self.known.push_back((time_ns, key));
+        let needed_ns = self.newest_ns.map_or(i64::MIN, |it| it - OVERLAP_NS);
         while let Some(&(oldest_ns, _)) = self.known.front() {
-            let is_needed = oldest_ns >= newest_ns - OVERLAP_NS;
-            if is_needed && self.known.len() <= MOST_KNOWN {
+            if oldest_ns >= needed_ns && self.known.len() <= MOST_KNOWN {
                 break;
             }
             self.known.pop_front();
@@ -207,6 +236,18 @@ mod tests {
         ];
         let news = again.map(|flow| take(&mut recent, &flow));
         assert_eq!(news, [false, false, true, false, true]);
+    }
+
+    #[test]
+    fn gaps_do_not_come_again_and_say_nothing_of_where_to_go_on() {
+        let mut recent = Recent::new(&[]);
+        let told = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        assert!(take(&mut recent, &flow(100, "a")));
+        assert!(recent.take_gap(told(104), b"three"));
+        assert_eq!(recent.resume(), Some(95_000_000_000));
+        assert!(!recent.take_gap(told(104), b"three"));
+        assert!(recent.take_gap(told(104), b"three"));
+        assert!(recent.take_gap(told(103), b"two"));
     }
 
     #[test]

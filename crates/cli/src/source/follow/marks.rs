@@ -16,30 +16,41 @@ const MAX_NODES: usize = 16_384;
 /// further behind is silent, and what it says next is newer than the break.
 const MAX_LAG_SECONDS: i64 = 30;
 
+/// What a response tells of a node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum What {
+    /// A flow, or another event.
+    Event,
+    /// That events were lost. Its time is that at which it was told: older flows may follow it.
+    Gap,
+}
+
 /// A response that says when and where something was seen.
 pub(crate) trait Placed: Send + 'static {
     /// The node and the time; `None` for what is no event, as the state of a node.
-    fn place(&self) -> Option<(&str, &Timestamp)>;
+    fn place(&self) -> Option<(What, &str, &Timestamp)>;
 }
 
 impl Placed for GetFlowsResponse {
-    fn place(&self) -> Option<(&str, &Timestamp)> {
-        match &self.response_types {
-            Some(ResponseTypes::Flow(_)) => Some((&self.node_name, self.time.as_ref()?)),
-            _ => None,
-        }
+    fn place(&self) -> Option<(What, &str, &Timestamp)> {
+        let what = match &self.response_types {
+            Some(ResponseTypes::Flow(_)) => What::Event,
+            Some(ResponseTypes::LostEvents(_)) => What::Gap,
+            _ => return None,
+        };
+        Some((what, &self.node_name, self.time.as_ref()?))
     }
 }
 
 impl Placed for GetAgentEventsResponse {
-    fn place(&self) -> Option<(&str, &Timestamp)> {
-        Some((&self.node_name, self.time.as_ref()?))
+    fn place(&self) -> Option<(What, &str, &Timestamp)> {
+        Some((What::Event, &self.node_name, self.time.as_ref()?))
     }
 }
 
 impl Placed for GetDebugEventsResponse {
-    fn place(&self) -> Option<(&str, &Timestamp)> {
-        Some((&self.node_name, self.time.as_ref()?))
+    fn place(&self) -> Option<(What, &str, &Timestamp)> {
+        Some((What::Event, &self.node_name, self.time.as_ref()?))
     }
 }
 
@@ -49,6 +60,12 @@ type Moment = (i64, i32);
 /// The latest time of each node, and what it was when the stream began.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
+    events: Latest,
+    gaps: Latest,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
     now: HashMap<String, Moment>,
     /// What is not newer was there before. A node tells its events in the order of their times, but
     /// for a few: within a stream, each counts.
@@ -58,10 +75,31 @@ pub(super) struct Marks {
 impl Marks {
     /// Whether a response was not there before this stream; it then counts as seen.
     pub(super) fn is_new(&mut self, response: &impl Placed) -> bool {
-        let Some((node, time)) = response.place() else {
+        let Some((what, node, time)) = response.place() else {
             return true;
         };
-        let time = (time.seconds, time.nanos);
+        let latest = match what {
+            What::Event => &mut self.events,
+            What::Gap => &mut self.gaps,
+        };
+        latest.is_new(node, (time.seconds, time.nanos))
+    }
+
+    /// The stream has ended, and another one begins. From when on to ask; `None` where nothing came
+    /// yet.
+    pub(super) fn begin_again(&mut self) -> Option<Timestamp> {
+        self.gaps.begin_again();
+        self.events.begin_again();
+        let newest = self.events.now.values().max()?;
+        let bound = (newest.0.saturating_sub(MAX_LAG_SECONDS), newest.1);
+        let behind = self.events.now.values().filter(|it| **it >= bound);
+        let (seconds, nanos) = *behind.min()?;
+        Some(Timestamp { seconds, nanos })
+    }
+}
+
+impl Latest {
+    fn is_new(&mut self, node: &str, time: Moment) -> bool {
         if self.before.get(node).is_some_and(|before| time <= *before) {
             return false;
         }
@@ -73,20 +111,14 @@ impl Marks {
         true
     }
 
-    /// The stream has ended, and another one begins. From when on to ask; `None` where nothing came
-    /// yet.
-    pub(super) fn begin_again(&mut self) -> Option<Timestamp> {
+    fn begin_again(&mut self) {
         self.before.clone_from(&self.now);
-        let newest = self.now.values().max()?;
-        let bound = (newest.0.saturating_sub(MAX_LAG_SECONDS), newest.1);
-        let (seconds, nanos) = *self.now.values().filter(|it| **it >= bound).min()?;
-        Some(Timestamp { seconds, nanos })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use flow_api::flow::Flow;
+    use flow_api::flow::{Flow, LostEvent};
 
     use super::*;
 
@@ -119,6 +151,19 @@ mod tests {
                 "{node} {seconds}"
             );
         }
+    }
+
+    #[test]
+    fn gaps_do_not_come_again_and_do_not_hide_flows_that_are_older() {
+        let gap = |seconds| GetFlowsResponse {
+            response_types: Some(ResponseTypes::LostEvents(LostEvent::default())),
+            ..flow("a", seconds)
+        };
+        let mut marks = Marks::default();
+        assert!(marks.is_new(&flow("a", 100)) && marks.is_new(&gap(110)));
+        assert_eq!(marks.begin_again().map(|it| it.seconds), Some(100));
+        assert!(!marks.is_new(&gap(110)) && marks.is_new(&gap(111)));
+        assert!(!marks.is_new(&flow("a", 100)) && marks.is_new(&flow("a", 105)));
     }
 
     #[test]
