@@ -150,7 +150,7 @@ async fn a_killed_peer_is_told_and_its_return_too_and_nothing_comes_twice() {
         (request.number, since.seconds, since.nanos),
         (0, 0, 20_000_000)
     );
-    flows.stays_quiet_for(Duration::from_millis(300)).await;
+    flows.has_no_flow_for(Duration::from_millis(300)).await;
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ async fn after_a_break(happened: impl FnOnce(&FakePeer, &FakePeer)) -> Vec<i64> 
     while after.iter().filter(|it| **it == 100).count() < 2 {
         after.push(flows.next_flow().await);
     }
-    flows.stays_quiet_for(Duration::from_millis(300)).await;
+    flows.has_no_flow_for(Duration::from_millis(300)).await;
     after.sort_unstable();
     after
 }

@@ -27,7 +27,7 @@ async fn rest(flows: &mut Flows, count: usize) -> Vec<i64> {
     for _ in 0..count {
         times.push(flows.next_flow().await);
     }
-    flows.stays_quiet_for(Duration::from_millis(300)).await;
+    flows.has_no_flow_for(Duration::from_millis(300)).await;
     times.sort_unstable();
     times
 }
@@ -104,7 +104,7 @@ async fn a_plain_server_whose_clock_was_ahead_is_told_to_lack_flows() {
     assert_eq!(told.0, ["a"]);
     assert!(told.1.contains("flows are missing"), "{}", told.1);
     flows.next_flow().await;
-    flows.stays_quiet_for(Duration::from_millis(300)).await;
+    flows.has_no_flow_for(Duration::from_millis(300)).await;
 }
 
 #[tokio::test]

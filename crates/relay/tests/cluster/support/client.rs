@@ -215,6 +215,20 @@ impl Flows {
         }
     }
 
+    /// No flow comes for this long, whatever is told of nodes, and the stream does not end.
+    pub(crate) async fn has_no_flow_for(&mut self, wait: Duration) {
+        let flow = async {
+            loop {
+                if let flow @ Item::Flow(..) = self.next().await {
+                    return flow;
+                }
+            }
+        };
+        if let Ok(flow) = timeout(wait, flow).await {
+            panic!("no flow was to come: {flow:?}");
+        }
+    }
+
     /// How long the next item takes.
     pub(crate) async fn timed(&mut self) -> (Item, Duration) {
         let start = Instant::now();
