@@ -125,9 +125,9 @@ impl Writer<'_> {
     }
 
     /// Writes what needs no escapes, in quotes.
-    pub(super) fn quoted(&mut self, text: &str) {
+    pub(super) fn quoted(&mut self, text: impl AsRef<[u8]>) {
         self.out.push(b'"');
-        self.raw(text);
+        self.out.extend_from_slice(text.as_ref());
         self.out.push(b'"');
     }
 
@@ -143,9 +143,7 @@ impl Writer<'_> {
     /// As [`text`](Self::text), of bytes that need not be text. Most are plain, and need no second look.
     pub(super) fn encoded_text(&mut self, bytes: &[u8]) -> Result<(), Utf8Error> {
         if is_plain(bytes) {
-            self.out.push(b'"');
-            self.out.extend_from_slice(bytes);
-            self.out.push(b'"');
+            self.quoted(bytes);
         } else {
             self.escaped(str::from_utf8(bytes)?);
         }
