@@ -103,12 +103,17 @@ pub(super) struct Following {
 }
 
 impl Following {
+    /// The next line; empty at the end.
+    pub(super) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
     /// The next flow.
     #[track_caller]
     pub(super) fn uuid(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        let mut uuids = uuids(&line);
+        let mut uuids = uuids(&self.line());
         if uuids.is_empty() {
             self.child.kill().ok();
             panic!("it ended: {}", self.stderr());

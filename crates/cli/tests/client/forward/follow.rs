@@ -2,7 +2,7 @@
 
 use super::{
     cluster::Cluster,
-    relay::{Relay, flow},
+    relay::{Relay, flow, gap},
 };
 
 #[test]
@@ -50,13 +50,15 @@ fn a_connection_that_breaks_without_a_word_is_made_again() {
 }
 
 #[test]
-fn where_nothing_came_yet_what_happened_since_the_start_is_asked_for() {
-    let relay = Relay::following(vec![]);
+fn where_no_flow_came_yet_what_happened_since_the_start_is_asked_for() {
+    let relay = Relay::following(vec![gap("node-1", 1)]);
     let cluster = Cluster::new();
     cluster.relay("kube-system", "hubble-relay", &[("relay-0", &relay)]);
     let before = std::time::SystemTime::now();
-    let following = cluster.follow(&["observe", "-f", "-P"]);
-    eventually(|| relay.asked().len() == 1);
+    let mut following = cluster.follow(&["observe", "-f", "-P"]);
+    // Not before it has an answer: a first call that breaks ends it.
+    let line = following.line();
+    assert!(line.contains("lost_events"), "{line}");
     cluster.api.cut_forwards();
     eventually(|| relay.asked().len() == 2);
     let since = relay.asked()[1].since.unwrap();

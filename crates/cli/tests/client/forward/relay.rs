@@ -4,7 +4,7 @@ use std::fs;
 
 use bytes::Bytes;
 use flow_api::{
-    flow::Flow,
+    flow::{Flow, LostEvent},
     observer::{get_flows_response::ResponseTypes, *},
     relay::NodeState,
 };
@@ -35,6 +35,14 @@ pub(super) fn flow(node: &str, second: i64, uuid: &str) -> GetFlowsResponse {
         node_name: node.to_owned(),
         time: Some(time),
         response_types: Some(ResponseTypes::Flow(flow)),
+    }
+}
+
+/// That flows of a node were lost, told some seconds after the same point in time.
+pub(super) fn gap(node: &str, second: i64) -> GetFlowsResponse {
+    GetFlowsResponse {
+        response_types: Some(ResponseTypes::LostEvents(LostEvent::default())),
+        ..flow(node, second, "")
     }
 }
 
