@@ -7,7 +7,9 @@ mod follow;
 mod ours;
 mod relay;
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+
+use testbed::bind;
 
 use crate::harness::*;
 
@@ -116,13 +118,13 @@ fn a_port_of_this_machine_is_opened_where_one_is_asked_for() {
     let relay = Relay::following(vec![flow("node-1", 1, "one")]);
     let cluster = Cluster::new();
     cluster.relay("kube-system", "hubble-relay", &[("relay-0", &relay)]);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
     let taken = ["observe", "-P", "--port-forward-port", &port];
     let message = cluster.ask(&taken).failed();
     let expected = format!("failed to port forward: cannot open 127.0.0.1:{port}: address already");
     assert!(message.starts_with(&expected), "{message}");
-    drop(free);
+    let port = bind::free(Ipv4Addr::LOCALHOST).unwrap().port().to_string();
     let flags = ["observe", "-f", "-P", "--port-forward-port", &port];
     let mut following = cluster.follow(&flags);
     assert_eq!(following.uuid(), "one");

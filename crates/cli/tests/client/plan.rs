@@ -3,11 +3,12 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::Path,
 };
 
 use serde_json::Value;
+use testbed::bind;
 
 use crate::harness::*;
 
@@ -237,11 +238,7 @@ fn an_agent_has_the_series_that_were_planned() {
     fs::write(folder.path().join("flows.json"), &lines).unwrap();
     let config = "drop:sourceContext=pod flow:sourceContext=pod;labelsContext=source_ip,traffic_direction \
                   tcp port-distribution:destinationContext=ip policy http icmp dns:query";
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = bind::free(Ipv4Addr::LOCALHOST).unwrap().port();
     let (_agent, server) = start_agent(folder.path(), config, port);
     let args = [
         "metrics",

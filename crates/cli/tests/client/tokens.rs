@@ -1,9 +1,10 @@
 //! What the command line shows of a relay to those who may see some namespaces only.
 
-use std::{fs, net::TcpListener, process::Stdio};
+use std::{fs, net::Ipv4Addr, process::Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use testbed::bind;
 
 use crate::harness::*;
 
@@ -50,9 +51,7 @@ fn a_team_sees_its_own_flows_and_only_the_address_of_the_other_end() {
     .stderr(Stdio::null())
     .spawn();
     let _agent = Running(agent.unwrap());
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = bind::free(Ipv4Addr::LOCALHOST).unwrap().to_string();
     let relay = palomar(&["relay", "--listen", &address])
         .args(["--tls-cert-file", &path("relay.crt")])
         .args(["--tls-key-file", &path("relay.key")])

@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Cluster, PodSpec, Spec, wait};
+use testbed::{Cluster, PodSpec, Spec, bind, wait};
 
 use crate::{
     Rule, files,
@@ -112,8 +112,7 @@ struct Relay {
 
 impl Relay {
     fn start(cluster: &Cluster) -> Result<Self> {
-        // Free for now, and nobody takes ports at random from those that were given last.
-        let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let metrics = bind::free(Ipv4Addr::LOCALHOST)?;
         let peer = cluster.agent_socket("node-1");
         let child = Command::new(BINARY)
             .args(["relay", "--metrics-listen", &metrics.to_string()])

@@ -2,13 +2,14 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::Ipv4Addr,
     process::{Child, Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
+use testbed::bind;
 
 use crate::{
     agent::{Agent, BINARY, PATIENCE},
@@ -31,7 +32,7 @@ impl Drop for Relay {
 /// The agent tells the relay where it is and what its certificate says, and its flows arrive.
 pub(crate) async fn reached() -> Result<()> {
     let (certificates, folder) = (certificates()?, TempDir::new()?);
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = bind::free(Ipv4Addr::LOCALHOST)?.port();
     let inventory = folder.path().join("inventory.yaml");
     let node = format!("nodes:\n- name: node-1\n  address: 127.0.0.1:{port}\n");
     fs::write(&inventory, node)?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::Ipv4Addr,
     path::Path,
     process::{Command, Output, Stdio},
     time::Instant,
@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
+use testbed::bind;
 
 use crate::agent::{Agent, BINARY, PATIENCE};
 
@@ -62,7 +63,7 @@ fn status(port: u16, folder: &Path, with_certificate: bool) -> Result<Output> {
 pub(crate) async fn reached() -> Result<()> {
     let certificates = certificates()?;
     let folder = certificates.path();
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = bind::free(Ipv4Addr::LOCALHOST)?.port();
     let listen = format!("127.0.0.1:{port}");
     let tls_dir = folder.display().to_string();
     let flags = ["--listen", &listen, "--tls-dir", &tls_dir];

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
 };
 
@@ -72,11 +72,7 @@ fn closed_port(cluster: &Cluster, probes: &mut Probes) -> Result<()> {
     must_be_on(probes, "tcp-resets")?;
     let (web, cart) = (cluster.pod("shop/web-0")?, cluster.pod("shop/cart-0")?);
     for family in [V4, V6] {
-        // A port that the test had, and nobody has any more.
-        let closed = cart.run(|| {
-            let listener = TcpListener::bind((family.address(cart), 0))?;
-            Ok(listener.local_addr()?)
-        })?;
+        let closed = cart.run(|| Ok(bind::free(family.address(cart))?))?;
         let refused = web.run(|| Ok(TcpStream::connect(closed)))?;
         ensure!(refused.is_err(), "somebody has the port {closed}");
         let events = said_of_tcp(probes, netns_cookie(cart)?, 1)?;

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::Ipv4Addr,
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use testbed::bind;
 
 use super::cluster::Cluster;
 use crate::harness::*;
@@ -47,10 +49,7 @@ fn a_relay_and_its_agent_answer_through_the_api_server() {
         "--socket",
         &socket,
     ]);
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = bind::free(Ipv4Addr::LOCALHOST).unwrap();
     let (address, peer) = (free.to_string(), format!("node-1=unix://{socket}"));
     let _relay = Running::start(&["relay", "--listen", &address, "--peer", &peer]);
     let cluster = Cluster::new();
