@@ -59,6 +59,8 @@ pub struct Assembler {
     places: Places,
     /// Nothing waits there between batches, but the memory is kept.
     ahead: Ahead,
+    /// The source had nothing when it was looked at last.
+    found_nothing: bool,
 }
 
 /// Who is who while a batch is put together: all its events see the same.
@@ -105,6 +107,7 @@ impl Assembler {
             sockets: SocketTranslations::default(),
             places: Places::default(),
             ahead: Ahead::default(),
+            found_nothing: false,
         }
     }
 
@@ -148,11 +151,18 @@ impl Assembler {
         }
         self.ahead = ahead;
         self.counters.read(read);
+        self.found_nothing = read == 0;
         let settled = progress
             .as_ref()
             .map_or(Progress::Ended, |&progress| progress);
         self.exchanges.settle(settled, events);
         progress
+    }
+
+    /// Whether the source had nothing when [`collect`](Self::collect) last looked at it, so that all that
+    /// happened before is collected.
+    pub(crate) fn found_nothing(&self) -> bool {
+        self.found_nothing
     }
 
     #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    assemble::Assembler,
+    assemble::{Assembler, now_ns},
     counters::Counters,
     enrich::Misses,
     namespaces::SeenNamespaces,
@@ -25,6 +25,8 @@ use crate::{
 
 /// How long the thread waits for events before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The same while somebody asks how far the ring is complete, which a look that finds nothing tells.
+const PATIENCE_WHEN_ASKED: Duration = Duration::from_millis(8);
 /// How long an agent that ends goes on taking what its source has left. Detaching from some hundred
 /// devices and emptying the flow table takes a second, several where the processors are busy.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,15 +96,30 @@ impl Pipeline {
         newest_ns: &mut i64,
         events: &mut Vec<Event>,
     ) -> Result<Progress, SourceError> {
+        let horizon = Arc::clone(self.ring.horizon());
+        let patience = match horizon.is_asked_for() {
+            true => PATIENCE_WHEN_ASKED,
+            false => PATIENCE,
+        };
+        let begun_ns = now_ns();
         let progress = self
             .assembler
-            .collect(&mut *self.source, PATIENCE, MAX_BATCH, events);
-        if !self.source.is_recorded() {
+            .collect(&mut *self.source, patience, MAX_BATCH, events);
+        let is_recorded = self.source.is_recorded();
+        if !is_recorded {
             put_in_order(events, newest_ns);
         }
+        let has_events = !events.is_empty();
         Tally::of(events).count(&self.counters);
         self.namespaces.see(events);
         self.ring.publish(events);
+        if !is_recorded {
+            if self.assembler.found_nothing() {
+                horizon.reach(begun_ns);
+            } else if has_events {
+                horizon.reach(*newest_ns);
+            }
+        }
         progress
     }
 }
@@ -259,23 +276,57 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_a_source_told_before_it_broke_is_published() {
+    /// Tells of a loss when it is looked at first, and then of nothing.
+    struct Once(bool);
+
+    impl Source for Once {
+        fn poll(
+            &mut self,
+            _: Duration,
+            _: usize,
+            sink: &mut dyn FnMut(RawEvent<'_>),
+        ) -> Result<Progress, SourceError> {
+            if !std::mem::replace(&mut self.0, true) {
+                sink(RawEvent::Lost { cpu: 0, count: 3 });
+            }
+            Ok(Progress::More)
+        }
+    }
+
+    fn pipeline(source: impl Source + 'static) -> Pipeline {
         let counters = Arc::new(Counters::default());
-        let ring = Arc::new(FlowRing::new(8));
-        let mut pipeline = Pipeline {
-            source: Box::new(Breaking),
+        Pipeline {
+            source: Box::new(source),
             assembler: Assembler::new(
                 Box::new(NoFacts),
                 Arc::new(Directory::new("node-1", Inventory::default())),
                 Arc::default(),
                 Arc::clone(&counters),
             ),
-            ring: Arc::clone(&ring),
+            ring: Arc::new(FlowRing::new(8)),
             namespaces: Arc::default(),
             counters,
-        };
+        }
+    }
+
+    #[test]
+    fn a_ring_is_complete_up_to_the_newest_event_or_the_last_look_in_vain() {
+        let mut pipeline = pipeline(Once(false));
+        let asker = pipeline.ring.horizon().ask();
+        assert_eq!(asker.until_ns(), i64::MAX, "nobody fills it");
+        let (mut newest_ns, mut events) = (0, Vec::new());
+        pipeline.turn(&mut newest_ns, &mut events).unwrap();
+        assert_eq!(asker.until_ns(), newest_ns);
+        let before_ns = now_ns();
+        pipeline.turn(&mut newest_ns, &mut events).unwrap();
+        assert!((before_ns..=now_ns()).contains(&asker.until_ns()));
+    }
+
+    #[test]
+    fn what_a_source_told_before_it_broke_is_published() {
+        let mut pipeline = pipeline(Breaking);
         pipeline.run(&AtomicBool::new(false)).unwrap_err();
-        assert!(matches!(ring.read(0), Read::Batch(batch) if batch.from(0).len() == 1));
+        let read = pipeline.ring.read(0);
+        assert!(matches!(read, Read::Batch(batch) if batch.from(0).len() == 1));
     }
 }

@@ -18,6 +18,7 @@ mod announcer;
 mod batch;
 mod call;
 mod event;
+mod horizon;
 mod readers;
 mod run;
 mod sync;
@@ -42,6 +43,7 @@ use run::{Appender, Run};
 
 pub use batch::{Batch, Slot};
 pub use event::{Event, Lost, Message};
+pub(crate) use horizon::{Asker, Horizon};
 pub(crate) use readers::Mark;
 pub use readers::{ReaderKind, Readers, Reading};
 
@@ -136,6 +138,7 @@ pub struct FlowRing {
     floor: AtomicU64,
     announcer: Announcer,
     readers: Arc<Readers>,
+    horizon: Arc<Horizon>,
 }
 
 /// What only the writer needs.
@@ -191,7 +194,13 @@ impl FlowRing {
             floor: AtomicU64::new(0),
             announcer: Announcer::new(limits.events as u64),
             readers: Arc::default(),
+            horizon: Arc::default(),
         }
+    }
+
+    /// Up to when the ring is complete.
+    pub(crate) fn horizon(&self) -> &Arc<Horizon> {
+        &self.horizon
     }
 
     /// Takes all of `events`, oldest first, and has waiting readers woken. Calls of several threads

@@ -219,8 +219,9 @@ impl Query {
 
     /// Says how far it is when it has nothing to send, if it follows.
     pub(super) fn telling_progress(self, interval: Option<Duration>) -> Self {
+        let interval = interval.filter(|_| self.follow);
         Self {
-            progress: interval.filter(|_| self.follow).map(Progress::every),
+            progress: interval.map(|interval| Progress::every(interval, &self.ring)),
             ..self
         }
     }
@@ -266,6 +267,7 @@ impl Query {
                 Some(Err(status)) => return Some(Err(status)),
                 None => {}
             }
+            let until_ns = self.progress.as_ref().and_then(Progress::before_look);
             match self.ring.read(self.position) {
                 Read::Missed { count, resume } => {
                     self.position = resume;
@@ -295,9 +297,8 @@ impl Query {
                     self.flush_missed();
                 }
                 Read::End => {
-                    let name = &self.scan.node.name;
-                    if let Some(frame) = self.progress.as_mut().and_then(|it| it.say(name)) {
-                        return Some(Ok(frame));
+                    if let (Some(progress), Some(until_ns)) = (&mut self.progress, until_ns) {
+                        return Some(Ok(progress.say(until_ns, &self.scan.node.name)));
                     }
                     if let Some(end) = self.wait().await {
                         return end;

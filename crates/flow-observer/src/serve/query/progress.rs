@@ -7,23 +7,29 @@ use flow_api::{frames::put_frame, progress};
 use prost::Message as _;
 use tokio::time::Instant;
 
-use crate::{assemble::now_ns, encode::timestamp};
+use crate::{
+    assemble::now_ns,
+    encode::timestamp,
+    ring::{Asker, FlowRing},
+};
 
-/// What happened before that is in the ring: a source is looked at every 2 ms while there is traffic,
-/// and what it has is published within the next few. Where that takes longer, flows are late.
+/// From the time of an event until its source has it: microseconds, unless the kernel is kept from the
+/// processor in between.
 const LAG: Duration = Duration::from_millis(10);
 
 /// Says how far a reader is whenever nothing was sent for an interval.
 pub(super) struct Progress {
     interval: Duration,
     due: Instant,
+    asker: Asker,
 }
 
 impl Progress {
-    pub(super) fn every(interval: Duration) -> Self {
+    pub(super) fn every(interval: Duration, ring: &FlowRing) -> Self {
         Self {
             interval,
             due: Instant::now() + interval,
+            asker: ring.horizon().ask(),
         }
     }
 
@@ -37,16 +43,23 @@ impl Progress {
         self.due = Instant::now() + self.interval;
     }
 
-    /// For a reader who has sent all that is in the ring: the message, as a frame, if it is due.
-    pub(super) fn say(&mut self, node_name: &str) -> Option<Bytes> {
+    /// How far a reader is, in nanoseconds since 1970, if that is due, and if there is no more for it in the
+    /// ring when it looks after this.
+    pub(super) fn before_look(&self) -> Option<i64> {
         if Instant::now() < self.due {
             return None;
         }
-        self.sent();
         let lag_ns = i64::try_from(LAG.as_nanos()).unwrap_or(i64::MAX);
-        let message = progress::message(node_name, timestamp(now_ns().saturating_sub(lag_ns)));
+        let until_ns = self.asker.until_ns();
+        Some(until_ns.min(now_ns().saturating_sub(lag_ns)))
+    }
+
+    /// The message, as a frame.
+    pub(super) fn say(&mut self, until_ns: i64, node_name: &str) -> Bytes {
+        self.sent();
+        let message = progress::message(node_name, timestamp(until_ns));
         let mut frame = Vec::new();
         put_frame(&mut frame, |bytes| bytes.extend(message.encode_to_vec()));
-        Some(frame.into())
+        frame.into()
     }
 }

@@ -129,6 +129,13 @@ async fn whoever_asks_is_told_how_far_a_follow_is_while_there_is_nothing_to_send
     assert_eq!(response(&mut query).await.unwrap().response_types, None);
     assert_eq!(begun.elapsed(), interval * 2);
 
+    // Nor further than whoever fills the ring has come.
+    assert!(ring.horizon().is_asked_for());
+    ring.horizon().reach(5_000_000_000);
+    assert_eq!(response(&mut query).await.unwrap().time, at(5));
+    drop(query);
+    assert!(!ring.horizon().is_asked_for());
+
     let all = GetFlowsRequest::default();
     let mut finite = start(&ring, &all).unwrap().telling_progress(Some(interval));
     while let Some(response) = response(&mut finite).await {
