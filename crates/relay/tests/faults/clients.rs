@@ -87,8 +87,9 @@ fn stalled() -> Result<()> {
     for node in NAMES {
         reading.wait_for(node, FLOWS)?;
     }
-    // Some of what happened while it took that is late, too.
-    let came = NAMES.map(|node| (node, reading.last_of(node) + 250));
+    // What happened while all that was read is late, too, and then nothing is.
+    let caught_up = |node| Ok((node, reading.wait_until_prompt(node)?));
+    let came: Vec<_> = NAMES.into_iter().map(caught_up).collect::<Result<_>>()?;
     for (node, number) in came {
         reading.wait_for(node, number + 50)?;
         reading.had_promptly_after(node, number)?;

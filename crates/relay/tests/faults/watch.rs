@@ -138,6 +138,16 @@ impl Watch {
         self.wait_for(node, self.last_of(node) + count)
     }
 
+    /// Waits until the newest flow of a node came well within the hold; returns its number.
+    pub(crate) fn wait_until_prompt(&self, node: &str) -> Result<u64> {
+        wait::until(&format!("a prompt flow of {node}"), PATIENCE, || {
+            let record = lock(&self.record);
+            let newest = record.flows.iter().rev().find(|seen| seen.node == node);
+            let prompt = newest.filter(|seen| seen.took < PROMPT / 3);
+            Ok(prompt.map(|seen| seen.number))
+        })
+    }
+
     /// The largest number of a node.
     pub(crate) fn last_of(&self, node: &str) -> u64 {
         let record = lock(&self.record);
