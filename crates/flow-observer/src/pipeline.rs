@@ -257,39 +257,38 @@ mod tests {
         put_in_order(&mut batch, &mut newest_ns);
         assert_eq!(times(&batch), [CLOCK_STEP_NS]);
     }
+
     struct NoFacts;
 
     impl HostFacts for NoFacts {}
 
-    /// Tells of a loss and breaks.
-    struct Breaking;
+    /// Tells of a loss when it is looked at first, and then of nothing or breaks.
+    struct OneLoss {
+        was_told: bool,
+        breaks: bool,
+    }
 
-    impl Source for Breaking {
+    impl Source for OneLoss {
         fn poll(
             &mut self,
             _: Duration,
             _: usize,
             sink: &mut dyn FnMut(RawEvent<'_>),
         ) -> Result<Progress, SourceError> {
-            sink(RawEvent::Lost { cpu: 0, count: 3 });
-            Err(SourceError::Wait(std::io::Error::other("broken")))
+            if !std::mem::replace(&mut self.was_told, true) {
+                sink(RawEvent::Lost { cpu: 0, count: 3 });
+            }
+            if self.breaks {
+                return Err(SourceError::Wait(std::io::Error::other("broken")));
+            }
+            Ok(Progress::More)
         }
     }
 
-    /// Tells of a loss when it is looked at first, and then of nothing.
-    struct Once(bool);
-
-    impl Source for Once {
-        fn poll(
-            &mut self,
-            _: Duration,
-            _: usize,
-            sink: &mut dyn FnMut(RawEvent<'_>),
-        ) -> Result<Progress, SourceError> {
-            if !std::mem::replace(&mut self.0, true) {
-                sink(RawEvent::Lost { cpu: 0, count: 3 });
-            }
-            Ok(Progress::More)
+    fn one_loss(breaks: bool) -> OneLoss {
+        OneLoss {
+            was_told: false,
+            breaks,
         }
     }
 
@@ -311,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_ring_is_complete_up_to_the_newest_event_or_the_last_look_in_vain() {
-        let mut pipeline = pipeline(Once(false));
+        let mut pipeline = pipeline(one_loss(false));
         let asker = pipeline.ring.horizon().ask();
         assert_eq!(asker.until_ns(), i64::MAX, "nobody fills it");
         let (mut newest_ns, mut events) = (0, Vec::new());
@@ -324,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_a_source_told_before_it_broke_is_published() {
-        let mut pipeline = pipeline(Breaking);
+        let mut pipeline = pipeline(one_loss(true));
         pipeline.run(&AtomicBool::new(false)).unwrap_err();
         let read = pipeline.ring.read(0);
         assert!(matches!(read, Read::Batch(batch) if batch.from(0).len() == 1));
