@@ -9,8 +9,8 @@ use flow_api::{
 };
 use prost::Message as _;
 
-/// Sizes of messages: 722 bytes in the mean, as in the reference figures.
-const SIZES: [usize; 8] = [610, 640, 680, 700, 722, 750, 790, 884];
+/// Sizes of messages, smallest first: 722 bytes in the mean, as in the reference figures.
+pub(crate) const SIZES: [usize; 8] = [610, 640, 680, 700, 722, 750, 790, 884];
 
 /// Frame header of HTTP/2, and prefix of gRPC.
 const FRAME_HEADER: usize = 9;

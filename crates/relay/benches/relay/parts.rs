@@ -179,6 +179,11 @@ pub(crate) fn all(options: &AllOptions) -> Result<()> {
             sockets as f64 / 1024.0,
             reference(count).map_or(String::new(), |it| format!("; reference {} us", it.1))
         );
+        let least = floor::all(count, HELD)?;
+        println!(
+            "{:>13} {least:.2} us for bare reads and writes of the same bytes",
+            "floor:"
+        );
     }
     Ok(())
 }
@@ -196,7 +201,7 @@ pub(crate) fn follow(options: &FollowOptions) -> Result<()> {
             )
         });
         println!("{count:>5} peers: {figures}{reference}");
-        let least = floor::measure(count, 100.0, Duration::from_secs(options.seconds.min(3)))?;
+        let least = floor::follow(count, 100.0, Duration::from_secs(options.seconds.min(3)))?;
         println!(
             "{:>13} {least:.1} us for bare reads every 10 ms and writes",
             "floor:"
