@@ -25,8 +25,9 @@ use crate::{
 
 /// How long the thread waits for events before it looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// The same while somebody asks how far the ring is complete, which a look that finds nothing tells.
-const PATIENCE_WHEN_ASKED: Duration = Duration::from_millis(8);
+/// The same while somebody asks how far the ring is complete. A look in vain tells that of the moment when
+/// it began, until the next one has ended: of twice this ago at most, the 10 ms that followers are told.
+const PATIENCE_WHEN_ASKED: Duration = Duration::from_millis(5);
 /// How long an agent that ends goes on taking what its source has left. Detaching from some hundred
 /// devices and emptying the flow table takes a second, several where the processors are busy.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
